@@ -1,0 +1,51 @@
+"""What a checkout tells us, cleaned of what PostgreSQL can't store."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def clean_text(value: Any) -> Any:
+    """Drops NUL characters and halves of surrogate pairs, trims, and takes empty text for none."""
+    if isinstance(value, str):
+        if not value.isascii() or "\0" in value:
+            value = value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+        return value.strip() or None
+    return value
+
+
+Text = Annotated[str | None, BeforeValidator(clean_text)]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shop_id: UUID
+    slug: Text = None
+    """The link the buyer came by, without the host: what follows the shop's address."""
+    accessed_at: datetime | None = None
+    """When the link was opened; naive is UTC. None: now."""
+    referrer: Text = None
+    utm_source: Text = None
+    utm_medium: Text = None
+    utm_campaign: Text = None
+
+
+class Visit(_Event):
+    """One opening of a shop's link, without a purchase so far."""
+
+    visit_id: UUID = Field(default_factory=uuid4)
+
+
+class Checkout(_Event):
+    """One order that the storefront has just written to `shop_orders`."""
+
+    order_id: UUID
+    phone: Text = None
+    """As the buyer spelt it; read in the shop's country."""
+    email: Text = None
+    customer_name: Text = None
+    visit_id: UUID | None = None
+    """The visit that this purchase completes, if the storefront noted one."""

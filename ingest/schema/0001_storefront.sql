@@ -1,0 +1,101 @@
+-- The storefront's own tables, created only where they are missing. Where they stand already, columns that
+-- Regulars reads are added if absent; nothing else about them changes.
+
+do $$
+declare
+    wrong text;
+begin
+    select string_agg(format('%s.%s is %s', c.table_name, c.column_name, c.data_type), ', ')
+    into wrong
+    from information_schema.columns as c
+    where
+        c.table_schema = 'public'
+        and (c.table_name, c.column_name) in (
+            ('user_shops', 'id'), ('shop_orders', 'id'), ('shop_orders', 'shop_id'),
+            ('shop_profits', 'id'), ('shop_profits', 'shop_id'),
+            ('withdrawal_requests', 'id'), ('withdrawal_requests', 'shop_id')
+        )
+        and c.data_type <> 'uuid';
+    if wrong is not null then
+        raise exception 'Regulars needs uuid keys, but %', wrong
+            using hint = 'Point DATABASE_URL at the storefront''s database, or at an empty one.';
+    end if;
+end
+$$;
+
+-- Tables that this migration creates get row security (0006); those that stood before are the
+-- storefront's to guard: switching it on under a running shop could hide its own rows from it.
+create table regulars.created_tables (name text primary key);
+
+insert into regulars.created_tables (name)
+select t.name
+from (
+    values ('user_shops'), ('shop_orders'), ('shop_profits'), ('withdrawal_requests')
+) as t (name)
+where to_regclass('public.' || t.name) is null;
+
+create table if not exists public.user_shops (
+    id uuid primary key default gen_random_uuid(),
+    user_id uuid,
+    shop_name text,
+    shop_slug text unique,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+create table if not exists public.shop_orders (
+    id uuid primary key default gen_random_uuid(),
+    shop_id uuid not null references public.user_shops (id),
+    customer_name text,
+    customer_email text,
+    customer_phone text,
+    network text,
+    volume_gb numeric,
+    base_price numeric(12, 2) not null default 0,
+    profit_amount numeric(12, 2) not null default 0,
+    total_price numeric(12, 2) not null,
+    order_status text not null default 'pending',
+    payment_status text not null default 'pending',
+    reference_code text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+create table if not exists public.shop_profits (
+    id uuid primary key default gen_random_uuid(),
+    shop_id uuid not null references public.user_shops (id),
+    shop_order_id uuid references public.shop_orders (id) on delete set null,
+    profit_amount numeric(12, 2) not null,
+    status text not null default 'pending',
+    credited_at timestamptz,
+    created_at timestamptz not null default now()
+);
+
+create table if not exists public.withdrawal_requests (
+    id uuid primary key default gen_random_uuid(),
+    shop_id uuid not null references public.user_shops (id),
+    user_id uuid,
+    amount numeric(12, 2) not null,
+    status text not null default 'pending',
+    created_at timestamptz not null default now()
+);
+
+alter table public.user_shops
+    add column if not exists user_id uuid,
+    add column if not exists shop_name text,
+    add column if not exists shop_slug text,
+    add column if not exists created_at timestamptz default now();
+alter table public.shop_orders
+    add column if not exists customer_name text,
+    add column if not exists customer_email text,
+    add column if not exists customer_phone text,
+    add column if not exists network text,
+    add column if not exists volume_gb numeric,
+    add column if not exists base_price numeric,
+    add column if not exists profit_amount numeric,
+    add column if not exists total_price numeric,
+    add column if not exists order_status text,
+    add column if not exists payment_status text,
+    add column if not exists reference_code text,
+    add column if not exists created_at timestamptz default now(),
+    add column if not exists updated_at timestamptz default now();

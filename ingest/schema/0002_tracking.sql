@@ -1,0 +1,70 @@
+-- What tracking adds: who a shop's customers are, and which link they came by.
+
+-- True where PostgreSQL can convert to this time zone. A zone that it can't read must not stop a refresh.
+create function regulars.is_time_zone(name text) returns boolean
+language plpgsql immutable strict set search_path = ''
+as $$
+begin
+    perform timestamp '2000-01-01' at time zone name;
+    return true;
+exception
+    when invalid_parameter_value then
+        return false;
+end
+$$;
+
+alter table public.user_shops
+    add column if not exists country text not null default 'GH',
+    add column if not exists timezone text not null default 'Africa/Accra',
+    add column if not exists currency text not null default 'GHS';
+
+create table public.shop_customers (
+    id uuid not null default gen_random_uuid(),
+    shop_id uuid not null references public.user_shops (id),
+    phone_number text not null,
+    email text,
+    customer_name text,
+    first_seen_at timestamptz not null default now(),
+    primary key (shop_id, id),
+    constraint shop_customers_one_per_phone unique (shop_id, phone_number),
+    constraint shop_customers_phone_is_e164 check (phone_number ~ '^\+[1-9][0-9]{4,14}$')
+);
+
+-- Composite, so that no order can point at another shop's customer.
+alter table public.shop_orders
+    add column shop_customer_id uuid,
+    add constraint shop_orders_customer_of_the_shop
+    foreign key (shop_id, shop_customer_id) references public.shop_customers (shop_id, id)
+    on delete set null (shop_customer_id);
+
+create index shop_orders_by_customer on public.shop_orders (shop_id, shop_customer_id);
+create index shop_orders_without_customer on public.shop_orders (id) where shop_customer_id is null;
+
+create table public.customer_tracking (
+    id uuid primary key default gen_random_uuid(),
+    shop_id uuid not null references public.user_shops (id),
+    shop_order_id uuid references public.shop_orders (id) on delete set null,
+    shop_customer_id uuid,
+    accessed_via_slug text,
+    accessed_at timestamptz not null default now(),
+    purchase_completed boolean not null default false,
+    referrer text,
+    utm_source text,
+    utm_medium text,
+    utm_campaign text,
+    constraint customer_tracking_one_per_order unique (shop_order_id),
+    constraint customer_tracking_customer_of_the_shop
+    foreign key (shop_id, shop_customer_id) references public.shop_customers (shop_id, id)
+    on delete set null (shop_customer_id)
+);
+
+create index customer_tracking_by_customer on public.customer_tracking (shop_id, shop_customer_id);
+
+create table public.shop_slugs (
+    shop_id uuid not null references public.user_shops (id),
+    slug text primary key,
+    valid_from timestamptz not null default now(),
+    valid_to timestamptz,
+    label text,
+    check (valid_to > valid_from)
+);

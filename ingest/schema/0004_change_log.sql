@@ -1,0 +1,137 @@
+-- The change log: which orders, visits, profits, withdrawals and shops changed since the last refresh claimed
+-- them. Written by statement-level triggers, whoever makes the change; append-only, so that no two
+-- transactions ever wait for each other here. Old and new keys are noted, so that a row that moves to another
+-- shop leaves the first one too.
+
+create table regulars.changes (
+    entity text not null,
+    shop_id uuid not null,
+    entity_id uuid not null
+);
+
+create function regulars.note_changes() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select tg_argv[0], r.shop_id, r.id from new_rows as r where r.shop_id is not null;
+    elsif tg_op = 'DELETE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select tg_argv[0], r.shop_id, r.id from old_rows as r where r.shop_id is not null;
+    elsif tg_op = 'UPDATE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select tg_argv[0], r.shop_id, r.id from old_rows as r where r.shop_id is not null
+        union
+        select tg_argv[0], r.shop_id, r.id from new_rows as r where r.shop_id is not null;
+    else
+        execute format(
+            'insert into regulars.changes (entity, shop_id, entity_id)
+            select %L, r.shop_id, r.id from %s as r where r.shop_id is not null', tg_argv[0], tg_relid::regclass
+        );
+    end if;
+    return null;
+end
+$$;
+
+-- A tracking row is a visit, and it tells its order the slug.
+create function regulars.note_tracking_changes() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'visit', r.shop_id, r.id from new_rows as r
+        union all
+        select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
+    elsif tg_op = 'DELETE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'visit', r.shop_id, r.id from old_rows as r
+        union all
+        select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null;
+    elsif tg_op = 'UPDATE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'visit', r.shop_id, r.id from old_rows as r
+        union
+        select 'visit', r.shop_id, r.id from new_rows as r
+        union
+        select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null
+        union
+        select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
+    else
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'visit', r.shop_id, r.id from public.customer_tracking as r
+        union all
+        select 'order', r.shop_id, r.shop_order_id
+        from public.customer_tracking as r
+        where r.shop_order_id is not null;
+    end if;
+    return null;
+end
+$$;
+
+-- A shop whose time zone changed moves all its orders and visits to other days: that is noted as its clock.
+create function regulars.note_shop_changes() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select e.entity, r.id, r.id from new_rows as r cross join (values ('shop'), ('clock')) as e (entity);
+    elsif tg_op = 'DELETE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select e.entity, r.id, r.id from old_rows as r cross join (values ('shop'), ('clock')) as e (entity);
+    elsif tg_op = 'UPDATE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'shop', r.id, r.id from old_rows as r
+        union
+        select 'shop', r.id, r.id from new_rows as r
+        union
+        select 'clock', n.id, n.id
+        from new_rows as n
+        left join old_rows as o on n.id = o.id
+        where o.timezone is distinct from n.timezone;
+    else
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select e.entity, r.id, r.id
+        from public.user_shops as r cross join (values ('shop'), ('clock')) as e (entity);
+    end if;
+    return null;
+end
+$$;
+
+-- `enable always`: rows that arrive by replication or a restore are changes too.
+do $$
+declare
+    target record;
+begin
+    for target in
+        select * from (
+            values
+            ('user_shops', 'note_shop_changes()'),
+            ('shop_orders', 'note_changes(''order'')'),
+            ('shop_profits', 'note_changes(''profit'')'),
+            ('withdrawal_requests', 'note_changes(''withdrawal'')'),
+            ('customer_tracking', 'note_tracking_changes()')
+        ) as t (name, call)
+    loop
+        execute format(
+            'create trigger regulars_insert after insert on public.%1$I
+            referencing new table as new_rows for each statement execute function regulars.%2$s;
+            create trigger regulars_update after update on public.%1$I
+            referencing old table as old_rows new table as new_rows
+            for each statement execute function regulars.%2$s;
+            create trigger regulars_delete after delete on public.%1$I
+            referencing old table as old_rows for each statement execute function regulars.%2$s;
+            create trigger regulars_truncate before truncate on public.%1$I
+            for each statement execute function regulars.%2$s;
+            alter table public.%1$I enable always trigger regulars_insert;
+            alter table public.%1$I enable always trigger regulars_update;
+            alter table public.%1$I enable always trigger regulars_delete;
+            alter table public.%1$I enable always trigger regulars_truncate;', target.name, target.call
+        );
+    end loop;
+end
+$$;
+
+-- What stood before the log is found by the first refresh: it is a rebuild.

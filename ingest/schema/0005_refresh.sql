@@ -1,0 +1,83 @@
+-- What a refresh keeps: its history, the batch of keys it works on, and how far each model has read.
+
+create table regulars.refreshes (
+    refresh_id bigint generated always as identity primary key,
+    mode text not null check (mode in ('refresh', 'rebuild')),
+    status text not null default 'running'
+    check (status in ('running', 'succeeded', 'failed', 'abandoned')),
+    -- What the models were when they ran: a refresh over other models is a rebuild.
+    fingerprint text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    -- Everything committed before this moment is in the numbers.
+    as_of timestamptz,
+    finished_at timestamptz,
+    changes bigint,
+    linked bigint,
+    unreadable bigint,
+    error text
+);
+
+create table regulars.batch (
+    entity text not null,
+    shop_id uuid not null,
+    entity_id uuid not null,
+    primary key (entity, shop_id, entity_id)
+);
+
+-- Moves the log's committed rows into the batch. A transaction that commits later lands in the next batch:
+-- there is no watermark that it could slip under. Answers how many keys wait in the batch.
+create function regulars.claim_changes() returns bigint
+language plpgsql set search_path = ''
+as $$
+begin
+    with moved as (
+        delete from regulars.changes returning entity, shop_id, entity_id
+    ),
+
+    clocks as (
+        select distinct m.shop_id from moved as m where m.entity = 'clock'
+    )
+
+    insert into regulars.batch (entity, shop_id, entity_id)
+    select m.entity, m.shop_id, m.entity_id from moved as m where m.entity <> 'clock'
+    union
+    select 'order', o.shop_id, o.id from public.shop_orders as o inner join clocks on o.shop_id = clocks.shop_id
+    union
+    select 'visit', t.shop_id, t.id
+    from public.customer_tracking as t inner join clocks on t.shop_id = clocks.shop_id
+    on conflict do nothing;
+    -- The models' plans depend on how small the batch is.
+    analyze regulars.batch;
+    return (select count(*) from regulars.batch);
+end
+$$;
+
+-- Every row of every delta table has a number from here, and a model remembers the last that it has read, in
+-- the transaction in which it used it: so a run that died half-way is simply run again.
+create sequence regulars.delta_ids;
+
+create table regulars.models_read (
+    model text primary key,
+    delta_id bigint not null
+);
+
+-- Timestamps of a live storefront may be naive UTC. Written once for each kind, so that one expression reads both.
+create function regulars.as_utc(moment timestamp) returns timestamptz
+language sql immutable strict parallel safe
+return moment at time zone 'UTC';
+
+create function regulars.as_utc(moment timestamptz) returns timestamptz
+language sql immutable strict parallel safe
+return moment;
+
+-- The query each materialized view was built from: dbt would refresh one whose query has changed.
+create table regulars.published (
+    name text primary key,
+    body text not null
+);
+
+-- When each shop's marts were last held against its raw orders.
+create table regulars.reconciled_shops (
+    shop_id uuid primary key,
+    reconciled_at timestamptz not null
+);

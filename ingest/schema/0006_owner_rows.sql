@@ -1,0 +1,40 @@
+-- Row security on raw tables: an owner sees the rows of their own shops and no others, by the claims that
+-- PostgREST, Supabase and our own API set for a transaction. Nothing is granted here: who may read at all is
+-- decided where roles are made. The function runs once a statement (an InitPlan), not once a row.
+
+create function regulars.own_shops() returns uuid[]
+language sql stable security definer set search_path = ''
+as $$
+    select coalesce(array_agg(s.id), '{}')
+    from public.user_shops as s
+    where s.user_id::text = nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+$$;
+
+do $$
+declare
+    target record;
+begin
+    for target in
+        select t.name, t.shop_column
+        from (
+            values
+            ('user_shops', 'id'),
+            ('shop_orders', 'shop_id'),
+            ('shop_profits', 'shop_id'),
+            ('withdrawal_requests', 'shop_id'),
+            ('shop_customers', 'shop_id'),
+            ('customer_tracking', 'shop_id'),
+            ('shop_slugs', 'shop_id')
+        ) as t (name, shop_column)
+        where
+            t.name in ('shop_customers', 'customer_tracking', 'shop_slugs')
+            or t.name in (select c.name from regulars.created_tables as c)
+    loop
+        execute format(
+            'alter table public.%1$I enable row level security;
+            create policy regulars_owner_reads on public.%1$I for select
+            using (%2$I = any ((select regulars.own_shops())::uuid[]))', target.name, target.shop_column
+        );
+    end loop;
+end
+$$;

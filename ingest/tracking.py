@@ -1,0 +1,99 @@
+"""Tracking one checkout, or one visit: one round trip, one transaction."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, cast
+from uuid import UUID
+
+import psycopg
+
+from ingest.checkout import Checkout, Visit
+from ingest.database import Connection
+from ingest.errors import UnknownOrder, UnknownShop
+from ingest.phone import read_phone
+
+Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed"]
+
+# The country of each shop seen. The database checks it in the same call, so an old one costs a second call and
+# no more.
+_countries: dict[UUID, str] = {}
+
+_TRACK = """
+    select country, outcome, customer_id, tracking_id from regulars.track(
+        %(order_id)s, %(shop_id)s, %(country)s, %(phone)s, %(reason)s, %(email)s, %(customer_name)s,
+        %(visit_id)s, %(slug)s, %(accessed_at)s, %(referrer)s, %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
+    )
+"""
+
+_VISIT = """
+    insert into public.customer_tracking (
+        id, shop_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
+    )
+    values (
+        %(visit_id)s, %(shop_id)s, %(slug)s, coalesce(%(accessed_at)s::timestamptz, now()), %(referrer)s,
+        %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
+    )
+    on conflict (id) do nothing
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What became of a checkout. `reason` is set where the phone could not be read."""
+
+    outcome: Outcome
+    customer_id: UUID | None
+    tracking_id: UUID
+    reason: str | None = None
+
+
+def track(connection: Connection, checkout: Checkout) -> Tracked:
+    """Links the order to its customer and writes, or completes, its tracking row.
+
+    Tracking the same order again, at the same time or later, in whatever spelling, changes nothing. On an
+    autocommit connection it is one round trip; inside a transaction it becomes part of that.
+
+    Raises UnknownShop and UnknownOrder; nothing is written then.
+    """
+    country = _countries.get(checkout.shop_id, "GH")
+    event = checkout.model_dump() | {"accessed_at": in_utc(checkout.accessed_at)}
+    for _ in range(3):
+        e164, reason = read_phone(checkout.phone, country=country)
+        row = connection.execute(
+            _TRACK, event | {"country": country, "phone": e164, "reason": reason}, prepare=True
+        ).fetchone()
+        known_country, outcome, customer_id, tracking_id = row or (country, "unknown_shop", None, None)
+        if outcome == "unknown_shop":
+            raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
+        _countries[checkout.shop_id] = country = known_country or ""
+        if outcome == "unknown_order":
+            raise UnknownOrder(
+                f"The shop {checkout.shop_id} has no order {checkout.order_id}: write shop_orders before you track."
+            )
+        if outcome != "other_country":
+            return Tracked(
+                outcome=cast("Outcome", outcome),
+                customer_id=customer_id,
+                tracking_id=tracking_id,
+                reason=reason if customer_id is None else None,
+            )
+    raise RuntimeError("the shop's country changed three times during one call")
+
+
+def visit(connection: Connection, visit: Visit) -> UUID:
+    """Notes that a shop's link was opened; the id is what a later checkout gives as `visit_id`.
+
+    Noting the same visit again changes nothing. Raises UnknownShop.
+    """
+    try:
+        connection.execute(_VISIT, visit.model_dump() | {"accessed_at": in_utc(visit.accessed_at)}, prepare=True)
+    except psycopg.errors.ForeignKeyViolation:
+        raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.") from None
+    return visit.visit_id
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A naive moment is UTC, as the storefront's are."""
+    if moment is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment

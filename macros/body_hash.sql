@@ -1,0 +1,3 @@
+{% macro body_hash() -%}
+    {{ local_md5(model['compiled_code'] ~ config.get('indexes')) }}
+{%- endmacro %}

@@ -1,0 +1,45 @@
+{#-
+    Strategy `added_up`: the query summed up what changed (see `weighted`); each key's sums are added to those that
+    stand. Every column that is not a key is a sum, and some of them count the rows that are summed up: a key
+    whose sums are all zero has no rows left and is removed.
+
+    Exact, not approximate: the sums are integers and numerics. Theory: the weights are those of Z-sets in
+    Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.
+-#}
+{% macro get_incremental_added_up_sql(arg_dict) -%}
+    {%- set columns = arg_dict.dest_columns | map(attribute='name') | list -%}
+    {%- set keys = arg_dict.unique_key -%}
+    {%- set sums = columns | reject('in', keys) | list -%}
+    {%- if computes_changes_only() -%}
+        create temporary table added_up on commit drop as
+        select
+            {{ keys | join(', ') }},
+            {% for column in sums -%}
+            sum({{ column }}) as {{ column }}{{ ', ' if not loop.last }}
+            {% endfor %}
+        from (
+            select {{ columns | join(', ') }} from {{ arg_dict.temp_relation }}
+            union all
+            select {{ columns | join(', ') }} from {{ arg_dict.target_relation }}
+            where ({{ keys | join(', ') }}) in (select {{ keys | join(', ') }} from {{ arg_dict.temp_relation }})
+        ) as summands
+        group by {{ keys | join(', ') }}
+        having not ({{ 'sum(' ~ sums | join(') = 0 and sum(') ~ ') = 0' }});
+        {{ replace_rows(
+            target=arg_dict.target_relation,
+            source='added_up',
+            columns=columns,
+            unique_key=keys,
+            key_columns=keys,
+            keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
+        ) }}
+    {%- else -%}
+        {{ replace_rows(
+            target=arg_dict.target_relation,
+            source=arg_dict.temp_relation,
+            columns=columns,
+            unique_key=keys,
+            key_columns=keys
+        ) }}
+    {%- endif -%}
+{%- endmacro %}

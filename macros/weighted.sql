@@ -1,0 +1,18 @@
+{#-
+    The rows of a mart, each with a weight, for marts that add up: in a refresh what changed since this model last
+    read it, +1 for a row that came and -1 for one that went; in a rebuild every row with +1. So
+    `sum(weight * amount)` is the whole sum in a rebuild and the difference to it in a refresh.
+-#}
+{% macro weighted(relation) -%}
+    {%- if computes_changes_only() -%}
+        (
+            select *
+            from {{ delta_table(relation.identifier) }}
+            where delta_id > coalesce(
+                (select delta_id from regulars.models_read where model = '{{ this.identifier }}'), 0
+            )
+        )
+    {%- else -%}
+        (select *, 1 as weight from {{ relation }})
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,119 @@
+with
+
+-- Orders that changed since the last refresh took its batch: in the raw rows, not yet in the marts.
+waiting as (
+    select distinct
+        shop_id,
+        entity_id as order_id
+    from {{ ref('stg_changes') }}
+    where entity = 'order'
+),
+
+raw_sums as (
+    select
+        orders.shop_id,
+        sum(case when orders.is_sale then 1 else 0 end) as sales,
+        sum(orders.net_amount) as net_amount,
+        sum(orders.refunded_amount) as refunded_amount
+    from {{ ref('stg_orders') }} as orders
+    left join waiting
+        on
+            orders.shop_id = waiting.shop_id
+            and orders.order_id = waiting.order_id
+    where waiting.order_id is null
+    group by orders.shop_id
+),
+
+order_sums as (
+    select
+        orders.shop_id,
+        sum(case when orders.is_sale and waiting.order_id is null then 1 else 0 end) as settled_sales,
+        sum(case when waiting.order_id is null then orders.net_amount else 0 end) as settled_net,
+        sum(case when waiting.order_id is null then orders.refunded_amount else 0 end) as settled_refunded,
+        sum(case when orders.is_sale then 1 else 0 end) as sales,
+        sum(orders.net_amount) as net,
+        sum(orders.refunded_amount) as refunded,
+        sum(case when orders.is_sale and orders.shop_customer_id is not null then 1 else 0 end) as linked_sales,
+        sum(case when orders.shop_customer_id is not null then orders.net_amount else 0 end) as linked_net
+    from {{ ref('orders') }} as orders
+    left join waiting
+        on
+            orders.shop_id = waiting.shop_id
+            and orders.order_id = waiting.order_id
+    group by orders.shop_id
+),
+
+purchase_sums as (
+    select
+        shop_id,
+        count(*) as sales,
+        sum(net_amount) as net
+    from {{ ref('purchases') }}
+    group by shop_id
+),
+
+-- Each mart is held against what it is made from: a side gives what is expected of it, or what is found in it.
+sides as (
+    select
+        shop_id,
+        'orders' as mart,
+        sales as expected_sales,
+        net_amount as expected_net,
+        refunded_amount as expected_refunded,
+        0 as found_sales,
+        0 as found_net,
+        0 as found_refunded
+    from raw_sums
+    union all
+    select
+        order_sums.shop_id,
+        side.*
+    from order_sums
+    cross join lateral (
+        values
+        ('orders', 0, 0, 0, settled_sales, settled_net, settled_refunded),
+        ('shop_days', sales, net, refunded, 0, 0, 0),
+        ('slug_months', sales, net, 0, 0, 0, 0),
+        ('purchases', linked_sales, linked_net, 0, 0, 0, 0)
+    ) as side
+    union all
+    select
+        purchase_sums.shop_id,
+        side.*
+    from purchase_sums
+    cross join lateral (
+        values
+        ('purchases', 0, 0, 0, sales, net, 0),
+        ('customers', sales, net, 0, 0, 0, 0),
+        ('cohort_months', sales, net, 0, 0, 0, 0)
+    ) as side
+    union all
+    select shop_id, 'customers', 0, 0, 0, total_purchases, total_spent, 0 from {{ ref('customers') }}
+    union all
+    select shop_id, 'cohort_months', 0, 0, 0, sales, net_amount, 0 from {{ ref('cohort_months') }}
+    union all
+    select shop_id, 'shop_days', 0, 0, 0, sales, net_amount, refunded_amount from {{ ref('shop_days') }}
+    union all
+    select shop_id, 'slug_months', 0, 0, 0, sales, net_amount, 0 from {{ ref('slug_months') }}
+),
+
+sums as (
+    select
+        shop_id,
+        mart,
+        sum(expected_sales) as expected_sales,
+        sum(found_sales) as found_sales,
+        sum(expected_net) as expected_net_amount,
+        sum(found_net) as found_net_amount,
+        sum(expected_refunded) as expected_refunded_amount,
+        sum(found_refunded) as found_refunded_amount
+    from sides
+    group by shop_id, mart
+)
+
+select
+    *,
+    expected_sales = found_sales
+    and expected_net_amount = found_net_amount
+    and expected_refunded_amount = found_refunded_amount as is_reconciled
+from sums

@@ -1,0 +1,21 @@
+{{ config(indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]) }}
+
+with
+
+months as (
+    select
+        shop_id,
+        order_month as month,
+        sum(active_customers) as customers,
+        sum(repeat_customers) as repeat_customers
+    from {{ ref('cohort_months') }}
+    group by shop_id, order_month
+)
+
+select
+    shop_id,
+    month,
+    customers,
+    repeat_customers,
+    round(repeat_customers / customers, 4) as repeat_rate
+from months

@@ -1,0 +1,38 @@
+{{ config(
+    unique_key=['shop_id', 'entry_id', 'kind'],
+    meta={'entities': ['profit', 'withdrawal'], 'keys': ['shop_id', 'entry_id']},
+    indexes=[{'columns': ['shop_id', 'entry_id', 'kind'], 'unique': true}]
+) }}
+
+with
+
+profits as (
+    select
+        profit_id as entry_id,
+        shop_id,
+        'profit' as kind,
+        status,
+        amount,
+        created_at
+    from {{ ref('stg_profits') }}
+),
+
+withdrawals as (
+    select
+        withdrawal_id as entry_id,
+        shop_id,
+        'withdrawal' as kind,
+        status,
+        amount,
+        created_at
+    from {{ ref('stg_withdrawals') }}
+),
+
+entries as (
+    select * from profits
+    union all
+    select * from withdrawals
+)
+
+select * from entries
+where {{ only_changed() }}

@@ -1,0 +1,54 @@
+{{ config(
+    incremental_strategy='added_up',
+    unique_key=['shop_id', 'order_date'],
+    indexes=[{'columns': ['shop_id', 'order_date'], 'unique': true}]
+) }}
+
+with
+
+orders as (
+    select * from {{ weighted(ref('orders')) }}
+),
+
+purchases as (
+    select * from {{ weighted(ref('purchases')) }}
+),
+
+summands as (
+    select
+        shop_id,
+        order_date,
+        weight as orders,
+        case when is_sale then weight else 0 end as sales,
+        0 as customers,
+        weight * gross_amount as gross_amount,
+        weight * refunded_amount as refunded_amount,
+        weight * net_amount as net_amount,
+        weight * profit_amount as profit_amount
+    from orders
+    union all
+    select
+        shop_id,
+        order_date,
+        0 as orders,
+        0 as sales,
+        case when is_first_of_day then weight else 0 end as customers,
+        0 as gross_amount,
+        0 as refunded_amount,
+        0 as net_amount,
+        0 as profit_amount
+    from purchases
+)
+
+select
+    shop_id,
+    order_date,
+    sum(orders) as orders,
+    sum(sales) as sales,
+    sum(customers) as customers,
+    sum(gross_amount) as gross_amount,
+    sum(refunded_amount) as refunded_amount,
+    sum(net_amount) as net_amount,
+    sum(profit_amount) as profit_amount
+from summands
+group by shop_id, order_date

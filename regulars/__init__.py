@@ -1,0 +1,1 @@
+"""The command: what an operator and an analyst type."""
