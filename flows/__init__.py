@@ -1,0 +1,1 @@
+"""The refresh: link, claim, build, reconcile, publish, record. Order, retry and report; no business logic."""

@@ -8,6 +8,8 @@ import phonenumbers
 
 _EXTENSION = re.compile(r"(?:ext(?:n|ension)?|x)\.?\s*\d{1,7}\s*$", re.IGNORECASE)
 
+_SPACING = str.maketrans("", "", " -.()")
+
 
 class PhoneReading(NamedTuple):
     """Either `e164` or `reason` is set. A reason never repeats the phone."""
@@ -25,7 +27,8 @@ def read_phone(text: str | None, *, country: str) -> PhoneReading:
         return PhoneReading(None, "no phone given")
     if len(text) > 60:
         return PhoneReading(None, "too long for a phone")
-    return _read(text.strip(), country)
+    # What only spaces digits out is taken away first, so that the spellings of a number share a place in the cache.
+    return _read(text.strip().translate(_SPACING), country)
 
 
 @lru_cache(maxsize=65536)
@@ -41,5 +44,6 @@ def _read(text: str, country: str) -> PhoneReading:
             return PhoneReading(None, "no such country code")
         return PhoneReading(None, "not a phone number")
     if not phonenumbers.is_valid_number(number):
-        return PhoneReading(None, f"not a number that exists in {phonenumbers.region_code_for_country_code(number.country_code or 0)}")
+        region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+        return PhoneReading(None, f"not a number that exists in {region}")
     return PhoneReading(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None)

@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from typing import Literal, cast
 from uuid import UUID
 
-import psycopg
-
 from ingest.checkout import Checkout, Visit
 from ingest.database import Connection
 from ingest.errors import UnknownOrder, UnknownShop
@@ -26,14 +24,21 @@ _TRACK = """
 """
 
 _VISIT = """
-    insert into public.customer_tracking (
-        id, shop_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
+    with
+    shop as (
+        select id from public.user_shops where id = %(shop_id)s
+    ),
+    noted as (
+        insert into public.customer_tracking (
+            id, shop_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
+        )
+        select
+            %(visit_id)s, shop.id, %(slug)s, coalesce(%(accessed_at)s::timestamptz, now()), %(referrer)s,
+            %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
+        from shop
+        on conflict (id) do nothing
     )
-    values (
-        %(visit_id)s, %(shop_id)s, %(slug)s, coalesce(%(accessed_at)s::timestamptz, now()), %(referrer)s,
-        %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
-    )
-    on conflict (id) do nothing
+    select count(*) from shop
 """
 
 
@@ -85,10 +90,9 @@ def visit(connection: Connection, visit: Visit) -> UUID:
 
     Noting the same visit again changes nothing. Raises UnknownShop.
     """
-    try:
-        connection.execute(_VISIT, visit.model_dump() | {"accessed_at": in_utc(visit.accessed_at)}, prepare=True)
-    except psycopg.errors.ForeignKeyViolation:
-        raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.") from None
+    event = visit.model_dump() | {"accessed_at": in_utc(visit.accessed_at)}
+    if connection.execute(_VISIT, event, prepare=True).fetchone() == (0,):
+        raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.")
     return visit.visit_id
 
 

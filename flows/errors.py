@@ -1,0 +1,15 @@
+"""What stops a refresh."""
+
+from ingest.errors import RegularsError
+
+
+class RefreshRunning(RegularsError):
+    """Another refresh holds the lock."""
+
+
+class BuildFailed(RegularsError):
+    """A model or one of its tests failed; nothing was published."""
+
+
+class NotReconciled(RegularsError):
+    """A mart's sums differ from what it is made from; nothing was published."""

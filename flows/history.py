@@ -1,0 +1,123 @@
+"""The history of refreshes, in `regulars.refreshes`: what ran, as of when its numbers hold, what went wrong."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from psycopg.rows import class_row
+
+from ingest.database import Connection
+
+Mode = Literal["refresh", "rebuild"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """One row of the history. `as_of`: everything committed before it is in the numbers. Times are UTC."""
+
+    refresh_id: int
+    mode: Mode
+    status: Literal["running", "succeeded", "failed", "abandoned"]
+    fingerprint: str
+    started_at: datetime
+    as_of: datetime | None
+    finished_at: datetime | None
+    changes: int | None
+    linked: int | None
+    unreadable: int | None
+    error: str | None
+
+
+def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
+    """Opens a refresh; to be called under the lock. What still says `running` then was killed: it is abandoned.
+
+    Where `mode` is not given it is a refresh if the last success ran these very models, and no rebuild has begun
+    since without finishing: only then are marts and deltas what an incremental run may build on.
+    """
+    with connection.transaction():
+        connection.execute(
+            "update regulars.refreshes set status = 'abandoned', finished_at = clock_timestamp() "
+            "where status = 'running'"
+        )
+        with connection.cursor(row_factory=class_row(Refresh)) as cursor:
+            opened = cursor.execute(
+                """
+                with
+                last_success as (
+                    select * from regulars.refreshes where status = 'succeeded' order by refresh_id desc limit 1
+                ),
+                is_sound as (
+                    select
+                        count(*) = 1
+                        and bool_and(fingerprint = %(fingerprint)s)
+                        and not exists (
+                            select 1
+                            from regulars.refreshes as later
+                            where
+                                later.refresh_id > (select refresh_id from last_success)
+                                and later.mode = 'rebuild'
+                        ) as answer
+                    from last_success
+                )
+                insert into regulars.refreshes (mode, fingerprint)
+                select
+                    coalesce(%(mode)s, case when answer then 'refresh' else 'rebuild' end),
+                    %(fingerprint)s
+                from is_sound
+                returning *
+                """,
+                {"mode": mode, "fingerprint": fingerprint},
+            ).fetchone()
+    if opened is None:
+        raise RuntimeError("insert … returning answered nothing")
+    return opened
+
+
+def claim(connection: Connection, refresh_id: int, *, linked: int, unreadable: int) -> int:
+    """Moves the changes into the batch; answers how many keys wait there, from this run and from one that died."""
+    with connection.transaction():
+        row = connection.execute("select clock_timestamp(), regulars.claim_changes()").fetchone()
+        as_of, changes = row or (None, 0)
+        connection.execute(
+            "update regulars.refreshes set as_of = %s, changes = %s, linked = %s, unreadable = %s "
+            "where refresh_id = %s",
+            [as_of, changes, linked, unreadable, refresh_id],
+        )
+    return int(changes)
+
+
+def succeed(connection: Connection, refresh_id: int) -> Refresh:
+    """Empties the batch and every delta, and closes the refresh, all in one transaction."""
+    with connection.transaction():
+        deltas = connection.execute(
+            "select format('regulars.%I', relname) from pg_class "
+            "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%'"
+        ).fetchall()
+        connection.execute("truncate " + ", ".join(["regulars.batch", *(name for (name,) in deltas)]))  # type: ignore[arg-type]
+        return _close(connection, refresh_id, "succeeded", None)
+
+
+def fail(connection: Connection, refresh_id: int, error: str) -> Refresh:
+    """Closes the refresh as failed; batch and deltas stay for the next one."""
+    return _close(connection, refresh_id, "failed", error)
+
+
+def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
+    """The latest refresh, or the latest that succeeded; None if there was none."""
+    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
+        return cursor.execute(
+            "select * from regulars.refreshes where status = 'succeeded' or not %s order by refresh_id desc limit 1",
+            [succeeded],
+        ).fetchone()
+
+
+def _close(connection: Connection, refresh_id: int, status: str, error: str | None) -> Refresh:
+    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
+        closed = cursor.execute(
+            "update regulars.refreshes set status = %s, error = %s, finished_at = clock_timestamp() "
+            "where refresh_id = %s returning *",
+            [status, error, refresh_id],
+        ).fetchone()
+    if closed is None:
+        raise RuntimeError(f"refresh {refresh_id} is not in the history")
+    return closed

@@ -1,0 +1,116 @@
+"""The dbt project: where it lies, what it holds, and how it is run inside this process."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from flows.errors import BuildFailed
+from ingest.settings import Settings
+
+# Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
+# statement ends with its client; and short queries pay for no compiler.
+_SESSION = (
+    "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC "
+    "-c lock_timeout=60000 -c application_name=regulars-dbt"
+)
+
+
+def project_folder() -> Path:
+    """The checkout's root, or the copy that was installed with the package."""
+    here = Path(__file__).resolve().parent
+    for folder in (here.parent, here / "project"):
+        if (folder / "dbt_project.yml").exists():
+            return folder
+    raise FileNotFoundError("dbt_project.yml")
+
+
+def fingerprint() -> str:
+    """A hash of all models and macros: where it differs from the last refresh's, everything is computed anew."""
+    folder = project_folder()
+    digest = hashlib.sha256()
+    for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def environment(settings: Settings, conninfo: str) -> dict[str, str]:
+    """The variables that profiles.yml reads, and libpq's options for every connection of the build."""
+    given = conninfo_to_dict(conninfo)
+    return {
+        "REGULARS_DBT_HOST": str(given.get("host", "localhost")),
+        "REGULARS_DBT_PORT": str(given.get("port", 5432)),
+        "REGULARS_DBT_USER": str(given.get("user", "postgres")),
+        "DBT_ENV_SECRET_PASSWORD": str(given.get("password", "")),
+        "REGULARS_DBT_DBNAME": str(given.get("dbname", "regulars")),
+        "REGULARS_DBT_SSLMODE": str(given.get("sslmode", "prefer")),
+        "REGULARS_DBT_THREADS": str(settings.threads),
+        "PGOPTIONS": _SESSION,
+    }
+
+
+@contextmanager
+def dbt_environment(settings: Settings, conninfo: str) -> Iterator[None]:
+    """Sets `environment` for a dbt inside this process, and puts back what was there."""
+    wanted = environment(settings, conninfo)
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did: how many models and tests ran, and each test that warned, by name."""
+
+    nodes: int
+    warnings: tuple[str, ...]
+
+
+def build(settings: Settings, conninfo: str, *arguments: str) -> Built:
+    """Runs `dbt build` inside this process. Raises BuildFailed, naming each model and test that failed."""
+    results = _invoke(settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments])
+    failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
+    if failed:
+        raise BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
+    return Built(nodes=len(results), warnings=tuple(r.node.name for r in results if r.status == "warn"))
+
+
+def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str]) -> list:  # type: ignore[type-arg]
+    # Imported here: it takes seconds, and `regulars status` should not pay for it.
+    from dbt.cli.main import dbtRunner
+
+    folder = project_folder()
+    home = settings.home.resolve()
+    with dbt_environment(settings, conninfo):
+        outcome = dbtRunner().invoke(
+            [
+                "--quiet",
+                "--log-level", "none",
+                "--log-path", str(home / "dbt" / "logs"),
+                "--no-use-colors",
+                *arguments,
+                "--project-dir", str(folder),
+                "--profiles-dir", str(folder),
+                "--target-path", str(home / "dbt" / "target"),
+            ]
+        )  # fmt: skip
+    if outcome.result is None:
+        raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
+    return list(outcome.result)
+
+
+def _first_line(message: str | None) -> str:
+    lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
+    return " ".join(lines[:2])

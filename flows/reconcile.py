@@ -1,0 +1,73 @@
+"""Holds the marts against the raw orders, as the view `analytics.reconciliation` computes it."""
+
+from ingest.database import Connection
+
+from flows.errors import NotReconciled
+
+# As many shops as the budget of orders allows, the longest unchecked first, and always one: so a small platform is
+# checked whole every night, and a large one within some nights, at a cost that doesn't grow with it.
+_DUE = """
+    with
+    shops as (
+        select
+            shops.id as shop_id,
+            checked.reconciled_at,
+            coalesce(days.orders, 0) as orders
+        from public.user_shops as shops
+        left join (
+            select shop_id, sum(orders) as orders from analytics.shop_days group by shop_id
+        ) as days on shops.id = days.shop_id
+        left join regulars.reconciled_shops as checked on shops.id = checked.shop_id
+    ),
+    queued as (
+        select
+            shop_id,
+            sum(orders) over (order by reconciled_at nulls first, shop_id) - orders as before
+        from shops
+    )
+    select shop_id from queued where before < %(budget)s
+"""
+
+_DIFFERENCES = """
+    select
+        coalesce(shops.shop_slug, sums.shop_id::text) as shop,
+        sums.*
+    from analytics.reconciliation as sums
+    left join public.user_shops as shops on sums.shop_id = shops.id
+    where sums.shop_id = any(%(shops)s) and not sums.is_reconciled
+    order by shop, sums.mart
+    limit 20
+"""
+
+
+def reconcile(connection: Connection, *, budget: int) -> int:
+    """Checks the shops that are due, `budget` orders' worth; answers how many.
+
+    Raises NotReconciled, naming each shop and mart with what was expected and what was found.
+    """
+    shops = [shop_id for (shop_id,) in connection.execute(_DUE, {"budget": budget})]
+    cursor = connection.execute(_DIFFERENCES, {"shops": shops})
+    names = [column.name for column in cursor.description or ()]
+    differences = [_told(dict(zip(names, row, strict=True))) for row in cursor]
+    if differences:
+        raise NotReconciled(
+            "The marts do not add up to the raw sales; nothing was published. "
+            + "; ".join(differences)
+            + ". Run `regulars rebuild`, and find out what wrote to the marts."
+        )
+    connection.execute(
+        "insert into regulars.reconciled_shops (shop_id, reconciled_at) "
+        "select unnest(%s::uuid[]), now() "
+        "on conflict (shop_id) do update set reconciled_at = excluded.reconciled_at",
+        [shops],
+    )
+    return len(shops)
+
+
+def _told(row: dict[str, object]) -> str:
+    said = [
+        f"{row[f'found_{what}']} {unit} where {row[f'expected_{what}']} were expected"
+        for what, unit in (("sales", "sales"), ("net_amount", "net"), ("refunded_amount", "refunded"))
+        if row[f"found_{what}"] != row[f"expected_{what}"]
+    ]
+    return f"shop {row['shop']}, {row['mart']}: {', '.join(said)}"

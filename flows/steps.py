@@ -1,0 +1,101 @@
+"""A refresh, step by step, without Prefect: the flow and the command run these same steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows import history, project
+from flows.history import Mode, Refresh
+from flows.lock import refresh_lock
+from flows.reconcile import reconcile
+from ingest.database import Connection, conninfo, require_schema
+from ingest.linking import Linked, link
+from ingest.settings import Settings
+
+# Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
+_MARTS = ("--select", "config.materialized:incremental", "--indirect-selection", "cautious")
+_VIEWS_AND_MARTS = ("--select", "staging", "marts", "checks", "--indirect-selection", "cautious", "--full-refresh")
+_PUBLISHED = ("--select", "config.materialized:materialized_view", "--indirect-selection", "buildable")
+
+
+@dataclass(slots=True)
+class Run:
+    """What the steps of one refresh hand on to each other."""
+
+    settings: Settings
+    conninfo: str
+    connection: Connection
+    refresh: Refresh
+    linked: Linked = Linked()
+    changes: int = 0
+
+    @property
+    def has_work(self) -> bool:
+        return self.refresh.mode == "rebuild" or self.changes > 0
+
+
+def link_stragglers(run: Run) -> Linked:
+    """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
+    run.linked = link(run.connection)
+    return run.linked
+
+
+def claim_batch(run: Run) -> int:
+    """Takes the changes that are committed by now; what commits later is the next refresh's."""
+    run.changes = history.claim(
+        run.connection, run.refresh.refresh_id, linked=run.linked.linked, unreadable=run.linked.unreadable
+    )
+    return run.changes
+
+
+def build_marts(run: Run) -> None:
+    """Brings every mart up to date and tests what was written; in a rebuild, everything."""
+    if run.has_work:
+        project.build(run.settings, run.conninfo, *(_VIEWS_AND_MARTS if run.refresh.mode == "rebuild" else _MARTS))
+
+
+def reconcile_marts(run: Run) -> None:
+    """Refuses to publish marts that don't add up to the raw sales."""
+    reconcile(run.connection, budget=run.settings.reconcile_orders)
+
+
+def publish(run: Run) -> None:
+    """Refreshes the materialized views that the dashboard reads, without blocking its readers."""
+    if run.has_work:
+        project.build(run.settings, run.conninfo, *_PUBLISHED)
+
+
+def record(run: Run) -> Refresh:
+    """Empties batch and deltas and notes the success, in one transaction."""
+    run.refresh = history.succeed(run.connection, run.refresh.refresh_id)
+    return run.refresh
+
+
+Step = Callable[[Run], object]
+STEPS: tuple[Step, ...] = (link_stragglers, claim_batch, build_marts, reconcile_marts, publish, record)
+
+
+def refresh(
+    settings: Settings,
+    *,
+    mode: Mode | None = None,
+    database: str | None = None,
+    perform: Callable[[Step, Run], object] = lambda step, run: step(run),
+) -> Refresh:
+    """One refresh, or rebuild, from lock to record. `perform` runs each step: Prefect's flow gives its own.
+
+    Running it again after a failure, a kill or a missed night ends in the same numbers as if none had happened.
+    Raises RefreshRunning, BuildFailed, NotReconciled and DatabaseError; a failure is in the history.
+    """
+    where = conninfo(settings, database=database)
+    with refresh_lock(where) as connection:
+        require_schema(connection)
+        opened = history.begin(connection, mode=mode, fingerprint=project.fingerprint())
+        run = Run(settings=settings, conninfo=where, connection=connection, refresh=opened)
+        try:
+            for step in STEPS:
+                perform(step, run)
+        except Exception as error:
+            if not connection.closed:
+                history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {error}")
+            raise
+    return run.refresh

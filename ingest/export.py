@@ -1,0 +1,200 @@
+"""Reading a storefront's export: CSV files, plain or gzipped, row by row, each bad row with its reason."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import phonenumbers
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ingest.checkout import Text
+from ingest.errors import InputError
+
+csv.field_size_limit(1_000_000)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _known_zone(name: str) -> str:
+    if name not in _ZONES:
+        raise ValueError("is not a time zone such as Africa/Accra")
+    return name
+
+
+def _known_country(code: str) -> str:
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("is not a country code such as GH")
+    return code
+
+
+_ZONES = available_timezones()
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+class ShopRow(BaseModel):
+    """One row of shops.csv."""
+
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+
+    id: UUID
+    user_id: UUID
+    shop_name: Name
+    shop_slug: Name
+    timezone: Annotated[str, AfterValidator(_known_zone)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    country: Annotated[str, AfterValidator(_known_country)]
+
+
+class OrderRow(BaseModel):
+    """One row of orders.csv. `created_at` and `accessed_at` without an offset are UTC."""
+
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+
+    id: UUID
+    shop_slug: Name
+    customer_name: Text
+    customer_email: Text
+    customer_phone: Text
+    network: Text
+    volume_gb: Annotated[Decimal, Field(ge=0, max_digits=20)] | None
+    base_price: Money
+    profit_amount: Money
+    total_price: Money
+    order_status: Name
+    payment_status: Name
+    reference_code: Text
+    created_at: Moment
+    accessed_via_slug: Text
+    accessed_at: Moment | None = None
+    referrer: Text = None
+    utm_source: Text = None
+    utm_medium: Text = None
+    utm_campaign: Text = None
+
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that did not land: where it stands and why. `line` counts from 1, the heading's."""
+
+    file: str
+    line: int
+    reason: str
+
+
+class Export(Generic[Row]):
+    """A CSV file of `model`'s rows. Iterate to get (line, row); what can't be read goes to `rejects`.
+
+    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does. Raises
+    InputError where the file can't be used at all.
+    """
+
+    def __init__(self, path: Path, model: type[Row], *, on_bytes: Callable[[int], None] = lambda position: None):
+        self.path = path
+        self.model = model
+        self.rejects: list[Reject] = []
+        self.is_cut_off = False
+        self._on_bytes = on_bytes
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        try:
+            with self.path.open("rb") as file:
+                yield from self._rows(file)
+        except FileNotFoundError:
+            raise InputError(f"There is no file {self.path}.") from None
+        except OSError as error:
+            raise InputError(f"{self.path} can't be read: {error.strerror}.") from None
+
+    def _rows(self, file: io.BufferedReader) -> Iterator[tuple[int, Row]]:
+        reader = csv.reader(self._lines(file), strict=True)
+        columns = self._columns(reader)
+        # Empty cells of columns that may be missing are missing.
+        optional = {name for name, field in self.model.model_fields.items() if not field.is_required()}
+        nullable = optional | {"volume_gb"}
+        validate = self.model.model_validate
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self._reject(line, f"not CSV: {error}")
+                continue
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                self._reject(line, f"has {len(cells)} columns, the heading has {len(columns)}")
+                continue
+            record = {
+                name: cell if cell or name not in nullable else None
+                for name, cell in zip(columns, cells, strict=True)
+            }
+            if not all(map(str.isascii, cells)) and any("\udc80" <= c <= "\udcff" for cell in cells for c in cell):
+                self._reject(line, "not UTF-8: save the export as CSV UTF-8")
+                continue
+            try:
+                yield line, validate(record)
+            except ValidationError as error:
+                self._reject(line, "; ".join(_complaint(e["loc"], e["msg"]) for e in error.errors(include_url=False)))
+
+    def _columns(self, reader: "Iterator[list[str]]") -> list[str]:
+        try:
+            heading = next(reader)
+        except StopIteration:
+            raise InputError(f"{self.path} is empty.") from None
+        except csv.Error as error:
+            raise InputError(f"{self.path} is not CSV: {error}.") from None
+        columns = [name.strip().removeprefix("\ufeff") for name in heading]
+        required = [name for name, field in self.model.model_fields.items() if field.is_required()]
+        if missing := [name for name in required if name not in columns]:
+            if "\0" in "".join(heading) or "\udcff" in "".join(heading):
+                raise InputError(f"{self.path} is not UTF-8 (UTF-16, by the look of it): save it as CSV UTF-8.")
+            raise InputError(f"{self.path} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}.")
+        if len(set(columns)) < len(columns):
+            raise InputError(f"{self.path} names a column twice.")
+        return columns
+
+    def _lines(self, file: io.BufferedReader) -> Iterator[str]:
+        """Whole lines only: of a file that was cut off, the last one can't be trusted."""
+        compressed = file.peek(2)[:2] == b"\x1f\x8b"
+        stream = gzip.GzipFile(fileobj=file) if compressed else file
+        if not compressed and self.path.suffix == ".gz":
+            raise InputError(f"{self.path} is not gzipped, whatever its name says.")
+        count = 0
+        while True:
+            try:
+                line = stream.readline()
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                self.is_cut_off = True
+                return
+            if not line:
+                return
+            count += 1
+            if count % 1000 == 0:
+                self._on_bytes(file.tell())
+            yield line.decode("utf-8", "surrogateescape")
+
+    def _reject(self, line: int, reason: str) -> None:
+        self.rejects.append(Reject(self.path.name, line, reason))
+
+
+def _complaint(location: tuple[int | str, ...], message: str) -> str:
+    """Names the column and never the value: it may be a person's."""
+    return f"{'.'.join(map(str, location))}: {message.removeprefix('Value error, ')}"

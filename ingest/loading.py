@@ -1,0 +1,235 @@
+"""Loading a storefront's export into the raw tables: in bulk, through the same reading of phones as checkout."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from ingest.database import Connection
+from ingest.export import Export, OrderRow, Reject, ShopRow
+from ingest.phone import read_phone
+
+_ORDER_COLUMNS = (
+    "customer_name, customer_email, customer_phone, network, volume_gb, base_price, profit_amount, total_price, "
+    "order_status, payment_status, reference_code, created_at"
+)
+_VISIT_COLUMNS = "accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign"
+
+_INCOMING = """
+    create temporary table if not exists incoming (
+        line int, id uuid, shop_id uuid, phone text, reason text,
+        customer_name text, customer_email text, customer_phone text, network text, volume_gb numeric,
+        base_price numeric, profit_amount numeric, total_price numeric, order_status text, payment_status text,
+        reference_code text, created_at timestamptz,
+        accessed_via_slug text, accessed_at timestamptz, referrer text, utm_source text, utm_medium text,
+        utm_campaign text
+    ) on commit delete rows
+"""
+
+_COPY = f"copy incoming (line, id, shop_id, phone, reason, {_ORDER_COLUMNS}, {_VISIT_COLUMNS}) from stdin"
+
+_STRANGERS = """
+    delete from incoming
+    using public.shop_orders as orders
+    where incoming.id = orders.id and incoming.shop_id <> orders.shop_id
+    returning incoming.line
+"""
+
+_CUSTOMERS = """
+    insert into public.shop_customers as standing (shop_id, phone_number, email, customer_name, first_seen_at)
+    select distinct on (shop_id, phone) shop_id, phone, customer_email, customer_name, created_at
+    from incoming
+    where phone is not null
+    order by shop_id, phone, created_at
+    on conflict (shop_id, phone_number) do update set first_seen_at = excluded.first_seen_at
+    where excluded.first_seen_at < standing.first_seen_at
+"""
+
+
+def _orders_statement() -> str:
+    columns = _ORDER_COLUMNS.split(", ")
+    incoming = ", ".join(f"incoming.{c}" for c in columns)
+    standing = ", ".join(f"standing.{c}" for c in [*columns, "shop_customer_id"])
+    excluded = ", ".join(f"excluded.{c}" for c in [*columns, "shop_customer_id"])
+    return f"""
+        insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS}, shop_customer_id)
+        select incoming.id, incoming.shop_id, {incoming}, customers.id
+        from incoming
+        left join public.shop_customers as customers
+            on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
+        on conflict (id) do update
+        set ({_ORDER_COLUMNS}, shop_customer_id, updated_at) = ({excluded}, now())
+        where ({standing}) is distinct from ({excluded})
+    """
+
+
+_ORDERS = _orders_statement()
+
+_NOTES = """
+    insert into regulars.unreadable_phones (order_id, shop_id, reason)
+    select id, shop_id, reason from incoming where phone is null
+    on conflict (order_id) do update set reason = excluded.reason
+    where unreadable_phones.reason <> excluded.reason
+"""
+
+_SETTLED = "delete from regulars.changed_phones using incoming where changed_phones.order_id = incoming.id"
+
+_VISITS = """
+    insert into public.customer_tracking as standing (
+        shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed,
+        referrer, utm_source, utm_medium, utm_campaign
+    )
+    select
+        incoming.shop_id, incoming.id, customers.id, incoming.accessed_via_slug,
+        coalesce(incoming.accessed_at, incoming.created_at), true,
+        incoming.referrer, incoming.utm_source, incoming.utm_medium, incoming.utm_campaign
+    from incoming
+    left join public.shop_customers as customers
+        on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
+    where
+        coalesce(
+            incoming.accessed_via_slug, incoming.referrer, incoming.utm_source, incoming.utm_medium,
+            incoming.utm_campaign
+        ) is not null
+        or incoming.accessed_at is not null
+    on conflict (shop_order_id) do update
+    set
+        shop_customer_id = excluded.shop_customer_id,
+        accessed_via_slug = excluded.accessed_via_slug,
+        accessed_at = excluded.accessed_at,
+        referrer = excluded.referrer,
+        utm_source = excluded.utm_source,
+        utm_medium = excluded.utm_medium,
+        utm_campaign = excluded.utm_campaign
+    where
+        (
+            standing.shop_customer_id, standing.accessed_via_slug, standing.accessed_at, standing.referrer,
+            standing.utm_source, standing.utm_medium, standing.utm_campaign
+        ) is distinct from (
+            excluded.shop_customer_id, excluded.accessed_via_slug, excluded.accessed_at, excluded.referrer,
+            excluded.utm_source, excluded.utm_medium, excluded.utm_campaign
+        )
+"""
+
+_SHOPS = """
+    insert into public.user_shops as standing (id, user_id, shop_name, shop_slug, timezone, currency, country)
+    values (
+        %(id)s, %(user_id)s, %(shop_name)s, %(shop_slug)s, %(timezone)s, %(currency)s, %(country)s
+    )
+    on conflict (id) do update
+    set (user_id, shop_name, shop_slug, timezone, currency, country)
+        = (excluded.user_id, excluded.shop_name, excluded.shop_slug, excluded.timezone, excluded.currency, excluded.country)
+    where
+        (standing.user_id, standing.shop_name, standing.shop_slug, standing.timezone, standing.currency, standing.country)
+        is distinct from
+        (excluded.user_id, excluded.shop_name, excluded.shop_slug, excluded.timezone, excluded.currency, excluded.country)
+"""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did. `written` counts orders that were new or differed, `unchanged` those that stood already."""
+
+    shops: int = 0
+    written: int = 0
+    unchanged: int = 0
+    unreadable: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def load_shops(connection: Connection, export: Export[ShopRow]) -> Loaded:
+    """Writes the shops that are new or differ. A slug that another shop has already is a reject."""
+    loaded = Loaded()
+    for line, shop in export:
+        taken = connection.execute(
+            "select 1 from public.user_shops where shop_slug = %s and id <> %s", [shop.shop_slug, shop.id]
+        ).fetchone()
+        if taken:
+            export.rejects.append(Reject(export.path.name, line, "shop_slug: another shop has it already"))
+            continue
+        connection.execute(_SHOPS, shop.model_dump())
+        loaded.shops += 1
+    loaded.rejects = export.rejects
+    return loaded
+
+
+def load_orders(
+    connection: Connection,
+    export: Export[OrderRow],
+    *,
+    chunk: int = 5_000,
+    on_progress: Callable[[int], None] = lambda orders: None,
+) -> Loaded:
+    """Writes the orders that are new or differ, links them, and notes each phone that can't be read.
+
+    Loading the same export again changes nothing; a newer one updates. Each chunk is a transaction: what is
+    stopped half-way is loaded again from the start, and only the rest is written. While the database writes one
+    chunk, the next is read.
+    """
+    loaded = Loaded()
+    shops = {
+        slug: (shop_id, country)
+        for slug, shop_id, country in connection.execute(
+            "select shop_slug, id, coalesce(country, '') from public.user_shops where shop_slug is not null"
+        )
+    }
+    connection.execute(_INCOMING)
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        writing = None
+        for rows in _chunks(_readings(export, shops), chunk):
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, connection, export, rows, loaded)
+            on_progress(len(rows))
+        if writing is not None:
+            writing.result()
+    loaded.rejects = sorted(export.rejects, key=lambda reject: reject.line)
+    return loaded
+
+
+def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> Iterator[tuple[Any, ...]]:
+    for line, order in export:
+        shop = shops.get(order.shop_slug)
+        if shop is None:
+            export.rejects.append(
+                Reject(export.path.name, line, "shop_slug: there is no such shop; add it to the shops' file")
+            )
+            continue
+        shop_id, country = shop
+        e164, reason = read_phone(order.customer_phone, country=country)
+        yield (
+            line, order.id, shop_id, e164, reason,
+            order.customer_name, order.customer_email, order.customer_phone, order.network, order.volume_gb,
+            order.base_price, order.profit_amount, order.total_price, order.order_status, order.payment_status,
+            order.reference_code, order.created_at,
+            order.accessed_via_slug, order.accessed_at, order.referrer, order.utm_source, order.utm_medium,
+            order.utm_campaign,
+        )  # fmt: skip
+
+
+def _write(connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded) -> None:
+    latest = {row[1]: row for row in rows}  # of an order given twice, the later row stands
+    with connection.transaction():
+        with connection.cursor().copy(_COPY) as copy:
+            for row in latest.values():
+                copy.write_row(row)
+        strangers = connection.execute(_STRANGERS).fetchall()
+        connection.execute(_CUSTOMERS)
+        written = connection.execute(_ORDERS).rowcount
+        unreadable = connection.execute(_NOTES).rowcount
+        connection.execute(_SETTLED)
+        connection.execute(_VISITS)
+    export.rejects.extend(
+        Reject(export.path.name, line, "id: another shop has an order with this id") for (line,) in strangers
+    )
+    loaded.written += written
+    loaded.unchanged += len(latest) - len(strangers) - written
+    loaded.unreadable += unreadable
+
+
+def _chunks(rows: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
