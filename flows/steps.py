@@ -74,7 +74,7 @@ Step = Callable[[Run], object]
 STEPS: tuple[Step, ...] = (link_stragglers, claim_batch, build_marts, reconcile_marts, publish, record)
 
 
-def refresh(
+def run_refresh(
     settings: Settings,
     *,
     mode: Mode | None = None,

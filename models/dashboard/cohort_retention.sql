@@ -47,7 +47,7 @@ select
     {{ months_apart('months_come.cohort_month', 'months_come.order_month') }} as months_since,
     cohorts.cohort_size,
     coalesce(cohort_months.active_customers, 0) as active_customers,
-    round(coalesce(cohort_months.active_customers, 0) / cohorts.cohort_size, 4) as retention_rate,
+    round(1.0 * coalesce(cohort_months.active_customers, 0) / cohorts.cohort_size, 4) as retention_rate,
     coalesce(cohort_months.net_amount, 0) as net_amount
 from months_come
 inner join cohorts

@@ -17,5 +17,5 @@ select
     month,
     customers,
     repeat_customers,
-    round(repeat_customers / customers, 4) as repeat_rate
+    round(1.0 * repeat_customers / customers, 4) as repeat_rate
 from months

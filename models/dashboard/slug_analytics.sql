@@ -25,5 +25,5 @@ select
     customers,
     new_customers,
     net_amount,
-    round(converted_visits / nullif(visits, 0), 4) as conversion_rate
+    round(1.0 * converted_visits / nullif(visits, 0), 4) as conversion_rate
 from slugs

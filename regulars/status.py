@@ -1,0 +1,57 @@
+"""`regulars status`: is it running, how old are the numbers, how much waits."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import history
+from ingest.database import Connection, conninfo, connect, require_schema
+from ingest.settings import Settings
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="For a monitor rather than a person.")] = False) -> None:
+    """Tell when the numbers were last refreshed, how old they are, and how much waits."""
+    with connect(conninfo(Settings.from_environment())) as connection:
+        require_schema(connection)
+        facts = gather(connection)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, default=str))
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, fact in facts.items():
+        table.add_row(name.replace("_", " "), "never" if fact is None else str(fact))
+    Console(highlight=False).print(table)
+
+
+def gather(connection: Connection) -> dict[str, object]:
+    """What status tells. Ages are in seconds, times in UTC; None where there has been no refresh."""
+    latest, good = history.last(connection), history.last(connection, succeeded=True)
+    as_of = good.as_of if good else None
+    waiting = connection.execute(
+        """
+        select
+            (select count(*) from (select distinct entity, shop_id, entity_id from regulars.changes) as keys),
+            (
+                select count(*)
+                from public.shop_orders as orders
+                left join regulars.unreadable_phones as notes on orders.id = notes.order_id
+                where orders.shop_customer_id is null and notes.order_id is null
+            ),
+            (select count(*) from regulars.unreadable_phones)
+        """
+    ).fetchone() or (0, 0, 0)
+    return {
+        "as_of": as_of,
+        "age_seconds": round((datetime.now(UTC) - as_of).total_seconds()) if as_of else None,
+        "last_refresh": latest.status if latest else None,
+        "last_refresh_mode": latest.mode if latest else None,
+        "last_refresh_started_at": latest.started_at if latest else None,
+        "last_refresh_error": latest.error if latest and latest.status == "failed" else "",
+        "changes_waiting": waiting[0],
+        "orders_to_link": waiting[1],
+        "orders_with_unreadable_phone": waiting[2],
+    }
