@@ -13,7 +13,7 @@
             );
         {%- endif %}
         insert into regulars.models_read (model, delta_id)
-        select '{{ this.identifier }}', last_value from regulars.delta_ids
+        select '{{ this.identifier }}', case when is_called then last_value else 0 end from regulars.delta_ids
         on conflict (model) do update set delta_id = excluded.delta_id
         where models_read.delta_id < excluded.delta_id;
     {%- endif -%}

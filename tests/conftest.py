@@ -1,0 +1,104 @@
+"""A real PostgreSQL for every test that touches data: the embedded one, or the one that DATABASE_URL names."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from flows.steps import run_refresh
+from ingest.database import Connection, conninfo, connect
+from ingest.migrations import migrate
+from ingest.settings import Settings
+
+# One name for all tests: dbt parses its project anew when the database's name changes.
+_NAME = "regulars_test"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of the test's own, dropped after it."""
+
+    settings: Settings
+    name: str
+    conninfo: str
+
+    def connect(self) -> Connection:
+        return connect(self.conninfo)
+
+
+class Server:
+    """The server of the session: makes databases from nothing or from a template."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._admin = conninfo(settings, database="postgres")
+
+    def create(self, name: str, *, template: str = "template0") -> Database:
+        self.drop(name)
+        self._execute("create database {} template {}", name, template)
+        where = conninfo(self.settings, database=name)
+        return Database(
+            settings=self.settings.model_copy(update={"database_url": where}), name=name, conninfo=where
+        )
+
+    def drop(self, name: str) -> None:
+        self._execute("drop database if exists {} with (force)", name)
+
+    def _execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._admin, autocommit=True) as admin:
+            admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    # Not pytest's own folder: its path can be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server(home: Path) -> Server:
+    return Server(Settings.from_environment().model_copy(update={"home": home, "prefect_api_url": None}))
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: Server) -> str:
+    database = server.create(f"{_NAME}_migrated")
+    with database.connect() as connection:
+        migrate(connection)
+    return database.name
+
+
+@pytest.fixture(scope="session")
+def built_template(server: Server, migrated_template: str) -> str:
+    """Built under the tests' own name and renamed, so that dbt parses once for all of them."""
+    database = server.create(_NAME, template=migrated_template)
+    run_refresh(database.settings)
+    server.drop(f"{_NAME}_built")
+    server._execute("alter database {} rename to {}", _NAME, f"{_NAME}_built")
+    return f"{_NAME}_built"
+
+
+@pytest.fixture
+def empty(server: Server) -> Iterator[Database]:
+    """A database with nothing in it."""
+    yield server.create(_NAME)
+    server.drop(_NAME)
+
+
+@pytest.fixture
+def migrated(server: Server, migrated_template: str) -> Iterator[Database]:
+    """A database with the schema and no rows."""
+    yield server.create(_NAME, template=migrated_template)
+    server.drop(_NAME)
+
+
+@pytest.fixture
+def built(server: Server, built_template: str) -> Iterator[Database]:
+    """A database with the schema, no rows, and every model built: what comes next is incremental."""
+    yield server.create(_NAME, template=built_template)
+    server.drop(_NAME)

@@ -1,0 +1,163 @@
+"""`track` and `visit`: once, one customer, whatever comes twice or at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from ingest import Checkout, Visit, track, visit
+from ingest.errors import UnknownOrder, UnknownShop
+from tests.conftest import Database
+from tests.storefront import add_order, add_shop, fetch
+
+SPELLINGS = [
+    "0241234567", "024 123 4567", "024-123-4567", "+233241234567", "00233241234567", "233241234567",
+    "+233 (0)24 123 4567", "０２４１２３４５６７",
+]  # fmt: skip
+
+
+def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone="024 123 4567", slug="ama-data"))
+        assert tracked.outcome == "new_customer"
+        assert fetch(connection, "select id, phone_number from shop_customers") == [
+            (tracked.customer_id, "+233241234567")
+        ]
+        assert fetch(connection, "select shop_customer_id from shop_orders") == [(tracked.customer_id,)]
+        assert fetch(
+            connection, "select id, shop_order_id, purchase_completed, accessed_via_slug from customer_tracking"
+        ) == [(tracked.tracking_id, order, True, "ama-data")]
+
+
+def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+
+    def attempt(number: int) -> str:
+        with migrated.connect() as connection:
+            checkout = Checkout(shop_id=shop, order_id=order, phone=SPELLINGS[number % 8])
+            return track(connection, checkout).outcome
+
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        outcomes = list(threads.map(attempt, range(50)))
+
+    assert sorted(outcomes) == ["new_customer"] + ["replayed"] * 49
+    with migrated.connect() as connection:
+        assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
+        assert fetch(connection, "select count(*) from customer_tracking") == [(1,)]
+        assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
+
+
+def test_first_purchases_of_one_phone_at_the_same_time_make_one_customer(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(40)]
+
+    def attempt(number: int) -> object:
+        with migrated.connect() as connection:
+            checkout = Checkout(shop_id=shop, order_id=orders[number], phone=SPELLINGS[number % 8])
+            return track(connection, checkout).customer_id
+
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        assert len(set(threads.map(attempt, range(40)))) == 1
+
+
+def test_a_purchase_completes_its_visit(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        visit_id = visit(connection, Visit(shop_id=shop, slug="promo", utm_source="whatsapp"))
+        order = add_order(connection, shop)
+        tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit_id))
+        assert tracked.tracking_id == visit_id
+        assert fetch(
+            connection, "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from customer_tracking"
+        ) == [("promo", True, order, "whatsapp")]
+
+
+def test_a_visit_that_another_order_completed_is_left_to_it(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        visit_id = visit(connection, Visit(shop_id=shop, slug="promo"))
+        first, second = add_order(connection, shop), add_order(connection, shop)
+        track(connection, Checkout(shop_id=shop, order_id=first, phone="0241234567", visit_id=visit_id))
+        track(connection, Checkout(shop_id=shop, order_id=second, phone="0241234567", visit_id=visit_id))
+        assert fetch(connection, "select shop_order_id from customer_tracking where id = %s", visit_id) == [(first,)]
+        assert fetch(connection, "select count(*) from customer_tracking") == [(2,)]
+
+
+def test_another_shops_visit_is_not_completed(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        mine, theirs = add_shop(connection), add_shop(connection, "kofi-data")
+        visit_id = visit(connection, Visit(shop_id=theirs))
+        order = add_order(connection, mine)
+        track(connection, Checkout(shop_id=mine, order_id=order, phone="0241234567", visit_id=visit_id))
+        assert fetch(connection, "select shop_order_id from customer_tracking where id = %s", visit_id) == [(None,)]
+
+
+def test_noting_a_visit_twice_changes_nothing(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        one = Visit(shop_id=add_shop(connection), slug="promo")
+        visit(connection, one)
+        visit(connection, one)
+        assert fetch(connection, "select count(*) from customer_tracking") == [(1,)]
+
+
+def test_one_phone_is_two_customers_in_two_shops(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shops = [add_shop(connection), add_shop(connection, "kofi-data")]
+        customers = {
+            track(connection, Checkout(shop_id=s, order_id=add_order(connection, s), phone="0241234567")).customer_id
+            for s in shops
+        }
+        assert len(customers) == 2
+
+
+def test_the_phone_is_read_in_the_shops_country_even_where_it_has_changed(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection, country="US")
+        tracked = track(
+            connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="(212) 555-2368")
+        )
+        assert tracked.outcome == "new_customer"
+        connection.execute("update user_shops set country = 'GH'")
+        tracked = track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567"))
+        assert tracked.outcome == "new_customer"
+
+
+@pytest.mark.parametrize("phone", [None, "", "  ", "12", "0" * 300, "call me", "\0", "😀", "0251234567"])
+def test_an_unreadable_phone_is_kept_with_its_reason(migrated: Database, phone: str | None) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop, phone=None)
+        tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone=phone))
+        assert tracked.outcome == "unreadable"
+        assert fetch(connection, "select order_id, reason from regulars.unreadable_phones") == [(order, tracked.reason)]
+        assert fetch(connection, "select shop_order_id from customer_tracking") == [(order,)]
+
+
+def test_names_with_nul_emoji_and_halves_of_characters_land(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        name = "A\0ma 😀 \ud83d"
+        checkout = Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567", customer_name=name)
+        track(connection, checkout)
+        assert fetch(connection, "select customer_name from shop_customers") == [("Ama 😀",)]
+
+
+def test_an_unknown_shop_or_order_is_an_error_that_says_so_and_writes_nothing(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop, other = add_shop(connection), add_shop(connection, "kofi-data")
+        order = add_order(connection, shop)
+        with pytest.raises(UnknownShop, match="user_shops"):
+            track(connection, Checkout(shop_id=uuid4(), order_id=order, phone="0241234567"))
+        with pytest.raises(UnknownOrder, match="shop_orders"):
+            track(connection, Checkout(shop_id=shop, order_id=uuid4(), phone="0241234567"))
+        with pytest.raises(UnknownOrder):
+            track(connection, Checkout(shop_id=other, order_id=order, phone="0241234567"))
+        with pytest.raises(UnknownShop):
+            visit(connection, Visit(shop_id=uuid4()))
+        assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
+        assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]

@@ -1,0 +1,48 @@
+"""Writes a storefront's rows as the storefront does: plain SQL, past ingest."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from ingest.database import Connection
+
+MOMENT = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+
+
+def add_shop(
+    connection: Connection, slug: str = "ama-data", *, country: str = "GH", timezone: str = "Africa/Accra"
+) -> UUID:
+    shop_id = uuid4()
+    connection.execute(
+        "insert into public.user_shops (id, user_id, shop_name, shop_slug, country, timezone) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        [shop_id, uuid4(), slug.title(), slug, country, timezone],
+    )
+    return shop_id
+
+
+def add_order(
+    connection: Connection,
+    shop_id: UUID,
+    *,
+    phone: str | None = "0241234567",
+    total: Decimal | str = "10.00",
+    profit: Decimal | str = "1.00",
+    order_status: str = "completed",
+    payment_status: str = "completed",
+    at: datetime = MOMENT,
+    network: str | None = "MTN",
+) -> UUID:
+    order_id = uuid4()
+    connection.execute(
+        "insert into public.shop_orders (id, shop_id, customer_name, customer_phone, network, base_price, "
+        "profit_amount, total_price, order_status, payment_status, created_at) "
+        "values (%s, %s, 'Ama', %s, %s, %s, %s, %s, %s, %s, %s)",
+        [order_id, shop_id, phone, network, Decimal(total) - Decimal(profit), profit, total]
+        + [order_status, payment_status, at],
+    )
+    return order_id
+
+
+def fetch(connection: Connection, query: str, *parameters: object) -> list[tuple[object, ...]]:
+    return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
