@@ -15,7 +15,7 @@ from ingest.migrations import migrate
 from ingest.settings import Settings
 
 # One name for all tests: dbt parses its project anew when the database's name changes.
-_NAME = "regulars_test"
+NAME = "regulars_test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,12 @@ class Server:
     def drop(self, name: str) -> None:
         self._execute("drop database if exists {} with (force)", name)
 
+    def rename(self, database: Database, name: str) -> str:
+        """Makes a template of a database; nobody may be connected to it."""
+        self.drop(name)
+        self._execute("alter database {} rename to {}", database.name, name)
+        return name
+
     def _execute(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._admin, autocommit=True) as admin:
             admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
@@ -67,7 +73,7 @@ def server(home: Path) -> Server:
 
 @pytest.fixture(scope="session")
 def migrated_template(server: Server) -> str:
-    database = server.create(f"{_NAME}_migrated")
+    database = server.create(f"{NAME}_migrated")
     with database.connect() as connection:
         migrate(connection)
     return database.name
@@ -76,29 +82,27 @@ def migrated_template(server: Server) -> str:
 @pytest.fixture(scope="session")
 def built_template(server: Server, migrated_template: str) -> str:
     """Built under the tests' own name and renamed, so that dbt parses once for all of them."""
-    database = server.create(_NAME, template=migrated_template)
+    database = server.create(NAME, template=migrated_template)
     run_refresh(database.settings)
-    server.drop(f"{_NAME}_built")
-    server._execute("alter database {} rename to {}", _NAME, f"{_NAME}_built")
-    return f"{_NAME}_built"
+    return server.rename(database, f"{NAME}_built")
 
 
 @pytest.fixture
 def empty(server: Server) -> Iterator[Database]:
     """A database with nothing in it."""
-    yield server.create(_NAME)
-    server.drop(_NAME)
+    yield server.create(NAME)
+    server.drop(NAME)
 
 
 @pytest.fixture
 def migrated(server: Server, migrated_template: str) -> Iterator[Database]:
     """A database with the schema and no rows."""
-    yield server.create(_NAME, template=migrated_template)
-    server.drop(_NAME)
+    yield server.create(NAME, template=migrated_template)
+    server.drop(NAME)
 
 
 @pytest.fixture
 def built(server: Server, built_template: str) -> Iterator[Database]:
     """A database with the schema, no rows, and every model built: what comes next is incremental."""
-    yield server.create(_NAME, template=built_template)
-    server.drop(_NAME)
+    yield server.create(NAME, template=built_template)
+    server.drop(NAME)

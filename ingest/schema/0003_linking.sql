@@ -139,7 +139,7 @@ begin
     if was_tracked then
         update public.customer_tracking as t
         set shop_customer_id = track.customer_id
-        where t.id = track.tracking_id;
+        where t.id = track.tracking_id and t.shop_id = track.shop_id;
         return;
     end if;
     if visit_id is not null then

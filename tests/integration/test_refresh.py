@@ -1,0 +1,288 @@
+"""A refresh under trouble: damaged marts, failing tests, kills, two at once, readers, nothing to do."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from random import Random
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from flows import history
+from flows.errors import BuildFailed, NotReconciled, RefreshRunning
+from flows.lock import refresh_lock
+from flows.steps import STEPS, Run, Step, run_refresh
+from ingest.database import Connection
+from tests.conftest import NAME, Database, Server
+from tests.snapshot import snapshot
+from tests.storefront import add_order, add_shop, fetch
+
+
+def _trade(connection: Connection, shop: UUID, *, orders: int = 12) -> None:
+    for number in range(orders):
+        add_order(connection, shop, phone=f"02412345{number % 5:02d}", total=Decimal(10 + number))
+
+
+@pytest.fixture(scope="module")
+def traded_template(server: Server, built_template: str) -> str:
+    database = server.create(NAME, template=built_template)
+    with database.connect() as connection:
+        _trade(connection, add_shop(connection, "ama-data"))
+        _trade(connection, add_shop(connection, "kofi-data"))
+    run_refresh(database.settings)
+    return server.rename(database, f"{NAME}_traded")
+
+
+@pytest.fixture
+def traded(server: Server, traded_template: str) -> Iterator[Database]:
+    """Two shops, twelve orders of five customers each, refreshed."""
+    yield server.create(NAME, template=traded_template)
+    server.drop(NAME)
+
+
+def _overview(connection: Connection) -> list[tuple[object, ...]]:
+    return fetch(
+        connection,
+        "select total_orders, total_customers, repeat_customers, customer_revenue, refreshed_at "
+        "from analytics.shop_overview order by shop_id",
+    )
+
+
+def _writes(connection: Connection) -> list[tuple[object, ...]]:
+    """Of each relation in analytics: rows ever written. Counted by the server, whoever writes."""
+    connection.execute("select pg_stat_force_next_flush()")
+    return fetch(
+        connection,
+        "select relname, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_all_tables "
+        "where schemaname = 'analytics' order by relname",
+    )
+
+
+def test_a_refresh_with_nothing_to_do_writes_to_no_mart(traded: Database) -> None:
+    with traded.connect() as connection:
+        before, numbers = _writes(connection), snapshot(connection)
+        assert sum(row[1] for row in before) > 0  # type: ignore[misc]
+        done = run_refresh(traded.settings)
+        assert (done.mode, done.status, done.changes) == ("refresh", "succeeded", 0)
+        assert _writes(connection) == before
+        assert snapshot(connection) == numbers
+
+
+def test_a_change_that_changes_no_number_writes_to_no_mart(traded: Database) -> None:
+    with traded.connect() as connection:
+        before = [row for row in _writes(connection) if row[0] != "shop_overview"]
+        connection.execute("update shop_orders set updated_at = now(), reference_code = 'again'")
+        assert run_refresh(traded.settings).changes == 24
+        assert [row for row in _writes(connection) if row[0] != "shop_overview"] == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "mart"),
+    [
+        ("update analytics.orders set net_amount = net_amount + 0.01 where net_amount = 21", "orders"),
+        ("delete from analytics.orders where net_amount = 21", "orders"),
+        ("update analytics.shop_days set net_amount = net_amount + 0.01", "shop_days"),
+        ("update analytics.shop_days set sales = sales - 1", "shop_days"),
+        ("delete from analytics.shop_days", "shop_days"),
+        ("update analytics.slug_months set net_amount = 0", "slug_months"),
+        ("delete from analytics.purchases where net_amount = 21", "purchases"),
+        ("update analytics.customers set total_spent = total_spent * 2", "customers"),
+        ("update analytics.cohort_months set sales = sales + 1", "cohort_months"),
+    ],
+)
+def test_a_damaged_mart_fails_the_refresh_names_the_shop_and_publishes_nothing(
+    traded: Database, damage: str, mart: str
+) -> None:
+    with traded.connect() as connection:
+        published = _overview(connection)
+        shop = fetch(connection, "select id from user_shops where shop_slug = 'ama-data'")[0][0]
+        predicate = " and " if " where " in damage else " where "
+        connection.execute(f"{damage}{predicate}shop_id = '{shop}'")  # type: ignore[arg-type]
+        add_order(connection, fetch(connection, "select id from user_shops where shop_slug = 'kofi-data'")[0][0])  # type: ignore[arg-type]
+
+        with pytest.raises(NotReconciled) as raised:
+            run_refresh(traded.settings)
+
+        assert f"shop ama-data, {mart}: " in str(raised.value)
+        assert " where " in str(raised.value)
+        assert "kofi-data" not in str(raised.value)
+        assert _overview(connection) == published
+        latest = history.last(connection)
+        assert latest is not None
+        assert latest.status == "failed"
+        assert "ama-data" in str(latest.error)
+
+
+def test_a_model_that_fails_publishes_nothing_and_the_next_refresh_makes_it_good(traded: Database) -> None:
+    with traded.connect() as connection:
+        published = _overview(connection)
+        shop = fetch(connection, "select id from user_shops where shop_slug = 'ama-data'")[0][0]
+        add_order(connection, shop, total="1000.00")  # type: ignore[arg-type]
+        connection.execute("alter table analytics.customers add constraint no_big_spender check (total_spent < 1000)")
+        with pytest.raises(BuildFailed, match="customers"):
+            run_refresh(traded.settings)
+        assert _overview(connection) == published
+        connection.execute("alter table analytics.customers drop constraint no_big_spender")
+        assert run_refresh(traded.settings).mode == "refresh"
+        _assert_equal_to_a_rebuild(traded, connection)
+
+
+def test_two_refreshes_cannot_run_at_once(traded: Database) -> None:
+    with refresh_lock(traded.conninfo), pytest.raises(RefreshRunning, match="already"):
+        run_refresh(traded.settings)
+    run_refresh(traded.settings)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_a_refresh_that_died_after_any_step_is_simply_run_again(traded: Database, step: Step) -> None:
+    class Died(Exception):
+        pass
+
+    def perform(current: Step, run: Run) -> None:
+        current(run)
+        if current is step:
+            raise Died
+
+    with traded.connect() as connection:
+        connection.execute("update shop_orders set order_status = 'refunded' where total_price in (11, 15)")
+        with pytest.raises(Died):
+            run_refresh(traded.settings, perform=perform)
+        connection.execute("update shop_orders set total_price = 99 where total_price in (12, 15)")
+        assert run_refresh(traded.settings).mode == "refresh"
+        _assert_equal_to_a_rebuild(traded, connection)
+
+
+def test_a_refresh_killed_at_random_moments_is_simply_run_again(traded: Database) -> None:
+    random = Random(20260314)
+    killed = 0
+    with traded.connect() as connection:
+        for number in range(6):
+            connection.execute(
+                "update shop_orders set total_price = total_price + 1, "
+                "order_status = case when random() < 0.3 then 'refunded' else 'completed' end "
+                "where random() < 0.5"
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", _REFRESH_IN_A_PROCESS, traded.conninfo, str(traded.settings.home)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stdout is not None
+            assert process.stdout.readline() == "claimed\n"
+            time.sleep(random.uniform(0, 1.5 if number % 2 else 4))
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+            process.communicate()
+        assert killed > 0
+        _await_release(traded)
+        run_refresh(traded.settings)
+        _assert_equal_to_a_rebuild(traded, connection)
+
+
+_REFRESH_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from flows.steps import run_refresh
+from ingest.settings import Settings
+
+def perform(step, run):
+    step(run)
+    if step.__name__ == "claim_batch":
+        print("claimed", flush=True)
+
+run_refresh(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2])), perform=perform)
+"""
+
+
+def _await_release(database: Database) -> None:
+    """The server notices that a client is gone within a second or so."""
+    for _ in range(100):
+        try:
+            with refresh_lock(database.conninfo):
+                return
+        except RefreshRunning:
+            time.sleep(0.1)
+    raise AssertionError("the killed refresh still holds the lock")
+
+
+def test_after_a_rebuild_that_died_the_next_refresh_is_a_rebuild(traded: Database) -> None:
+    def perform(step: Step, run: Run) -> None:
+        step(run)
+        if step.__name__ == "claim_batch":
+            # Half of a rebuild: one mart is computed anew and writes no delta.
+            run.connection.execute("update analytics.customers set total_spent = 0")
+            raise KeyError
+
+    with traded.connect() as connection:
+        with pytest.raises(KeyError):
+            run_refresh(traded.settings, mode="rebuild", perform=perform)
+        assert run_refresh(traded.settings).mode == "rebuild"
+        _assert_equal_to_a_rebuild(traded, connection)
+        assert run_refresh(traded.settings).mode == "refresh"
+
+
+def test_readers_never_miss_a_relation_or_wait_during_refreshes_and_a_rebuild(traded: Database) -> None:
+    relations = [f"analytics.{name}" for name in ("orders", "customers", "shop_overview", "monthly_acquisition")]
+    relations += ["analytics.reconciliation", "analytics.cohort_retention", "analytics.slug_analytics"]
+    stop = threading.Event()
+    failures: list[str] = []
+    reads = 0
+
+    def read() -> None:
+        nonlocal reads
+        with traded.connect() as connection:
+            connection.execute("set statement_timeout = '1s'")
+            while not stop.is_set():
+                for relation in relations:
+                    try:
+                        counted = fetch(connection, f"select count(*) from {relation}")
+                    except psycopg.Error as error:
+                        failures.append(f"{relation}: {error}")
+                    else:
+                        reads += 1
+                        if counted == [(0,)]:
+                            failures.append(f"{relation} is empty")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with traded.connect() as connection:
+            for mode in (None, "rebuild", None):
+                connection.execute("update shop_orders set total_price = total_price + 1")
+                run_refresh(traded.settings, mode=mode)  # type: ignore[arg-type]
+    finally:
+        stop.set()
+        reader.join()
+    assert failures == []
+    assert reads > 100
+
+
+def test_a_rebuild_mends_damage_in_place(traded: Database) -> None:
+    with traded.connect() as connection:
+        good = snapshot(connection)
+        connection.execute("delete from analytics.orders where net_amount > 15")
+        connection.execute("update analytics.customers set total_purchases = 7")
+        connection.execute("update analytics.visits set slug = 'x'")
+        assert snapshot(connection) != good
+        run_refresh(traded.settings, mode="rebuild")
+        assert snapshot(connection) == good
+
+
+def test_models_that_changed_are_rebuilt(traded: Database) -> None:
+    with traded.connect() as connection:
+        connection.execute("update regulars.refreshes set fingerprint = 'older'")
+        assert run_refresh(traded.settings).mode == "rebuild"
+        assert run_refresh(traded.settings).mode == "refresh"
+
+
+def _assert_equal_to_a_rebuild(database: Database, connection: Connection) -> None:
+    refreshed = snapshot(connection)
+    run_refresh(database.settings, mode="rebuild")
+    assert snapshot(connection) == refreshed
