@@ -1,0 +1,119 @@
+"""What a refresh costs, by how much changed and by how much there is: `python -m benchmarks.refresh --help`.
+
+The same 200 shops and 24 months at every size. SQL time is what the server spent on statements, from
+pg_stat_database.active_time: it leaves out dbt's own work, and adds up what ran side by side.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.database import open_database, own_database
+from benchmarks.world import change, make_world, settle
+from flows.history import Mode
+from flows.steps import Run, Step, run_refresh
+from ingest.database import Connection
+from ingest.settings import Settings
+
+RESULTS = Path(__file__).with_name("refresh.json")
+
+
+@dataclass(slots=True)
+class Cost:
+    """One refresh. Seconds; `steps` and `nodes` say where the time went, `nodes` as dbt measured it."""
+
+    orders: int
+    what: str
+    changed: int
+    sql: float = 0
+    wall: float = 0
+    steps: dict[str, float] = field(default_factory=dict)
+    nodes: dict[str, float] = field(default_factory=dict)
+
+
+def measure(settings: Settings, connection: Connection, cost: Cost, *, mode: Mode | None) -> Cost:
+    """Runs one refresh and fills `cost` in."""
+
+    def perform(step: Step, run: Run) -> object:
+        before = _sql_seconds(connection)
+        result = step(run)
+        run.connection.execute("select pg_stat_force_next_flush()")
+        cost.steps[step.__name__] = round(_sql_seconds(connection) - before, 3)
+        if step.__name__ in ("build_marts", "publish") and run.has_work:
+            cost.nodes |= dict(_node_seconds(settings))
+        return result
+
+    start = time.perf_counter()
+    run_refresh(settings, mode=mode, perform=perform)
+    cost.wall = round(time.perf_counter() - start, 3)
+    cost.sql = round(sum(cost.steps.values()), 3)
+    return cost
+
+
+def _sql_seconds(connection: Connection) -> float:
+    """All that was spent in this database so far. A connection reports when it closes: dbt's are waited for."""
+    for _ in range(200):
+        open_ones = connection.execute(
+            "select count(*) from pg_stat_activity "
+            "where datname = current_database() and application_name = 'dbt'"
+        ).fetchone()
+        if open_ones == (0,):
+            break
+        time.sleep(0.01)
+    row = connection.execute(
+        "select pg_stat_clear_snapshot(), active_time / 1000 "
+        "from pg_stat_database where datname = current_database()"
+    ).fetchone()
+    return float(row[1]) if row else 0.0
+
+
+def _node_seconds(settings: Settings) -> Iterator[tuple[str, float]]:
+    results = json.loads((settings.home / "dbt" / "target" / "run_results.json").read_text())
+    for node in results["results"]:
+        kind, _, name, *_ = node["unique_id"].split(".")
+        yield f"{kind} {name}", round(node["execution_time"], 3)
+
+
+def measure_size(orders: int, *, same: int, rounds: int) -> Iterator[Cost]:
+    """Every kind of refresh over a world of `orders`; what is given `rounds` times is to be read as its median."""
+    with own_database("regulars_bench_refresh") as settings, open_database(settings) as connection:
+        make_world(connection, orders)
+        yield measure(settings, connection, Cost(orders, "first build", orders), mode="rebuild")
+        settle(connection)
+        measure(settings, connection, Cost(orders, "warm-up", 0), mode=None)
+        for number in range(rounds):
+            yield measure(settings, connection, Cost(orders, "nothing", 0), mode=None)
+            for what, changed in (("same", same), ("0.1 %", orders // 1000), ("1 %", orders // 100)):
+                change(connection, orders=orders, number=changed, round=f"{what} {number}")
+                yield measure(settings, connection, Cost(orders, what, changed), mode=None)
+            settle(connection)
+        yield measure(settings, connection, Cost(orders, "rebuild", orders), mode="rebuild")
+
+
+def main(
+    sizes: Annotated[list[int], typer.Option("--size", help="Orders; give it several times")] = [
+        200_000, 1_000_000, 5_000_000,
+    ],
+    same: Annotated[int, typer.Option(help="Changes that are as many at every size")] = 1_000,
+    rounds: Annotated[int, typer.Option(help="How often each change is measured")] = 3,
+    quick: Annotated[bool, typer.Option(help="Small sizes, once: to see that it runs")] = False,
+    results: Annotated[Path, typer.Option(help="Where the figures go, as JSON")] = RESULTS,
+) -> None:
+    """Measure rebuilds and refreshes at several sizes."""
+    console = Console(highlight=False)
+    costs = []
+    for orders in [5_000, 20_000] if quick else sizes:
+        for cost in measure_size(orders, same=100 if quick else same, rounds=1 if quick else rounds):
+            console.print(f"{cost.orders:>9,} orders, {cost.what}: {cost.sql:.2f} s in SQL, {cost.wall:.2f} s in all")
+            costs.append(cost)
+            results.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,143 @@
+"""A world of orders, made inside the database: many sizes over the same shops and the same 24 months.
+
+Row n of every table is computed from n alone, so two worlds of one size are equal.
+"""
+
+from ingest.database import Connection
+
+SHOPS = 200
+_SLICE = 250_000  # orders made by one statement: triggers keep a statement's rows until it ends
+
+# `chance` looks random in [0, 1) and is always the same for the same text. A customer is of one shop; shops' and
+# customers' shares fall with their rank, so that some have very many orders and most have few.
+_SETUP = """
+    create function pg_temp.chance(key text) returns double precision language sql immutable
+    return (('x' || substr(md5(key), 1, 8))::bit(32)::bigint) / 4294967296.0;
+
+    create function pg_temp.customer_of(order_number int, customers int) returns int language sql immutable
+    return 1 + floor(customers * power(pg_temp.chance('by' || order_number), 1.5))::int;
+
+    create function pg_temp.shop_of(customer int) returns uuid language sql immutable
+    return md5('shop' || (1 + floor({shops} * power(pg_temp.chance('of' || customer), 2))::int))::uuid
+"""
+
+_SHOPS = """
+    insert into public.user_shops (id, user_id, shop_name, shop_slug)
+    select md5('shop' || n)::uuid, md5('owner' || n)::uuid, 'Shop ' || n, 'shop-' || n
+    from generate_series(1, %(shops)s) as n
+"""
+
+_CUSTOMERS = """
+    insert into public.shop_customers (id, shop_id, phone_number, first_seen_at)
+    select md5('customer' || n)::uuid, pg_temp.shop_of(n), '+233' || (200000000 + n), '2024-01-01'
+    from generate_series(%(first)s::int, %(last)s::int) as n
+"""
+
+_ORDERS = """
+    insert into public.shop_orders (
+        id, shop_id, customer_name, customer_phone, network, volume_gb, base_price, profit_amount, total_price,
+        order_status, payment_status, created_at, shop_customer_id
+    )
+    select
+        md5('order' || n)::uuid,
+        pg_temp.shop_of(customer),
+        'Buyer',
+        '+233' || (200000000 + customer),
+        (array['MTN', 'Telecel', 'AT'])[1 + n %% 3],
+        1 + n %% 10,
+        4 + n %% 50,
+        1,
+        5 + n %% 50,
+        case when n %% 50 = 0 then 'refunded' else 'completed' end,
+        case when n %% 20 = 0 then 'failed' else 'completed' end,
+        timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n),
+        md5('customer' || customer)::uuid
+    from generate_series(%(first)s::int, %(last)s::int) as n
+    cross join lateral (select pg_temp.customer_of(n, %(customers)s) as customer offset 0) as buyer
+"""
+
+_VISITS = """
+    insert into public.customer_tracking (
+        id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed
+    )
+    select
+        md5('visit' || n)::uuid,
+        pg_temp.shop_of(customer),
+        md5('order' || n)::uuid,
+        md5('customer' || customer)::uuid,
+        'link-' || n %% 5,
+        timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n),
+        true
+    from generate_series(%(first)s::int, %(last)s::int) as n
+    cross join lateral (select pg_temp.customer_of(n, %(customers)s) as customer offset 0) as buyer
+    where n %% 5 > 0
+"""
+
+_PROFITS = """
+    insert into public.shop_profits (id, shop_id, profit_amount, status, created_at)
+    select md5('profit' || n)::uuid, md5('shop' || (1 + n %% %(shops)s))::uuid, 1, 'credited', '2025-06-01'
+    from generate_series(%(first)s::int, %(last)s::int) as n
+    where n %% 5 = 0
+"""
+
+_CORRECT = """
+    update public.shop_orders
+    set
+        order_status = case when order_status = 'refunded' then 'completed' else 'refunded' end,
+        total_price = total_price + 1,
+        base_price = base_price + 1
+    where id in (
+        select md5('order' || (1 + floor(%(orders)s * pg_temp.chance(%(round)s || n))::int))::uuid
+        from generate_series(1, %(number)s) as n
+    )
+"""
+
+
+def customers_of(orders: int) -> int:
+    return max(SHOPS, orders // 5)
+
+
+def make_world(connection: Connection, orders: int) -> None:
+    """Fills a migrated database with `orders` orders that checkout has linked already; four in five have a visit."""
+    connection.execute(_SETUP.format(shops=SHOPS))  # type: ignore[arg-type]
+    connection.execute(_SHOPS, {"shops": SHOPS})
+    # Foreign keys hold by the way the rows are made; checking them would take most of the time.
+    connection.execute("set session_replication_role = replica")
+    _in_slices(connection, _CUSTOMERS, 1, customers_of(orders), orders)
+    for statement in (_ORDERS, _VISITS, _PROFITS):
+        _in_slices(connection, statement, 1, orders, orders)
+        connection.execute("truncate regulars.changes")
+    connection.execute("set session_replication_role = origin")
+    settle(connection)
+
+
+def change(connection: Connection, *, orders: int, number: int, round: str) -> None:
+    """Changes `number` orders: of ten, seven are corrected or refunded wherever they stand, three are new.
+
+    Some of the new ones are a customer's first. `orders` is how many the world was made with.
+    """
+    new = number * 3 // 10
+    standing = connection.execute("select count(*) from public.shop_orders").fetchone()
+    last = standing[0] if standing else 0
+    connection.execute(_CORRECT, {"orders": orders, "number": number - new, "round": round})
+    _in_slices(connection, _ORDERS, last + 1, last + new, orders)
+    _in_slices(connection, _VISITS, last + 1, last + new, orders)
+
+
+def settle(connection: Connection) -> None:
+    """What autovacuum does by itself between two nights: no benchmark should wait for it, or race it."""
+    connection.execute("vacuum (analyze)")
+    connection.execute("checkpoint")
+
+
+def _in_slices(connection: Connection, statement: str, first: int, last: int, orders: int) -> None:
+    for start in range(first, last + 1, _SLICE):
+        connection.execute(
+            statement,  # type: ignore[arg-type]
+            {
+                "first": start,
+                "last": min(start + _SLICE - 1, last),
+                "shops": SHOPS,
+                "customers": customers_of(orders),
+            },
+        )
