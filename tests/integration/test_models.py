@@ -1,0 +1,185 @@
+"""dbt's own tests, run where pytest sees them: unit tests, data tests, and whether these can fail."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from flows.project import dbt_environment, project_folder
+from flows.steps import run_refresh
+from ingest.database import Connection
+from tests.conftest import Database
+from tests.storefront import add_order, add_shop, fetch
+
+_LINKED_OR_TOLD = "assert_every_sale_has_a_customer_or_a_written_reason"
+
+# Tables in place of the materialized views, no index, and a second copy of every row.
+_UNGUARD = """
+    do $$
+    declare
+        relation record;
+    begin
+        for relation in
+            select relname, relkind from pg_class
+            where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'm')
+        loop
+            if relation.relkind = 'm' then
+                execute format('create table analytics.copy as table analytics.%1$I', relation.relname);
+                execute format('drop materialized view analytics.%1$I cascade', relation.relname);
+                execute format('alter table analytics.copy rename to %1$I', relation.relname);
+            end if;
+        end loop;
+        for relation in select indexname from pg_indexes where schemaname = 'analytics' loop
+            execute format('drop index analytics.%I', relation.indexname);
+        end loop;
+        for relation in select tablename from pg_tables where schemaname = 'analytics' loop
+            execute format('insert into analytics.%1$I table analytics.%1$I', relation.tablename);
+        end loop;
+    end
+    $$
+"""
+
+# Each makes some mart or view wrong in a way that one of the data tests is there to find.
+_DAMAGE = """
+    update analytics.orders set
+        shop_id = '00000000-0000-0000-0000-000000000000', is_sale = false,
+        gross_amount = -1, refunded_amount = 5, net_amount = 3,
+        order_status = 'teleported', payment_status = 'barter';
+    update analytics.purchases set
+        purchase_number = 1, is_first_of_day = false, is_return_of_month = true,
+        shop_customer_id = gen_random_uuid();
+    update analytics.customers set
+        total_purchases = 0, repeat_customer = true, last_purchase_at = first_purchase_at - interval '1 day';
+    update analytics.shop_days set customers = sales + 1;
+    update analytics.cohort_months set repeat_customers = active_customers + 1;
+    update analytics.slug_months set new_customers = customers + 1;
+    update analytics.shop_balances set entries = 0;
+    update analytics.ledger_entries set status = 'evaporated';
+    update analytics.monthly_acquisition set active_customers = active_customers + 1, new_customers = 0;
+    update analytics.repeat_rates set repeat_customers = customers + 1;
+    update analytics.cohort_retention set active_customers = cohort_size + 1;
+    update analytics.slug_analytics set sales = sales + 1;
+    update analytics.shop_overview set available_balance = -1, total_customers = total_customers + 1;
+"""
+
+
+def _dbt(database: Database, *arguments: str) -> dict[str, str]:
+    """Runs dbt as a refresh does, with all that a refresh leaves out; answers each node's status."""
+    home, folder = database.settings.home.resolve() / "dbt", str(project_folder())
+    paths = ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
+    with dbt_environment(database.settings, database.conninfo):
+        outcome = dbtRunner().invoke(
+            [
+                *("--quiet", "--log-level", "none"),
+                *arguments,
+                *("--project-dir", folder, "--profiles-dir", folder, *paths),
+            ]
+        )
+    assert outcome.result is not None, outcome.exception
+    return {result.node.unique_id: str(result.status) for result in outcome.result}
+
+
+def _of(statuses: dict[str, str], kind: str) -> dict[str, str]:
+    return {name: status for name, status in statuses.items() if name.startswith(f"{kind}.")}
+
+
+def _wrong(statuses: dict[str, str]) -> dict[str, str]:
+    return {name: told for name, told in statuses.items() if told not in ("success", "pass", "no-op")}
+
+
+def _trade(connection: Connection) -> UUID:
+    """Two shops, five customers in each over three months; refunds, links, profits and withdrawals."""
+    shops = [add_shop(connection, slug) for slug in ("ama-data", "kofi-data")]
+    for shop in shops:
+        for number in range(24):
+            order = add_order(
+                connection,
+                shop,
+                phone="not a phone" if number == 7 else f"02412345{number % 5:02d}",
+                total=Decimal(10 + number),
+                order_status="refunded" if number % 6 == 5 else "completed",
+                at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
+            )
+            if number % 2:
+                connection.execute(
+                    "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
+                    "values (%s, %s, %s, '2026-02-01')",
+                    [shop, order, "promo" if number % 3 else None],
+                )
+        connection.execute(
+            "insert into shop_profits (shop_id, profit_amount, status) values (%s, 24, 'credited')", [shop]
+        )
+        connection.execute(
+            "insert into withdrawal_requests (shop_id, amount, status) values (%s, 4, 'pending')", [shop]
+        )
+    return shops[0]
+
+
+@pytest.fixture
+def traded(built: Database) -> Database:
+    with built.connect() as connection:
+        _trade(connection)
+    run_refresh(built.settings)
+    return built
+
+
+def test_everything_builds_and_passes_on_an_empty_storefront_twice_and_anew(
+    migrated: Database,
+) -> None:
+    runs: Sequence[tuple[str, ...]] = [(), (), ("--full-refresh",)]
+    for arguments in runs:
+        statuses = _dbt(migrated, "build", *arguments)
+        assert not _wrong(statuses)
+        assert _of(statuses, "unit_test")
+        assert _of(statuses, "test")
+
+
+def test_every_data_test_passes_on_a_storefront_that_trades(traded: Database) -> None:
+    statuses = _dbt(traded, "test", "--exclude", "test_type:unit")
+    assert not _wrong(statuses)
+    with traded.connect() as connection:
+        assert fetch(connection, "select count(*) from analytics.customers") == [(10,)]
+
+
+def test_every_data_test_can_fail(traded: Database) -> None:
+    with traded.connect() as connection:
+        connection.execute(_UNGUARD)
+        connection.execute(_DAMAGE)
+        _forget_a_sale(connection)
+
+    statuses = _dbt(traded, "test", "--exclude", "test_type:unit")
+
+    assert statuses
+    assert {name for name, status in statuses.items() if status not in ("fail", "warn")} == set()
+
+
+def test_a_sale_that_waits_for_the_next_refresh_or_has_its_reason_is_no_failure(traded: Database) -> None:
+    with traded.connect() as connection:
+        shop = fetch(connection, "select id from user_shops where shop_slug = 'ama-data'")[0][0]
+        assert isinstance(shop, UUID)
+        add_order(connection, shop)
+        late = add_order(connection, shop, at=datetime.now(UTC))
+        connection.execute("delete from regulars.changes where entity_id = %s", [late])
+        assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(2,)]
+
+        assert set(_dbt(traded, "test", "--select", _LINKED_OR_TOLD).values()) == {"pass"}
+        connection.execute("delete from regulars.changes")
+        assert set(_dbt(traded, "test", "--select", _LINKED_OR_TOLD).values()) == {"warn"}
+
+
+def test_after_a_shop_moved_to_another_country_its_orders_wait_for_the_next_refresh(traded: Database) -> None:
+    with traded.connect() as connection:
+        connection.execute("update user_shops set country = 'NG' where shop_slug = 'ama-data'")
+        assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(1,)]
+        assert set(_dbt(traded, "test", "--select", _LINKED_OR_TOLD).values()) == {"pass"}
+
+
+def _forget_a_sale(connection: Connection) -> None:
+    """A sale that stood before the last refresh and that nothing knows of."""
+    shop = fetch(connection, "select id from user_shops limit 1")[0][0]
+    assert isinstance(shop, UUID)
+    add_order(connection, shop)
+    connection.execute("delete from regulars.changes")
