@@ -1,8 +1,10 @@
 """Reading a storefront's export: CSV files, plain or gzipped, row by row, each bad row with its reason."""
 
+import codecs
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +16,19 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ingest.checkout import Text
+from ingest.checkout import Text, clean_text
 from ingest.errors import InputError
 
-csv.field_size_limit(1_000_000)
+_BARE_NUMBER = re.compile(r"\s*[+-]?[\d.]*\s*")
+
+
+def _written_out(moment: object) -> object:
+    """A bare number would be taken for seconds since 1970: 20260314 for a day in August of that year."""
+    if isinstance(moment, str) and _BARE_NUMBER.fullmatch(moment):
+        raise ValueError("is not a time such as 2026-03-14T12:00:00Z")
+    return moment
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -40,9 +49,9 @@ def _known_country(code: str) -> str:
 
 _ZONES = available_timezones()
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(max_length=200), BeforeValidator(clean_text)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
 
 class ShopRow(BaseModel):
@@ -101,11 +110,12 @@ class Reject:
 class Export(Generic[Row]):
     """A CSV file of `model`'s rows. Iterate to get (line, row); what can't be read goes to `rejects`.
 
-    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does, and
-    `last_line` the last line that came whole. Raises InputError where the file can't be used at all.
+    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does,
+    and `last_line` the last line that came whole. `on_bytes` is told how far into the file the reading is.
+    Raises InputError where the file can't be used at all.
     """
 
-    def __init__(self, path: Path, model: type[Row], *, on_bytes: Callable[[int], None] = lambda position: None):
+    def __init__(self, path: Path, model: type[Row], *, on_bytes: Callable[[int], None] = lambda _: None):
         self.path = path
         self.model = model
         self.rejects: list[Reject] = []
@@ -136,37 +146,48 @@ class Export(Generic[Row]):
             except StopIteration:
                 return
             except csv.Error as error:
-                self._reject(line, f"not CSV: {error}")
+                self._reject(line, f"not CSV: {error}", last_line=reader.line_num)
                 continue
             if not cells:
                 continue
             if len(cells) != len(columns):
-                self._reject(line, f"has {len(cells)} columns, the heading has {len(columns)}")
+                self._reject(
+                    line,
+                    f"has {len(cells)} columns, the heading has {len(columns)}",
+                    last_line=reader.line_num,
+                )
                 continue
             record = {
                 name: cell if cell or name not in nullable else None
                 for name, cell in zip(columns, cells, strict=True)
             }
-            if not all(map(str.isascii, cells)) and any("\udc80" <= c <= "\udcff" for cell in cells for c in cell):
+            if not all(map(str.isascii, cells)) and any(
+                "\udc80" <= c <= "\udcff" for cell in cells for c in cell
+            ):
                 self._reject(line, "not UTF-8: save the export as CSV UTF-8")
                 continue
             try:
                 yield line, validate(record)
             except ValidationError as error:
-                self._reject(line, "; ".join(_complaint(e["loc"], e["msg"]) for e in error.errors(include_url=False)))
+                self._reject(
+                    line, "; ".join(_complaint(e["loc"], e["msg"]) for e in error.errors(include_url=False))
+                )
 
     def _columns(self, reader: "Iterator[list[str]]") -> list[str]:
         try:
             heading = next(reader)
         except StopIteration:
-            raise InputError(f"{self.path} is empty.") from None
+            what = "ends in mid-stream, before its first row" if self.is_cut_off else "is empty"
+            raise InputError(f"{self.path} {what}.") from None
         except csv.Error as error:
             raise InputError(f"{self.path} is not CSV: {error}.") from None
-        columns = [name.strip().removeprefix("\ufeff") for name in heading]
+        columns = [name.strip() for name in heading]
         required = [name for name, field in self.model.model_fields.items() if field.is_required()]
         if missing := [name for name in required if name not in columns]:
-            if "\0" in "".join(heading) or "\udcff" in "".join(heading):
-                raise InputError(f"{self.path} is not UTF-8 (UTF-16, by the look of it): save it as CSV UTF-8.")
+            if "\0" in "".join(heading):
+                raise InputError(
+                    f"{self.path} is not UTF-8 (UTF-16, by the look of it): save it as CSV UTF-8."
+                )
             raise InputError(f"{self.path} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}.")
         if len(set(columns)) < len(columns):
             raise InputError(f"{self.path} names a column twice.")
@@ -174,9 +195,10 @@ class Export(Generic[Row]):
 
     def _lines(self, file: io.BufferedReader) -> Iterator[str]:
         """Whole lines only: of a file that was cut off, the last one can't be trusted."""
-        compressed = file.peek(2)[:2] == b"\x1f\x8b"
+        start = file.peek(2)[:2]
+        compressed = start == b"\x1f\x8b"
         stream = gzip.GzipFile(fileobj=file) if compressed else file
-        if not compressed and self.path.suffix == ".gz":
+        if start and not compressed and self.path.suffix == ".gz":
             raise InputError(f"{self.path} is not gzipped, whatever its name says.")
         while True:
             try:
@@ -186,12 +208,16 @@ class Export(Generic[Row]):
                 return
             if not line:
                 return
+            if self.last_line == 0:
+                line = line.removeprefix(codecs.BOM_UTF8)
             self.last_line += 1
             if self.last_line % 1000 == 0:
                 self._on_bytes(file.tell())
             yield line.decode("utf-8", "surrogateescape")
 
-    def _reject(self, line: int, reason: str) -> None:
+    def _reject(self, line: int, reason: str, *, last_line: int = 0) -> None:
+        if last_line > line:
+            reason += f"; it runs on to line {last_line}, as after a quote that is not closed"
         self.rejects.append(Reject(self.path.name, line, reason))
 
 
