@@ -29,8 +29,8 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/regulars dbt --quiet -- parse
-	$(BIN)/sqlfluff lint models tests/dbt
+	$(BIN)/regulars dbt -- --quiet --warn-error parse
+	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
 
 serve: install  ## the nightly refresh, on its schedule
 	$(BIN)/regulars serve

@@ -27,14 +27,22 @@ raw_sums as (
 order_sums as (
     select
         orders.shop_id,
-        sum(case when orders.is_sale and waiting.order_id is null then 1 else 0 end) as settled_sales,
+        sum(
+            case when orders.is_sale and waiting.order_id is null then 1 else 0 end
+        ) as settled_sales,
         sum(case when waiting.order_id is null then orders.net_amount else 0 end) as settled_net,
-        sum(case when waiting.order_id is null then orders.refunded_amount else 0 end) as settled_refunded,
+        sum(
+            case when waiting.order_id is null then orders.refunded_amount else 0 end
+        ) as settled_refunded,
         sum(case when orders.is_sale then 1 else 0 end) as sales,
         sum(orders.net_amount) as net,
         sum(orders.refunded_amount) as refunded,
-        sum(case when orders.is_sale and orders.shop_customer_id is not null then 1 else 0 end) as linked_sales,
-        sum(case when orders.shop_customer_id is not null then orders.net_amount else 0 end) as linked_net
+        sum(
+            case when orders.is_sale and orders.shop_customer_id is not null then 1 else 0 end
+        ) as linked_sales,
+        sum(
+            case when orders.shop_customer_id is not null then orders.net_amount else 0 end
+        ) as linked_net
     from {{ ref('orders') }} as orders
     left join waiting
         on
@@ -52,7 +60,8 @@ purchase_sums as (
     group by shop_id
 ),
 
--- Each mart is held against what it is made from: a side gives what is expected of it, or what is found in it.
+-- Each mart is held against what it is made from: a side gives what is expected of it, or what is
+-- found in it.
 sides as (
     select
         shop_id,
@@ -69,32 +78,73 @@ sides as (
         order_sums.shop_id,
         side.*
     from order_sums
-    cross join lateral (
-        values
-        ('orders', 0, 0, 0, settled_sales, settled_net, settled_refunded),
-        ('shop_days', sales, net, refunded, 0, 0, 0),
-        ('slug_months', sales, net, 0, 0, 0, 0),
-        ('purchases', linked_sales, linked_net, 0, 0, 0, 0)
-    ) as side
+    cross join
+        lateral (
+            values
+            (
+                'orders', 0, 0, 0,
+                order_sums.settled_sales, order_sums.settled_net, order_sums.settled_refunded
+            ),
+            ('shop_days', order_sums.sales, order_sums.net, order_sums.refunded, 0, 0, 0),
+            ('slug_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('purchases', order_sums.linked_sales, order_sums.linked_net, 0, 0, 0, 0)
+        ) as side
     union all
     select
         purchase_sums.shop_id,
         side.*
     from purchase_sums
-    cross join lateral (
-        values
-        ('purchases', 0, 0, 0, sales, net, 0),
-        ('customers', sales, net, 0, 0, 0, 0),
-        ('cohort_months', sales, net, 0, 0, 0, 0)
-    ) as side
+    cross join
+        lateral (
+            values
+            ('purchases', 0, 0, 0, purchase_sums.sales, purchase_sums.net, 0),
+            ('customers', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0),
+            ('cohort_months', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0)
+        ) as side
     union all
-    select shop_id, 'customers', 0, 0, 0, total_purchases, total_spent, 0 from {{ ref('customers') }}
+    select
+        shop_id,
+        'customers' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        total_purchases as found_sales,
+        total_spent as found_net,
+        0 as found_refunded
+    from {{ ref('customers') }}
     union all
-    select shop_id, 'cohort_months', 0, 0, 0, sales, net_amount, 0 from {{ ref('cohort_months') }}
+    select
+        shop_id,
+        'cohort_months' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('cohort_months') }}
     union all
-    select shop_id, 'shop_days', 0, 0, 0, sales, net_amount, refunded_amount from {{ ref('shop_days') }}
+    select
+        shop_id,
+        'shop_days' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        refunded_amount as found_refunded
+    from {{ ref('shop_days') }}
     union all
-    select shop_id, 'slug_months', 0, 0, 0, sales, net_amount, 0 from {{ ref('slug_months') }}
+    select
+        shop_id,
+        'slug_months' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('slug_months') }}
 ),
 
 sums as (

@@ -32,7 +32,8 @@ months_come as (
         cast(series.month as date) as order_month
     from cohorts
     inner join spans on cohorts.shop_id = spans.shop_id
-    cross join lateral {{ month_series('cohorts.cohort_month', 'spans.last_month') }} as series (month)
+    cross join
+        lateral {{ month_series('cohorts.cohort_month', 'spans.last_month') }} as series (month)
     union
     select
         shop_id,
@@ -47,7 +48,9 @@ select
     {{ months_apart('months_come.cohort_month', 'months_come.order_month') }} as months_since,
     cohorts.cohort_size,
     coalesce(cohort_months.active_customers, 0) as active_customers,
-    round(1.0 * coalesce(cohort_months.active_customers, 0) / cohorts.cohort_size, 4) as retention_rate,
+    round(
+        1.0 * coalesce(cohort_months.active_customers, 0) / cohorts.cohort_size, 4
+    ) as retention_rate,
     coalesce(cohort_months.net_amount, 0) as net_amount
 from months_come
 inner join cohorts

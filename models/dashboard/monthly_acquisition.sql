@@ -10,7 +10,7 @@ sales as (
         sum(net_amount) as net_amount
     from {{ ref('shop_days') }}
     where sales > 0
-    group by 1, 2
+    group by shop_id, {{ month_of('order_date') }}
 ),
 
 actives as (
@@ -18,14 +18,16 @@ actives as (
         shop_id,
         order_month as month,
         sum(case when order_month = cohort_month then active_customers else 0 end) as new_customers,
-        sum(case when order_month > cohort_month then active_customers else 0 end) as returning_customers,
+        sum(
+            case when order_month > cohort_month then active_customers else 0 end
+        ) as returning_customers,
         sum(active_customers) as active_customers
     from {{ ref('cohort_months') }}
-    group by 1, 2
+    group by shop_id, order_month
 ),
 
--- A month without a sale between two with some is a month all the same. Nothing is filled in past today, so
--- that one order dated far ahead doesn't bring a thousand years of empty months.
+-- A month without a sale between two with some is a month all the same. Nothing is filled in past
+-- today, so that one order dated far ahead doesn't bring a thousand years of empty months.
 spans as (
     select
         shop_id,

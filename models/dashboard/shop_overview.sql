@@ -18,7 +18,9 @@ sales as (
 customers as (
     select
         shop_id,
-        sum(case when order_month = cohort_month then active_customers else 0 end) as total_customers,
+        sum(
+            case when order_month = cohort_month then active_customers else 0 end
+        ) as total_customers,
         sum(second_purchases) as repeat_customers,
         sum(net_amount) as customer_revenue
     from {{ ref('cohort_months') }}

@@ -15,7 +15,11 @@ orders as (
 ),
 
 visits as (
-    select shop_id, order_id, slug from {{ ref('stg_visits') }}
+    select
+        shop_id,
+        order_id,
+        slug
+    from {{ ref('stg_visits') }}
     where order_id is not null
 ),
 

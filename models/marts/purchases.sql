@@ -17,7 +17,8 @@ sales as (
         and {{ only_changed() }}
 ),
 
--- Two purchases of one moment are told apart by their order_id, so that every run puts them the same way round.
+-- Two purchases of one moment are told apart by their order_id, so that every run puts them the
+-- same way round.
 placed as (
     select
         *,
@@ -60,8 +61,8 @@ select
     number_in_day = 1 as is_first_of_day,
     number_in_month = 1 as is_first_of_month,
     number_with_slug = 1 as is_first_with_slug,
-    -- A customer who comes back in a month is counted at one purchase of it: their second ever if it falls in
-    -- their first month, their first of the month otherwise.
+    -- A customer who comes back in a month is counted at one purchase of it: their second ever if
+    -- it falls in their first month, their first of the month otherwise.
     (order_month > cohort_month and number_in_month = 1)
     or (order_month = cohort_month and purchase_number = 2) as is_return_of_month
 from placed

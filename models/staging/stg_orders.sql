@@ -6,7 +6,10 @@ source as (
 ),
 
 shops as (
-    select shop_id, time_zone from {{ ref('stg_shops') }}
+    select
+        shop_id,
+        time_zone
+    from {{ ref('stg_shops') }}
 ),
 
 renamed as (
@@ -22,7 +25,9 @@ renamed as (
         {{ money('source.profit_amount') }} as profit_amount,
         -- An order without any time is kept, where everybody will see that it is wrong.
         coalesce(
-            {{ as_utc('source.created_at') }}, {{ as_utc('source.updated_at') }}, timestamptz '1970-01-01 00:00:00+00'
+            {{ as_utc('source.created_at') }},
+            {{ as_utc('source.updated_at') }},
+            timestamptz '1970-01-01 00:00:00+00'
         ) as ordered_at,
         coalesce(shops.time_zone, 'UTC') as time_zone
     from source
@@ -34,9 +39,13 @@ judged as (
     select
         *,
         coalesce(
-            payment_status = 'completed' and order_status in ('pending', 'processing', 'completed'), false
+            payment_status = 'completed'
+            and order_status in ('pending', 'processing', 'completed'),
+            false
         ) as is_sale,
-        coalesce(payment_status = 'completed' and order_status in ('refunded', 'reversed'), false) as is_refunded
+        coalesce(
+            payment_status = 'completed' and order_status in ('refunded', 'reversed'), false
+        ) as is_refunded
     from renamed
 ),
 

@@ -6,7 +6,10 @@ source as (
 ),
 
 shops as (
-    select shop_id, time_zone from {{ ref('stg_shops') }}
+    select
+        shop_id,
+        time_zone
+    from {{ ref('stg_shops') }}
 ),
 
 renamed as (
@@ -19,7 +22,9 @@ renamed as (
         cast(source.utm_source as text) as utm_source,
         cast(source.utm_medium as text) as utm_medium,
         cast(source.utm_campaign as text) as utm_campaign,
-        coalesce({{ as_utc('source.accessed_at') }}, timestamptz '1970-01-01 00:00:00+00') as visited_at,
+        coalesce(
+            {{ as_utc('source.accessed_at') }}, timestamptz '1970-01-01 00:00:00+00'
+        ) as visited_at,
         coalesce(shops.time_zone, 'UTC') as time_zone
     from source
     left join shops on source.shop_id = shops.shop_id

@@ -1,5 +1,5 @@
--- Fails for a customer whose first touch is not the link of the purchase numbered 1, whose last touch is not the link
--- of the highest, or whose numbers have a gap.
+-- Fails for a customer whose first touch is not the link of the purchase numbered 1, whose last
+-- touch is not the link of the highest, or whose numbers have a gap.
 -- Not a failure: a first touch that is null; a purchase need not come by a link.
 -- An audit: it reads every purchase there is, so no nightly refresh runs it.
 {{ config(tags=['audit']) }}

@@ -1,6 +1,7 @@
--- Fails for a shop whose cards, months, links and cohorts, read side by side, show different numbers of customers.
--- Not a failure: customers of links that add up to more than there are; one who used several counts at each, but is
--- new at one alone, and new customers are what is compared here.
+-- Fails for a shop whose cards, months, links and cohorts, read side by side, show different
+-- numbers of customers.
+-- Not a failure: customers of links that add up to more than there are; one who used several counts
+-- at each, but is new at one alone, and new customers are what is compared here.
 with
 
 pages as (

@@ -1,6 +1,7 @@
--- Fails for a shop whose cards, months and links, read side by side, show different sales or a different sum.
--- Not a failure: revenue of customers (card 9) below the sum of all months; sales without a known customer are in
--- the months and links only.
+-- Fails for a shop whose cards, months and links, read side by side, show different sales or a
+-- different sum.
+-- Not a failure: revenue of customers (card 9) below the sum of all months; sales without a known
+-- customer are in the months and links only.
 with
 
 pages as (

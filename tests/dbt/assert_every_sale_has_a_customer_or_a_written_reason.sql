@@ -1,8 +1,11 @@
--- Fails for a sale that has no customer although the last refresh could have linked it, and for which nobody has
--- written down why its phone can't be read. It is in every sum of money and in no count of customers.
--- Not a failure: an order that came, or whose phone or country changed, since that refresh began: the next one
--- links it. Warns only: the numbers are right as far as they go, and held back they would be older as well.
--- Reads the raw orders, where an index finds those without a customer however many orders there are.
+-- Fails for a sale that has no customer although the last refresh could have linked it, and for
+-- which nobody has written down why its phone can't be read. It is in every sum of money and in no
+-- count of customers.
+-- Not a failure: an order that came, or whose phone or country changed, since that refresh began:
+-- the next one links it. Warns only: the numbers are right as far as they go, and held back they
+-- would be older as well.
+-- Reads the raw orders, where an index finds those without a customer however many orders there
+-- are.
 {{ config(severity='warn') }}
 
 with

@@ -1,5 +1,5 @@
--- Fails for a cohort of which somebody did not buy in the very month that made them one of it, and for a cohort
--- without such a month.
+-- Fails for a cohort of which somebody did not buy in the very month that made them one of it, and
+-- for a cohort without such a month.
 -- Not a failure: a rate that rises again later; a customer may pause.
 select
     shop_id,

@@ -1,5 +1,6 @@
 -- Fails for a shop of which some customer is new in no month, or in several.
--- Not a failure: a customer of the storefront without a sale; nobody is a customer here before the first one.
+-- Not a failure: a customer of the storefront without a sale; nobody is a customer here before the
+-- first one.
 -- An audit: it reads every customer there is, so no nightly refresh runs it.
 {{ config(tags=['audit']) }}
 

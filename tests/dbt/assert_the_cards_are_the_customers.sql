@@ -1,5 +1,5 @@
--- Fails for a shop whose cards of customers, repeat customers, revenue or lifetime value are not what its customers,
--- counted one by one, come to: the cards are added up by another way.
+-- Fails for a shop whose cards of customers, repeat customers, revenue or lifetime value are not
+-- what its customers, counted one by one, come to: the cards are added up by another way.
 -- Not a failure: a shop without a customer, whose average is unknown rather than 0.
 -- An audit: it reads every customer there is, so no nightly refresh runs it.
 {{ config(tags=['audit']) }}
