@@ -1,4 +1,6 @@
-"""Loading a storefront's export into the raw tables: in bulk, through the same reading of phones as checkout."""
+"""Loading a storefront's export into the raw tables: in bulk, with phones read as checkout reads them."""
+
+# ruff: noqa: S608 - statements are put together from the column names below and nothing else
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +14,24 @@ from ingest.export import Export, OrderRow, Reject, ShopRow
 from ingest.phone import read_phone
 
 _ORDER_COLUMNS = (
-    "customer_name, customer_email, customer_phone, network, volume_gb, base_price, profit_amount, total_price, "
-    "order_status, payment_status, reference_code, created_at"
+    "customer_name, customer_email, customer_phone, network, volume_gb, base_price, profit_amount, "
+    "total_price, order_status, payment_status, reference_code, created_at"
 )
 _VISIT_COLUMNS = "accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign"
+
+
+def _prefixed(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
 
 _INCOMING = """
     create temporary table if not exists incoming (
         line int, id uuid, shop_id uuid, phone text, reason text,
         customer_name text, customer_email text, customer_phone text, network text, volume_gb numeric,
-        base_price numeric, profit_amount numeric, total_price numeric, order_status text, payment_status text,
-        reference_code text, created_at timestamptz,
-        accessed_via_slug text, accessed_at timestamptz, referrer text, utm_source text, utm_medium text,
-        utm_campaign text
+        base_price numeric, profit_amount numeric, total_price numeric,
+        order_status text, payment_status text, reference_code text, created_at timestamptz,
+        accessed_via_slug text, accessed_at timestamptz, referrer text,
+        utm_source text, utm_medium text, utm_campaign text
     ) on commit delete rows
 """
 
@@ -48,24 +55,20 @@ _CUSTOMERS = """
 """
 
 
-def _orders_statement() -> str:
-    columns = _ORDER_COLUMNS.split(", ")
-    incoming = ", ".join(f"incoming.{c}" for c in columns)
-    standing = ", ".join(f"standing.{c}" for c in [*columns, "shop_customer_id"])
-    excluded = ", ".join(f"excluded.{c}" for c in [*columns, "shop_customer_id"])
-    return f"""
-        insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS}, shop_customer_id)
-        select incoming.id, incoming.shop_id, {incoming}, customers.id
-        from incoming
-        left join public.shop_customers as customers
-            on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
-        on conflict (id) do update
-        set ({_ORDER_COLUMNS}, shop_customer_id, updated_at) = ({excluded}, now())
-        where ({standing}) is distinct from ({excluded})
-    """
-
-
-_ORDERS = _orders_statement()
+_ORDERS = f"""
+    insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS}, shop_customer_id)
+    select incoming.id, incoming.shop_id, {_prefixed("incoming", _ORDER_COLUMNS)}, customers.id
+    from incoming
+    left join public.shop_customers as customers
+        on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
+    on conflict (id) do update
+    set
+        ({_ORDER_COLUMNS}, shop_customer_id, updated_at)
+        = ({_prefixed("excluded", _ORDER_COLUMNS)}, excluded.shop_customer_id, now())
+    where
+        ({_prefixed("standing", _ORDER_COLUMNS)}, standing.shop_customer_id)
+        is distinct from ({_prefixed("excluded", _ORDER_COLUMNS)}, excluded.shop_customer_id)
+"""
 
 _NOTES = """
     insert into regulars.unreadable_phones (order_id, shop_id, reason)
@@ -76,7 +79,7 @@ _NOTES = """
 
 _SETTLED = "delete from regulars.changed_phones using incoming where changed_phones.order_id = incoming.id"
 
-_VISITS = """
+_VISITS = f"""
     insert into public.customer_tracking as standing (
         shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed,
         referrer, utm_source, utm_medium, utm_campaign
@@ -88,12 +91,7 @@ _VISITS = """
     from incoming
     left join public.shop_customers as customers
         on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
-    where
-        coalesce(
-            incoming.accessed_via_slug, incoming.referrer, incoming.utm_source, incoming.utm_medium,
-            incoming.utm_campaign
-        ) is not null
-        or incoming.accessed_at is not null
+    where num_nonnulls({_VISIT_COLUMNS}) > 0
     on conflict (shop_order_id) do update
     set
         shop_customer_id = excluded.shop_customer_id,
@@ -113,24 +111,38 @@ _VISITS = """
         )
 """
 
-_SHOPS = """
-    insert into public.user_shops as standing (id, user_id, shop_name, shop_slug, timezone, currency, country)
+# Where the export tells nothing of a visit that checkout has noted, the visit stays, and follows its order.
+_FOLLOWERS = f"""
+    with orders as (
+        select orders.id, orders.shop_customer_id
+        from incoming
+        inner join public.shop_orders as orders on incoming.id = orders.id
+        where num_nonnulls({_VISIT_COLUMNS}) = 0
+    )
+    update public.customer_tracking as standing
+    set shop_customer_id = orders.shop_customer_id
+    from orders
+    where
+        standing.shop_order_id = orders.id
+        and standing.shop_customer_id is distinct from orders.shop_customer_id
+"""
+
+_SHOP_COLUMNS = "user_id, shop_name, shop_slug, timezone, currency, country"
+
+_SHOPS = f"""
+    insert into public.user_shops as standing (id, {_SHOP_COLUMNS})
     values (
         %(id)s, %(user_id)s, %(shop_name)s, %(shop_slug)s, %(timezone)s, %(currency)s, %(country)s
     )
     on conflict (id) do update
-    set (user_id, shop_name, shop_slug, timezone, currency, country)
-        = (excluded.user_id, excluded.shop_name, excluded.shop_slug, excluded.timezone, excluded.currency, excluded.country)
-    where
-        (standing.user_id, standing.shop_name, standing.shop_slug, standing.timezone, standing.currency, standing.country)
-        is distinct from
-        (excluded.user_id, excluded.shop_name, excluded.shop_slug, excluded.timezone, excluded.currency, excluded.country)
+    set ({_SHOP_COLUMNS}) = ({_prefixed("excluded", _SHOP_COLUMNS)})
+    where ({_prefixed("standing", _SHOP_COLUMNS)}) is distinct from ({_prefixed("excluded", _SHOP_COLUMNS)})
 """
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What a load did. `written` counts orders that were new or differed, `unchanged` those that stood already."""
+    """What a load did. `written` counts orders that were new or differed, `unchanged` those as they stood."""
 
     shops: int = 0
     written: int = 0
@@ -160,13 +172,13 @@ def load_orders(
     export: Export[OrderRow],
     *,
     chunk: int = 5_000,
-    on_progress: Callable[[int], None] = lambda orders: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Loaded:
     """Writes the orders that are new or differ, links them, and notes each phone that can't be read.
 
     Loading the same export again changes nothing; a newer one updates. Each chunk is a transaction: what is
-    stopped half-way is loaded again from the start, and only the rest is written. While the database writes one
-    chunk, the next is read.
+    stopped half-way is loaded again from the start, and only the rest is written. While the database writes
+    one chunk, the next is read.
     """
     loaded = Loaded()
     shops = {
@@ -202,30 +214,40 @@ def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> I
         yield (
             line, order.id, shop_id, e164, reason,
             order.customer_name, order.customer_email, order.customer_phone, order.network, order.volume_gb,
-            order.base_price, order.profit_amount, order.total_price, order.order_status, order.payment_status,
-            order.reference_code, order.created_at,
-            order.accessed_via_slug, order.accessed_at, order.referrer, order.utm_source, order.utm_medium,
-            order.utm_campaign,
+            order.base_price, order.profit_amount, order.total_price,
+            order.order_status, order.payment_status, order.reference_code, order.created_at,
+            order.accessed_via_slug, order.accessed_at, order.referrer,
+            order.utm_source, order.utm_medium, order.utm_campaign,
         )  # fmt: skip
 
 
-def _write(connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded) -> None:
-    latest = {row[1]: row for row in rows}  # of an order given twice, the later row stands
+def _write(
+    connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded
+) -> None:
+    latest: dict[UUID, tuple[Any, ...]] = {}  # of an order given twice, the later row stands
+    strangers: list[int] = []
+    for row in rows:
+        if latest.setdefault(row[1], row)[2] == row[2]:
+            latest[row[1]] = row
+        else:
+            strangers.append(row[0])
     with connection.transaction():
         with connection.cursor().copy(_COPY) as copy:
             for row in latest.values():
                 copy.write_row(row)
-        strangers = connection.execute(_STRANGERS).fetchall()
+        refused = connection.execute(_STRANGERS).fetchall()
         connection.execute(_CUSTOMERS)
         written = connection.execute(_ORDERS).rowcount
         unreadable = connection.execute(_NOTES).rowcount
         connection.execute(_SETTLED)
         connection.execute(_VISITS)
+        connection.execute(_FOLLOWERS)
     export.rejects.extend(
-        Reject(export.path.name, line, "id: another shop has an order with this id") for (line,) in strangers
+        Reject(export.path.name, line, "id: another shop has an order with this id")
+        for line in [*strangers, *(line for (line,) in refused)]
     )
     loaded.written += written
-    loaded.unchanged += len(latest) - len(strangers) - written
+    loaded.unchanged += len(latest) - len(refused) - written
     loaded.unreadable += unreadable
 
 
