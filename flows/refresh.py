@@ -1,12 +1,15 @@
 """The flow `refresh`: the steps of a refresh as tasks, so that a Prefect server shows, schedules and retries them."""
 
-from prefect import flow, task
+import time
+
+import psycopg
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed, State
 
-from flows.errors import BuildFailed, NotReconciled, RefreshRunning
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
+from ingest.errors import RegularsError
 from ingest.settings import Settings
 
 
@@ -14,15 +17,24 @@ def _as_task(step: Step, run: Run) -> object:
     return task(step, name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(run)
 
 
-@flow(name="refresh", retries=2, retry_delay_seconds=60, persist_result=False)
+@flow(name="refresh", persist_result=False)
 def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
     """Refreshes every number; `mode` "rebuild" computes all of them anew. Answers the row of the history.
 
-    A lost connection is tried again. What a second try would not mend (a test that fails, sums that don't match,
-    another refresh running) fails at once.
+    A lost connection is tried again after a minute, and again after two. What another try would not mend (a test
+    that fails, sums that don't match, another refresh running) fails at once: that is why Prefect's own retries,
+    which make no such difference, are not used.
     """
-    try:
-        done = run_refresh(Settings.from_environment(), mode=mode, perform=_as_task)
-    except (BuildFailed, NotReconciled, RefreshRunning) as error:
-        return Failed(message=str(error))
+    for patience in (60, 120, None):
+        try:
+            done = run_refresh(Settings.from_environment(), mode=mode, perform=_as_task)
+        except RegularsError as error:
+            return Failed(message=str(error))
+        except psycopg.OperationalError:
+            if patience is None:
+                return Failed(message="The connection to the database was lost three times; is the server up?")
+            get_run_logger().warning("The connection to the database was lost; trying again in %s s.", patience)
+            time.sleep(patience)
+        else:
+            break
     return {"refresh_id": done.refresh_id, "mode": done.mode, "as_of": str(done.as_of), "changes": done.changes}

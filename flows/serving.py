@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,8 @@ def serve(settings: Settings) -> None:
 
         from flows.refresh import refresh
 
+        # Prefect's own slip on every SIGTERM; it stops all the same.
+        warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
         at = settings.refresh_at
         refresh.serve(
             name="nightly",

@@ -9,7 +9,7 @@ from flows.steps import STEPS, Run, Step, run_refresh
 from ingest.database import conninfo, connect
 from ingest.settings import Settings
 
-_DOING = {
+DOING = {
     "link_stragglers": "linking orders without a customer",
     "claim_batch": "taking what changed",
     "build_marts": "building and testing the marts",
@@ -37,7 +37,7 @@ def _run(mode: Mode | None) -> Refresh:
     with Console(stderr=True).status("starting") as spinner:
 
         def perform(step: Step, run: Run) -> object:
-            spinner.update(f"{_DOING[step.__name__]} ({STEPS.index(step) + 1} of {len(STEPS)})")
+            spinner.update(f"{DOING[step.__name__]} ({STEPS.index(step) + 1} of {len(STEPS)})")
             return step(run)
 
         return run_refresh(settings, mode=mode, perform=perform)
