@@ -17,8 +17,8 @@ from zoneinfo import available_timezones
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from ingest.checkout import Text, clean_text
 from ingest.errors import InputError
 
 _BARE_NUMBER = re.compile(r"\s*[+-]?[\d.]*\s*")
@@ -49,7 +49,7 @@ def _known_country(code: str) -> str:
 
 _ZONES = available_timezones()
 
-Name = Annotated[str, Field(max_length=200), BeforeValidator(clean_text)]
+Name = Annotated[str, Field(max_length=200)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
@@ -57,7 +57,7 @@ Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_u
 class ShopRow(BaseModel):
     """One row of shops.csv."""
 
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True)
 
     id: UUID
     user_id: UUID
@@ -71,28 +71,28 @@ class ShopRow(BaseModel):
 class OrderRow(BaseModel):
     """One row of orders.csv. `created_at` and `accessed_at` without an offset are UTC."""
 
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True)
 
     id: UUID
     shop_slug: Name
-    customer_name: Text
-    customer_email: Text
-    customer_phone: Text
-    network: Text
+    customer_name: str | None
+    customer_email: str | None
+    customer_phone: str | None
+    network: str | None
     volume_gb: Annotated[Decimal, Field(ge=0, max_digits=20)] | None
     base_price: Money
     profit_amount: Money
     total_price: Money
     order_status: Name
     payment_status: Name
-    reference_code: Text
+    reference_code: str | None
     created_at: Moment
-    accessed_via_slug: Text
+    accessed_via_slug: str | None
     accessed_at: Moment | None = None
-    referrer: Text = None
-    utm_source: Text = None
-    utm_medium: Text = None
-    utm_campaign: Text = None
+    referrer: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
 
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -135,9 +135,6 @@ class Export(Generic[Row]):
     def _rows(self, file: io.BufferedReader) -> Iterator[tuple[int, Row]]:
         reader = csv.reader(self._lines(file), strict=True)
         columns = self._columns(reader)
-        # Empty cells of columns that may be missing are missing.
-        optional = {name for name, field in self.model.model_fields.items() if not field.is_required()}
-        nullable = optional | {"volume_gb"}
         validate = self.model.model_validate
         while True:
             line = reader.line_num + 1
@@ -157,21 +154,18 @@ class Export(Generic[Row]):
                     last_line=reader.line_num,
                 )
                 continue
-            record = {
-                name: cell if cell or name not in nullable else None
-                for name, cell in zip(columns, cells, strict=True)
-            }
             if not all(map(str.isascii, cells)) and any(
                 "\udc80" <= c <= "\udcff" for cell in cells for c in cell
             ):
                 self._reject(line, "not UTF-8: save the export as CSV UTF-8")
                 continue
             try:
-                yield line, validate(record)
-            except ValidationError as error:
-                self._reject(
-                    line, "; ".join(_complaint(e["loc"], e["msg"]) for e in error.errors(include_url=False))
+                yield (
+                    line,
+                    validate({c: cell.strip() or None for c, cell in zip(columns, cells, strict=True)}),
                 )
+            except ValidationError as error:
+                self._reject(line, "; ".join(map(_complaint, error.errors(include_url=False))))
 
     def _columns(self, reader: "Iterator[list[str]]") -> list[str]:
         try:
@@ -210,6 +204,8 @@ class Export(Generic[Row]):
                 return
             if self.last_line == 0:
                 line = line.removeprefix(codecs.BOM_UTF8)
+            elif b"\0" in line:  # which PostgreSQL can't store
+                line = line.replace(b"\0", b"")
             self.last_line += 1
             if self.last_line % 1000 == 0:
                 self._on_bytes(file.tell())
@@ -221,6 +217,7 @@ class Export(Generic[Row]):
         self.rejects.append(Reject(self.path.name, line, reason))
 
 
-def _complaint(location: tuple[int | str, ...], message: str) -> str:
+def _complaint(error: ErrorDetails) -> str:
     """Names the column and never the value: it may be a person's."""
-    return f"{'.'.join(map(str, location))}: {message.removeprefix('Value error, ')}"
+    wrong = "is empty" if error["input"] is None else error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, error['loc']))}: {wrong}"

@@ -5,9 +5,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import phonenumbers
+from phonenumbers import PhoneNumber
 
 _EXTENSION = re.compile(r"(?:ext(?:n|ension)?|x)\.?\s*\d{1,7}\s*$", re.IGNORECASE)
 
+_REMEMBERED = 65536
 _SPACING = str.maketrans("", "", " -.()")
 
 
@@ -16,6 +18,10 @@ class PhoneReading(NamedTuple):
 
     e164: str | None
     reason: str | None
+
+
+# What each number, in E.164, was found to be: the half of the work that a number's spellings share.
+_readings: dict[str, PhoneReading] = {}
 
 
 def read_phone(text: str | None, *, country: str) -> PhoneReading:
@@ -27,12 +33,14 @@ def read_phone(text: str | None, *, country: str) -> PhoneReading:
         return PhoneReading(None, "no phone given")
     if len(text) > 60:
         return PhoneReading(None, "too long for a phone")
-    # What only spaces digits out is taken away first, so that the spellings of a number share a place in the cache.
+    # What only spaces digits out goes first, so that the spellings of a number share a place in the cache.
     return _read(text.strip().translate(_SPACING), country)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_REMEMBERED)
 def _read(text: str, country: str) -> PhoneReading:
+    if (reading := _readings.get(text)) is not None:
+        return reading
     bare = _EXTENSION.sub("", text.removeprefix("tel:"))
     if any(character.isalpha() for character in bare):
         # phonenumbers would dial the letters as on a keypad, and make a customer of a remark.
@@ -43,7 +51,16 @@ def _read(text: str, country: str) -> PhoneReading:
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
             return PhoneReading(None, "no such country code")
         return PhoneReading(None, "not a phone number")
-    if not phonenumbers.is_valid_number(number):
-        region = phonenumbers.region_code_for_country_code(number.country_code or 0)
-        return PhoneReading(None, f"not a number that exists in {region}")
-    return PhoneReading(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None)
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if (reading := _readings.get(e164)) is None:
+        if len(_readings) >= _REMEMBERED:
+            _readings.clear()
+        reading = _readings[e164] = _judge(number, e164)
+    return reading
+
+
+def _judge(number: PhoneNumber, e164: str) -> PhoneReading:
+    if phonenumbers.is_valid_number(number):
+        return PhoneReading(e164, None)
+    region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    return PhoneReading(None, f"not a number that exists in {region}")

@@ -56,19 +56,19 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("id", "", "id: Input should be a valid UUID"),
+        ("id", "", "id: is empty"),
         ("id", "17", "id: Input should be a valid UUID"),
-        ("shop_slug", "", "shop_slug: Input should be a valid string"),
+        ("shop_slug", " ", "shop_slug: is empty"),
         ("shop_slug", "a" * 201, "shop_slug: String should have at most 200 characters"),
         ("total_price", "-0.01", "total_price: Input should be greater than or equal to 0"),
         ("total_price", "NaN", "total_price: Input should be a finite number"),
         ("base_price", "Infinity", "base_price: Input should be a finite number"),
         ("profit_amount", "1.005", "profit_amount: Decimal input should have no more than 2 decimal places"),
         ("total_price", "1e400", "total_price: Decimal input should have no more than 12 digits"),
-        ("total_price", "", "total_price: Input should be a valid decimal"),
+        ("total_price", "", "total_price: is empty"),
         ("volume_gb", "-1", "volume_gb: Input should be greater than or equal to 0"),
         ("volume_gb", "NaN", "volume_gb: Input should be a finite number"),
-        ("created_at", "", "created_at: is not a time such as 2026-03-14T12:00:00Z"),
+        ("created_at", "", "created_at: is empty"),
         ("created_at", "2026-02-30", "created_at: Input should be a valid datetime"),
         ("created_at", "yesterday", "created_at: Input should be a valid datetime"),
         ("created_at", "infinity", "created_at: Input should be a valid datetime"),
@@ -271,7 +271,7 @@ def test_a_whole_gz_is_not_cut_off(tmp_path: Path) -> None:
         ("timezone", "Accra", "timezone: is not a time zone such as Africa/Accra"),
         ("country", "Ghana", "country: is not a country code such as GH"),
         ("currency", "cedi", "currency: String should match pattern"),
-        ("shop_name", "\0", "shop_name: Input should be a valid string"),
+        ("shop_name", "\0", "shop_name: is empty"),
     ],
 )
 def test_a_bad_shop_is_named_by_line_and_column(path: Path, column: str, value: str, reason: str) -> None:
