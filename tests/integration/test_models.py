@@ -6,7 +6,10 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from dbt.artifacts.schemas.run import RunExecutionResult
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import ModelNode
 
 from flows.project import dbt_environment, project_folder
 from flows.steps import run_refresh
@@ -66,8 +69,8 @@ _DAMAGE = """
 """
 
 
-def _dbt(database: Database, *arguments: str) -> dict[str, str]:
-    """Runs dbt as a refresh does, with all that a refresh leaves out; answers each node's status."""
+def _run(database: Database, *arguments: str) -> object:
+    """Runs dbt as a refresh does, with all that a refresh leaves out."""
     home, folder = database.settings.home.resolve() / "dbt", str(project_folder())
     paths = ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
     with dbt_environment(database.settings, database.conninfo):
@@ -79,7 +82,20 @@ def _dbt(database: Database, *arguments: str) -> dict[str, str]:
             ]
         )
     assert outcome.result is not None, outcome.exception
-    return {result.node.unique_id: str(result.status) for result in outcome.result}
+    return outcome.result
+
+
+def _dbt(database: Database, *arguments: str) -> dict[str, str]:
+    """Each node's name and what became of it."""
+    results = _run(database, *arguments)
+    assert isinstance(results, RunExecutionResult)
+    return {result.node.unique_id: str(result.status) for result in results}
+
+
+def _manifest(database: Database) -> Manifest:
+    manifest = _run(database, "parse")
+    assert isinstance(manifest, Manifest)
+    return manifest
 
 
 def _of(statuses: dict[str, str], kind: str) -> dict[str, str]:
@@ -135,6 +151,31 @@ def test_everything_builds_and_passes_on_an_empty_storefront_twice_and_anew(
         assert not _wrong(statuses)
         assert _of(statuses, "unit_test")
         assert _of(statuses, "test")
+
+
+def test_a_relation_has_the_columns_that_its_description_names(built: Database) -> None:
+    """A contract sees to it for the marts; of views and materialized views dbt checks nothing."""
+    described = {
+        (model.schema, model.name, column)
+        for model in _manifest(built).nodes.values()
+        if isinstance(model, ModelNode)
+        for column in model.columns
+    }
+    with built.connect() as connection:
+        found = fetch(
+            connection,
+            """
+            select class.relnamespace::regnamespace::text, class.relname::text, attribute.attname::text
+            from pg_class as class
+            inner join pg_attribute as attribute on class.oid = attribute.attrelid
+            where
+                class.relnamespace in (to_regnamespace('analytics'), to_regnamespace('staging'))
+                and class.relkind in ('r', 'v', 'm')
+                and attribute.attnum > 0
+                and not attribute.attisdropped
+            """,
+        )
+    assert set(found) == described
 
 
 def test_every_data_test_passes_on_a_storefront_that_trades(traded: Database) -> None:
