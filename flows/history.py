@@ -1,5 +1,6 @@
 """The history of refreshes, in `regulars.refreshes`: what ran, as of when its numbers hold, what went wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,7 +14,10 @@ Mode = Literal["refresh", "rebuild"]
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """One row of the history. `as_of`: everything committed before it is in the numbers. Times are UTC."""
+    """One row of the history. Times are UTC.
+
+    `as_of`: everything committed before it is in the numbers. `warnings`: the data tests that warned, by name.
+    """
 
     refresh_id: int
     mode: Mode
@@ -26,6 +30,7 @@ class Refresh:
     linked: int | None
     unreadable: int | None
     error: str | None
+    warnings: list[str]
 
 
 def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
@@ -86,7 +91,7 @@ def claim(connection: Connection, refresh_id: int, *, linked: int, unreadable: i
     return int(changes)
 
 
-def succeed(connection: Connection, refresh_id: int) -> Refresh:
+def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> Refresh:
     """Empties the batch and every delta, and closes the refresh, all in one transaction."""
     with connection.transaction():
         deltas = connection.execute(
@@ -94,12 +99,12 @@ def succeed(connection: Connection, refresh_id: int) -> Refresh:
             "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%'"
         ).fetchall()
         connection.execute("truncate " + ", ".join(["regulars.batch", *(name for (name,) in deltas)]))  # type: ignore[arg-type]
-        return _close(connection, refresh_id, "succeeded", None)
+        return _close(connection, refresh_id, "succeeded", warnings=warnings)
 
 
 def fail(connection: Connection, refresh_id: int, error: str) -> Refresh:
     """Closes the refresh as failed; batch and deltas stay for the next one."""
-    return _close(connection, refresh_id, "failed", error)
+    return _close(connection, refresh_id, "failed", error=error)
 
 
 def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
@@ -111,12 +116,15 @@ def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
         ).fetchone()
 
 
-def _close(connection: Connection, refresh_id: int, status: str, error: str | None) -> Refresh:
+def _close(
+    connection: Connection, refresh_id: int, status: str, *, error: str | None = None, warnings: Sequence[str] = ()
+) -> Refresh:
     with connection.cursor(row_factory=class_row(Refresh)) as cursor:
         closed = cursor.execute(
-            "update regulars.refreshes set status = %s, error = %s, finished_at = clock_timestamp() "
+            "update regulars.refreshes "
+            "set status = %s, error = %s, warnings = %s, finished_at = clock_timestamp() "
             "where refresh_id = %s returning *",
-            [status, error, refresh_id],
+            [status, error, list(warnings), refresh_id],
         ).fetchone()
     if closed is None:
         raise RuntimeError(f"refresh {refresh_id} is not in the history")

@@ -1,7 +1,7 @@
 """A refresh, step by step, without Prefect: the flow and the command run these same steps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows import history, project
 from flows.history import Mode, Refresh
@@ -12,7 +12,8 @@ from ingest.linking import Linked, link
 from ingest.settings import Settings
 
 # Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
-_MARTS = ("--select", "config.materialized:incremental", "--indirect-selection", "cautious")
+# Audits read whole marts: a rebuild runs them, a refresh doesn't.
+_MARTS = ("--select", "config.materialized:incremental", "--indirect-selection", "cautious", "--exclude", "tag:audit")
 _VIEWS_AND_MARTS = ("--select", "staging", "marts", "checks", "--indirect-selection", "cautious", "--full-refresh")
 _PUBLISHED = ("--select", "config.materialized:materialized_view", "--indirect-selection", "buildable")
 
@@ -27,6 +28,7 @@ class Run:
     refresh: Refresh
     linked: Linked = Linked()
     changes: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def has_work(self) -> bool:
@@ -49,8 +51,7 @@ def claim_batch(run: Run) -> int:
 
 def build_marts(run: Run) -> None:
     """Brings every mart up to date and tests what was written; in a rebuild, everything."""
-    if run.has_work:
-        project.build(run.settings, run.conninfo, *(_VIEWS_AND_MARTS if run.refresh.mode == "rebuild" else _MARTS))
+    _build(run, _VIEWS_AND_MARTS if run.refresh.mode == "rebuild" else _MARTS)
 
 
 def reconcile_marts(run: Run) -> None:
@@ -60,14 +61,18 @@ def reconcile_marts(run: Run) -> None:
 
 def publish(run: Run) -> None:
     """Refreshes the materialized views that the dashboard reads, without blocking its readers."""
-    if run.has_work:
-        project.build(run.settings, run.conninfo, *_PUBLISHED)
+    _build(run, _PUBLISHED)
 
 
 def record(run: Run) -> Refresh:
     """Empties batch and deltas and notes the success, in one transaction."""
-    run.refresh = history.succeed(run.connection, run.refresh.refresh_id)
+    run.refresh = history.succeed(run.connection, run.refresh.refresh_id, warnings=run.warnings)
     return run.refresh
+
+
+def _build(run: Run, selection: tuple[str, ...]) -> None:
+    if run.has_work:
+        run.warnings += project.build(run.settings, run.conninfo, *selection).warnings
 
 
 Step = Callable[[Run], object]

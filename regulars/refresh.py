@@ -61,7 +61,10 @@ def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
 def _report(done: Refresh) -> None:
     seconds = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
     what = "Everything was computed anew" if done.mode == "rebuild" else f"{done.changes or 0:,} changes went in"
-    Console(highlight=False).print(
+    console = Console(highlight=False)
+    console.print(
         f"{what}; {done.linked or 0:,} orders were linked, {done.unreadable or 0:,} newly can't be. "
         f"As of {done.as_of:%Y-%m-%d %H:%M:%S} UTC, in {seconds:.1f} s."
     )
+    for warning in done.warnings:
+        console.print(f"Look at {warning}: the data test warned.", style="yellow")

@@ -23,8 +23,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For a monitor r
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), "never" if fact is None else str(fact))
+        table.add_row(name.replace("_", " "), _told(fact))
     Console(highlight=False).print(table)
+
+
+def _told(fact: object) -> str:
+    if fact is None:
+        return "never"
+    if isinstance(fact, datetime):
+        return f"{fact:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(fact, list):
+        return ", ".join(map(str, fact)) or "none"
+    return f"{fact:,}" if isinstance(fact, int) else str(fact) or "none"
 
 
 def gather(connection: Connection) -> dict[str, object]:
@@ -51,6 +61,7 @@ def gather(connection: Connection) -> dict[str, object]:
         "last_refresh_mode": latest.mode if latest else None,
         "last_refresh_started_at": latest.started_at if latest else None,
         "last_refresh_error": latest.error if latest and latest.status == "failed" else "",
+        "last_refresh_warnings": latest.warnings if latest else [],
         "changes_waiting": waiting[0],
         "orders_to_link": waiting[1],
         "orders_with_unreadable_phone": waiting[2],

@@ -14,7 +14,9 @@ create table regulars.refreshes (
     changes bigint,
     linked bigint,
     unreadable bigint,
-    error text
+    error text,
+    -- Data tests that warned: nothing is wrong, somebody should look.
+    warnings text[] not null default '{}'
 );
 
 create table regulars.batch (

@@ -136,6 +136,30 @@ def test_a_model_that_fails_publishes_nothing_and_the_next_refresh_makes_it_good
         _assert_equal_to_a_rebuild(traded, connection)
 
 
+def test_a_data_test_that_fails_publishes_nothing_and_one_that_warns_is_told(traded: Database) -> None:
+    with traded.connect() as connection:
+        published = _overview(connection)
+        connection.execute("update shop_orders set order_status = 'shipped' where total_price = 15")
+        assert [w for w in run_refresh(traded.settings).warnings if "order_status" in w]
+        assert _overview(connection)[0][0] == published[0][0] - 1  # type: ignore[operator]
+        published = _overview(connection)
+
+        # Whatever the refresh writes, the row that a purchase belongs to is gone when its test looks.
+        connection.execute(
+            "create function public.lose() returns trigger language plpgsql as 'begin return null; end'"
+        )
+        connection.execute(
+            "create trigger lose before insert on analytics.customers for each row execute function public.lose()"
+        )
+        connection.execute("update shop_orders set total_price = total_price + 1")
+        with pytest.raises(BuildFailed, match="every_purchase_is_of_a_customer"):
+            run_refresh(traded.settings)
+        assert _overview(connection) == published
+        connection.execute("drop trigger lose on analytics.customers")
+        run_refresh(traded.settings, mode="rebuild")
+        assert fetch(connection, "select count(*) from analytics.customers") == [(10,)]
+
+
 def test_two_refreshes_cannot_run_at_once(traded: Database) -> None:
     with refresh_lock(traded.conninfo), pytest.raises(RefreshRunning, match="already"):
         run_refresh(traded.settings)
