@@ -38,8 +38,9 @@ placed as (
             partition by shop_id, shop_customer_id, order_month
             order by ordered_at, order_id
         ) as number_in_month,
+        -- As slug_months names them: a link that is called `unknown` is one with what has none.
         row_number() over (
-            partition by shop_id, shop_customer_id, slug
+            partition by shop_id, shop_customer_id, coalesce(slug, 'unknown')
             order by ordered_at, order_id
         ) as number_with_slug
     from sales
