@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from ingest.database import Connection
@@ -95,10 +96,11 @@ def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> 
     """Empties the batch and every delta, and closes the refresh, all in one transaction."""
     with connection.transaction():
         deltas = connection.execute(
-            "select format('regulars.%I', relname) from pg_class "
+            "select relname from pg_class "
             "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%'"
         ).fetchall()
-        connection.execute("truncate " + ", ".join(["regulars.batch", *(name for (name,) in deltas)]))  # type: ignore[arg-type]
+        emptied = [sql.Identifier("regulars", name) for name in ("batch", *(name for (name,) in deltas))]
+        connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(emptied)))
         return _close(connection, refresh_id, "succeeded", warnings=warnings)
 
 
@@ -117,7 +119,12 @@ def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
 
 
 def _close(
-    connection: Connection, refresh_id: int, status: str, *, error: str | None = None, warnings: Sequence[str] = ()
+    connection: Connection,
+    refresh_id: int,
+    status: str,
+    *,
+    error: str | None = None,
+    warnings: Sequence[str] = (),
 ) -> Refresh:
     with connection.cursor(row_factory=class_row(Refresh)) as cursor:
         closed = cursor.execute(

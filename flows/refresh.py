@@ -5,7 +5,8 @@ import time
 import psycopg
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
@@ -14,7 +15,7 @@ from ingest.settings import Settings
 
 
 def _as_task(step: Step, run: Run) -> object:
-    return task(step, name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(run)
+    return task(name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(step)(run)
 
 
 @flow(name="refresh", persist_result=False)
@@ -37,4 +38,9 @@ def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
             time.sleep(patience)
         else:
             break
-    return {"refresh_id": done.refresh_id, "mode": done.mode, "as_of": str(done.as_of), "changes": done.changes}
+    return {
+        "refresh_id": done.refresh_id,
+        "mode": done.mode,
+        "as_of": str(done.as_of),
+        "changes": done.changes,
+    }

@@ -70,7 +70,8 @@ def _server(settings: Settings) -> Iterator[str]:
         return
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
-    address = f"http://127.0.0.1:{settings.prefect_port}/api"
+    port = str(settings.prefect_port)
+    address = f"http://127.0.0.1:{port}/api"
     environment = os.environ | {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": address,
@@ -78,8 +79,7 @@ def _server(settings: Settings) -> Iterator[str]:
     }
     with (home / "prefect.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-            + ["--port", str(settings.prefect_port)],
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port],
             env=environment, stdout=log, stderr=log,
         )  # fmt: skip
     try:

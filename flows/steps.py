@@ -13,8 +13,23 @@ from ingest.settings import Settings
 
 # Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
 # Audits read whole marts: a rebuild runs them, a refresh doesn't.
-_MARTS = ("--select", "config.materialized:incremental", "--indirect-selection", "cautious", "--exclude", "tag:audit")
-_VIEWS_AND_MARTS = ("--select", "staging", "marts", "checks", "--indirect-selection", "cautious", "--full-refresh")
+_MARTS = (
+    "--select",
+    "config.materialized:incremental",
+    "--indirect-selection",
+    "cautious",
+    "--exclude",
+    "tag:audit",
+)
+_VIEWS_AND_MARTS = (
+    "--select",
+    "staging",
+    "marts",
+    "checks",
+    "--indirect-selection",
+    "cautious",
+    "--full-refresh",
+)
 _PUBLISHED = ("--select", "config.materialized:materialized_view", "--indirect-selection", "buildable")
 
 
@@ -26,7 +41,7 @@ class Run:
     conninfo: str
     connection: Connection
     refresh: Refresh
-    linked: Linked = Linked()
+    linked: Linked = field(default_factory=Linked)
     changes: int = 0
     warnings: list[str] = field(default_factory=list)
 

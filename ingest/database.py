@@ -30,7 +30,7 @@ def conninfo(settings: Settings, *, database: str | None = None) -> str:
     if database is not None:
         given["dbname"] = database
     given.setdefault("connect_timeout", 10)
-    return make_conninfo(**given)
+    return make_conninfo("", **given)
 
 
 def connect(conninfo: str, *, application: str = "regulars") -> Connection:

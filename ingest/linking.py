@@ -1,11 +1,11 @@
 """Linking in bulk what checkout did not: orders without a customer, and orders whose phone has changed."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import namedtuple_row
 
 from ingest.checkout import clean_text
 from ingest.database import Connection
@@ -116,9 +116,7 @@ class Linked:
         return Linked(self.linked + other.linked, self.unreadable + other.unreadable)
 
 
-def link(
-    connection: Connection, *, chunk: int = 2_000, on_progress: Callable[[int], None] = lambda orders: None
-) -> Linked:
+def link(connection: Connection, *, chunk: int = 2_000, on_progress: Callable[[int], None] = lambda _: None) -> Linked:
     """Links every order that has no customer and whose phone can be read; notes the reason for each other one.
 
     Works through the orders in chunks, a transaction each, so that it can be stopped at any time and a checkout
@@ -128,22 +126,21 @@ def link(
     result = Linked()
     after = _FIRST
     while ids := [order_id for (order_id,) in connection.execute(_CANDIDATES, {"after": after, "limit": chunk})]:
-        try:
+        # A customer may be in the making in a transaction that doesn't end: these orders wait, the others don't.
+        with suppress(psycopg.errors.LockNotAvailable):
             result += _link_chunk(connection, ids)
-        except psycopg.errors.LockNotAvailable:
-            pass  # a customer is being made by a transaction that doesn't end: these orders wait, the others don't
         after = ids[-1]
         on_progress(len(ids))
     return result
 
 
 def _link_chunk(connection: Connection, ids: list[UUID]) -> Linked:
-    with connection.transaction(), connection.cursor(row_factory=namedtuple_row) as cursor:
+    with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("set local lock_timeout = '2s'")
         orders = cursor.execute(_ORDERS, {"order_ids": ids}).fetchall()
-        readings = [read_phone(clean_text(order.customer_phone), country=order.country) for order in orders]
+        readings = [read_phone(clean_text(phone), country=country) for _, phone, country in orders]
         read = {
-            "order_ids": [order.order_id for order in orders],
+            "order_ids": [order_id for order_id, _, _ in orders],
             "phones": [reading.e164 for reading in readings],
             "reasons": [reading.reason for reading in readings],
         }

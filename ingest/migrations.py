@@ -4,7 +4,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 
@@ -96,7 +95,7 @@ def _ensure_history(connection: Connection) -> None:
 def _apply(connection: Connection, migration: Migration) -> None:
     try:
         # Our own file, not a user's text.
-        connection.execute(cast("LiteralString", migration.sql))
+        connection.execute(migration.sql.encode())
     except psycopg.errors.LockNotAvailable:
         raise
     except psycopg.Error as error:

@@ -3,9 +3,11 @@
 import os
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from ingest.errors import DatabaseError
 
@@ -62,7 +64,6 @@ def _ensure_database(conninfo: str, database: str) -> None:
     with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
         known = connection.execute("select 1 from pg_database where datname = %s", [database]).fetchone()
         if known is None:
-            try:
-                connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(database)))
-            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                pass  # another process was quicker
+            # Another process may be quicker.
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from ingest.database import conninfo, connect
+from ingest.database import connect, conninfo
 from ingest.migrations import migrate as apply
 from ingest.settings import Settings
 

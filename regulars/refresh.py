@@ -6,7 +6,7 @@ from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
 from flows.serving import running_api, use_api
 from flows.steps import STEPS, Run, Step, run_refresh
-from ingest.database import conninfo, connect
+from ingest.database import connect, conninfo
 from ingest.settings import Settings
 
 DOING = {

@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import history
-from ingest.database import Connection, conninfo, connect, require_schema
+from ingest.database import Connection, connect, conninfo, require_schema
 from ingest.settings import Settings
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="For a monitor rather than a person.")] = False) -> None:
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For a monitor rather than a person.")] = False,
+) -> None:
     """Tell when the numbers were last refreshed, how old they are, and how much waits."""
     with connect(conninfo(Settings.from_environment())) as connection:
         require_schema(connection)

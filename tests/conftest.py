@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from flows.steps import run_refresh
-from ingest.database import Connection, conninfo, connect
+from ingest.database import Connection, connect, conninfo
 from ingest.migrations import migrate
 from ingest.settings import Settings
 
@@ -41,9 +41,7 @@ class Server:
         self.drop(name)
         self._execute("create database {} template {}", name, template)
         where = conninfo(self.settings, database=name)
-        return Database(
-            settings=self.settings.model_copy(update={"database_url": where}), name=name, conninfo=where
-        )
+        return Database(settings=self.settings.model_copy(update={"database_url": where}), name=name, conninfo=where)
 
     def drop(self, name: str) -> None:
         self._execute("drop database if exists {} with (force)", name)

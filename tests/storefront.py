@@ -38,9 +38,11 @@ def add_order(
         "insert into public.shop_orders (id, shop_id, customer_name, customer_phone, network, base_price, "
         "profit_amount, total_price, order_status, payment_status, created_at) "
         "values (%s, %s, 'Ama', %s, %s, %s, %s, %s, %s, %s, %s)",
-        [order_id, shop_id, phone, network, Decimal(total) - Decimal(profit), profit, total]
-        + [order_status, payment_status, at],
-    )
+        [
+            order_id, shop_id, phone, network, Decimal(total) - Decimal(profit), profit, total,
+            order_status, payment_status, at,
+        ],
+    )  # fmt: skip
     return order_id
 
 

@@ -20,7 +20,11 @@ def regulars(
     if database_url is not None:
         variables["DATABASE_URL"] = database_url
     return subprocess.run(
-        [sys.executable, "-m", "regulars", *arguments], env=variables, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "regulars", *arguments],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -47,7 +51,11 @@ def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Pa
     status = json.loads(regulars("status", "--json", **where).stdout)
     assert status["last_refresh"] == "succeeded"
     assert 0 <= status["age_seconds"] < 100
-    assert (status["changes_waiting"], status["orders_to_link"], status["orders_with_unreadable_phone"]) == (0, 0, 1)
+    assert (status["changes_waiting"], status["orders_to_link"], status["orders_with_unreadable_phone"]) == (
+        0,
+        0,
+        1,
+    )
 
 
 @pytest.mark.parametrize("command", ["refresh", "rebuild", "status"])
@@ -88,9 +96,7 @@ def test_a_home_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_prefect_server_that_does_not_answer_is_told(migrated: Database, home: Path) -> None:
-    done = regulars(
-        "refresh", home=home, database_url=migrated.conninfo, PREFECT_API_URL="http://127.0.0.1:1/api"
-    )
+    done = regulars("refresh", home=home, database_url=migrated.conninfo, PREFECT_API_URL="http://127.0.0.1:1/api")
     _fails(done, "PREFECT_API_URL")
 
 

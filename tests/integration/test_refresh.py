@@ -145,9 +145,7 @@ def test_a_data_test_that_fails_publishes_nothing_and_one_that_warns_is_told(tra
         published = _overview(connection)
 
         # Whatever the refresh writes, the row that a purchase belongs to is gone when its test looks.
-        connection.execute(
-            "create function public.lose() returns trigger language plpgsql as 'begin return null; end'"
-        )
+        connection.execute("create function public.lose() returns trigger language plpgsql as 'begin return null; end'")
         connection.execute(
             "create trigger lose before insert on analytics.customers for each row execute function public.lose()"
         )
@@ -196,7 +194,15 @@ def test_a_refresh_killed_at_random_moments_is_simply_run_again(traded: Database
                 "where random() < 0.5"
             )
             process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", _REFRESH_IN_A_PROCESS, traded.conninfo, str(traded.settings.home)],
+                [
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-c",
+                    _REFRESH_IN_A_PROCESS,
+                    traded.conninfo,
+                    str(traded.settings.home),
+                ],
                 stdout=subprocess.PIPE,
                 text=True,
             )

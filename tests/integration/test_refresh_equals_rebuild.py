@@ -24,7 +24,16 @@ _PHONES = (
 )  # fmt: skip
 _SLUGS = ("ama-data", "promo", "march", "", None)
 _NETWORKS = ("MTN", "Telecel", "AT", None)
-_ORDER_STATUSES = ("pending", "processing", "completed", "refunded", "reversed", "failed", "cancelled", "Completed ")
+_ORDER_STATUSES = (
+    "pending",
+    "processing",
+    "completed",
+    "refunded",
+    "reversed",
+    "failed",
+    "cancelled",
+    "Completed ",
+)
 _PAYMENT_STATUSES = ("completed", "completed", "completed", "pending", "failed")
 _AMOUNTS = (Decimal("0"), Decimal("4.50"), Decimal("10.00"), Decimal("99999.99"), Decimal("NaN"))
 # Around the ends of months and of daylight saving, where zones disagree about the day.
@@ -60,7 +69,8 @@ def _pick(connection: Connection, table: str, number: int) -> Row | None:
 def _insert_order(connection: Connection, step: Step) -> None:
     shop = _pick(connection, "user_shops", step.which)
     count = connection.execute("select count(*) from public.shop_orders").fetchone()
-    assert shop and count
+    assert shop
+    assert count
     connection.execute(
         "insert into public.shop_orders (id, shop_id, customer_phone, network, profit_amount, total_price, "
         "order_status, payment_status, created_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
@@ -102,16 +112,18 @@ def _move_order(connection: Connection, step: Step) -> None:
     order, shop = _pick(connection, "shop_orders", step.which), _pick(connection, "user_shops", step.how)
     if order and shop:
         connection.execute(
-            "update public.shop_orders set shop_id = %s, shop_customer_id = null where id = %s", [shop[0], order[0]]
+            "update public.shop_orders set shop_id = %s, shop_customer_id = null where id = %s",
+            [shop[0], order[0]],
         )
 
 
 def _relink_order(connection: Connection, step: Step) -> None:
-    order, customer = _pick(connection, "shop_orders", step.which), _pick(connection, "shop_customers", step.how)
+    order, customer = (
+        _pick(connection, "shop_orders", step.which),
+        _pick(connection, "shop_customers", step.how),
+    )
     if order and customer and order[1] == customer[1]:
-        connection.execute(
-            "update public.shop_orders set shop_customer_id = %s where id = %s", [customer[0], order[0]]
-        )
+        connection.execute("update public.shop_orders set shop_customer_id = %s where id = %s", [customer[0], order[0]])
 
 
 def _insert_visit(connection: Connection, step: Step) -> None:
@@ -124,9 +136,14 @@ def _insert_visit(connection: Connection, step: Step) -> None:
 
 
 def _complete_visit(connection: Connection, step: Step) -> None:
-    visit, order = _pick(connection, "customer_tracking", step.which), _pick(connection, "shop_orders", step.how)
+    visit, order = (
+        _pick(connection, "customer_tracking", step.which),
+        _pick(connection, "shop_orders", step.how),
+    )
     if visit and order:
-        connection.execute("update public.customer_tracking set shop_order_id = null where shop_order_id = %s", [order[0]])
+        connection.execute(
+            "update public.customer_tracking set shop_order_id = null where shop_order_id = %s", [order[0]]
+        )
         connection.execute("update public.customer_tracking set shop_order_id = %s where id = %s", [order[0], visit[0]])
 
 
@@ -143,7 +160,11 @@ def _insert_withdrawal(connection: Connection, step: Step) -> None:
     assert shop
     connection.execute(
         "insert into public.withdrawal_requests (shop_id, amount, status) values (%s, %s, %s)",
-        [shop[0], _AMOUNTS[step.how % 4], ("pending", "approved", "processing", "completed", "rejected")[step.also % 5]],
+        [
+            shop[0],
+            _AMOUNTS[step.how % 4],
+            ("pending", "approved", "processing", "completed", "rejected")[step.also % 5],
+        ],
     )
 
 

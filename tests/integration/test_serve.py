@@ -55,9 +55,7 @@ def served(server: Server, built_template: str, home: Path) -> Iterator[Served]:
     }
     environment.pop("PREFECT_API_URL", None)
     with (home / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "regulars", "serve"], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([sys.executable, "-m", "regulars", "serve"], env=environment, stdout=log, stderr=log)
     served = Served(database, f"http://127.0.0.1:{port}/api", environment, process)
     try:
         for _ in range(180):
@@ -131,7 +129,10 @@ def test_a_run_of_the_schedule_itself_refreshes(served: Served) -> None:
         time.sleep(1)
     assert run["state_type"] == "COMPLETED", run["state"]
     with served.database.connect() as connection:
-        assert fetch(connection, "select total_orders from analytics.shop_overview order by 1") == [(1,), (1,)]
+        assert fetch(connection, "select total_orders from analytics.shop_overview order by 1") == [
+            (1,),
+            (1,),
+        ]
 
 
 def test_stopping_leaves_the_schedule_as_it_was(served: Served, home: Path) -> None:

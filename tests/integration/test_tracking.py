@@ -27,11 +27,14 @@ def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migr
         ]
         assert fetch(connection, "select shop_customer_id from shop_orders") == [(tracked.customer_id,)]
         assert fetch(
-            connection, "select id, shop_order_id, purchase_completed, accessed_via_slug from customer_tracking"
+            connection,
+            "select id, shop_order_id, purchase_completed, accessed_via_slug from customer_tracking",
         ) == [(tracked.tracking_id, order, True, "ama-data")]
 
 
-def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(migrated: Database) -> None:
+def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(
+    migrated: Database,
+) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop)
@@ -73,7 +76,8 @@ def test_a_purchase_completes_its_visit(migrated: Database) -> None:
         tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit_id))
         assert tracked.tracking_id == visit_id
         assert fetch(
-            connection, "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from customer_tracking"
+            connection,
+            "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from customer_tracking",
         ) == [("promo", True, order, "whatsapp")]
 
 
