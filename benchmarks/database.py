@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from ingest.database import Connection, conninfo, connect
+from ingest.database import Connection, connect, conninfo
 from ingest.migrations import migrate
 from ingest.settings import Settings
 

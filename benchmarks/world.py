@@ -8,8 +8,8 @@ from ingest.database import Connection
 SHOPS = 200
 _SLICE = 250_000  # orders made by one statement: triggers keep a statement's rows until it ends
 
-# `chance` looks random in [0, 1) and is always the same for the same text. A customer is of one shop; shops' and
-# customers' shares fall with their rank, so that some have very many orders and most have few.
+# `chance` looks random in [0, 1) and is always the same for the same text. A customer is of one shop;
+# shops' and customers' shares fall with their rank, so that some have very many orders and most have few.
 _SETUP = """
     create function pg_temp.chance(key text) returns double precision language sql immutable
     return (('x' || substr(md5(key), 1, 8))::bit(32)::bigint) / 4294967296.0;
@@ -35,8 +35,8 @@ _CUSTOMERS = """
 
 _ORDERS = """
     insert into public.shop_orders (
-        id, shop_id, customer_name, customer_phone, network, volume_gb, base_price, profit_amount, total_price,
-        order_status, payment_status, created_at, shop_customer_id
+        id, shop_id, customer_name, customer_phone, network, volume_gb, base_price, profit_amount,
+        total_price, order_status, payment_status, created_at, shop_customer_id
     )
     select
         md5('order' || n)::uuid,
@@ -98,8 +98,8 @@ def customers_of(orders: int) -> int:
 
 
 def make_world(connection: Connection, orders: int) -> None:
-    """Fills a migrated database with `orders` orders that checkout has linked already; four in five have a visit."""
-    connection.execute(_SETUP.format(shops=SHOPS))  # type: ignore[arg-type]
+    """Fills a migrated database with `orders` orders, linked as by checkout; four in five have a visit."""
+    connection.execute(_SETUP.format(shops=SHOPS))
     connection.execute(_SHOPS, {"shops": SHOPS})
     # Foreign keys hold by the way the rows are made; checking them would take most of the time.
     connection.execute("set session_replication_role = replica")
@@ -133,7 +133,7 @@ def settle(connection: Connection) -> None:
 def _in_slices(connection: Connection, statement: str, first: int, last: int, orders: int) -> None:
     for start in range(first, last + 1, _SLICE):
         connection.execute(
-            statement,  # type: ignore[arg-type]
+            statement,
             {
                 "first": start,
                 "last": min(start + _SLICE - 1, last),

@@ -154,9 +154,7 @@ class Export(Generic[Row]):
                     last_line=reader.line_num,
                 )
                 continue
-            if not all(map(str.isascii, cells)) and any(
-                "\udc80" <= c <= "\udcff" for cell in cells for c in cell
-            ):
+            if not all(map(str.isascii, cells)) and any("\udc80" <= c <= "\udcff" for cell in cells for c in cell):
                 self._reject(line, "not UTF-8: save the export as CSV UTF-8")
                 continue
             try:
@@ -179,9 +177,7 @@ class Export(Generic[Row]):
         required = [name for name, field in self.model.model_fields.items() if field.is_required()]
         if missing := [name for name in required if name not in columns]:
             if "\0" in "".join(heading):
-                raise InputError(
-                    f"{self.path} is not UTF-8 (UTF-16, by the look of it): save it as CSV UTF-8."
-                )
+                raise InputError(f"{self.path} is not UTF-8 (UTF-16, by the look of it): save it as CSV UTF-8.")
             raise InputError(f"{self.path} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}.")
         if len(set(columns)) < len(columns):
             raise InputError(f"{self.path} names a column twice.")

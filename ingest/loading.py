@@ -224,9 +224,7 @@ def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> I
         )  # fmt: skip
 
 
-def _write(
-    connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded
-) -> None:
+def _write(connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded) -> None:
     latest: dict[UUID, tuple[Any, ...]] = {}  # of an order given twice, the later row stands
     strangers: list[int] = []
     for row in rows:

@@ -84,9 +84,7 @@ def test_loading_twice_writes_no_row_twice(connection: Connection, path: Path, t
     assert fetch(connection, "select * from regulars.changes") == []
 
 
-def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(
-    migrated: Database, path: Path
-) -> None:
+def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(migrated: Database, path: Path) -> None:
     phones = [
         "0241234567", "024-123-4567", "+233241234567", "0201112222", "12", "", "020 111 2222",
         "+1 212 555 0123", "call me",
@@ -101,9 +99,7 @@ def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(
         }
         load(connection, path, *orders, chunk=4)
         loaded = fetch(connection, LINKS)
-        reasons = fetch(
-            connection, "select order_id, reason from regulars.unreadable_phones order by order_id"
-        )
+        reasons = fetch(connection, "select order_id, reason from regulars.unreadable_phones order by order_id")
         connection.execute(
             "truncate customer_tracking, regulars.unreadable_phones; "
             "update shop_orders set shop_customer_id = null; delete from shop_customers"
@@ -117,15 +113,10 @@ def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(
                 ),
             )  # fmt: skip
         assert fetch(connection, LINKS) == loaded
-        assert (
-            fetch(connection, "select order_id, reason from regulars.unreadable_phones order by order_id")
-            == reasons
-        )
+        assert fetch(connection, "select order_id, reason from regulars.unreadable_phones order by order_id") == reasons
 
 
-def test_a_newer_export_updates_the_order_its_visit_and_its_customer(
-    connection: Connection, path: Path
-) -> None:
+def test_a_newer_export_updates_the_order_its_visit_and_its_customer(connection: Connection, path: Path) -> None:
     shop_with(connection)
     first, other = order(), order(customer_phone="0201112222")
     load(connection, path, first, other)
@@ -155,9 +146,7 @@ def test_a_phone_that_becomes_unreadable_unlinks_the_order_and_a_readable_one_li
     load(connection, path, first)
     assert load(connection, path, first | {"customer_phone": "12"}).unreadable == 1
     assert fetch(connection, LINKS) == [(UUID(first["id"]), None, True, None)]
-    assert fetch(connection, "select reason from regulars.unreadable_phones") == [
-        ("not a number that exists in GH",)
-    ]
+    assert fetch(connection, "select reason from regulars.unreadable_phones") == [("not a number that exists in GH",)]
     load(connection, path, first | {"customer_phone": "wrong"})
     assert fetch(connection, "select reason from regulars.unreadable_phones") == [("has letters",)]
     load(connection, path, first)
@@ -170,9 +159,7 @@ def test_a_tracked_order_keeps_its_one_visit_and_the_visit_follows_the_customer(
 ) -> None:
     shop = shop_with(connection)
     order_id = add_order(connection, shop)
-    tracked = track(
-        connection, Checkout(shop_id=shop, order_id=order_id, phone="0241234567", slug="ama-data")
-    )
+    tracked = track(connection, Checkout(shop_id=shop, order_id=order_id, phone="0241234567", slug="ama-data"))
     # The export tells a corrected phone, and nothing of the visit.
     load(connection, path, order(id=str(order_id), customer_phone="0201112222", accessed_via_slug=""))
     assert fetch(connection, LINKS) == [(order_id, "+233201112222", True, True)]
@@ -187,9 +174,7 @@ def test_a_customer_was_first_seen_at_the_earliest_order_in_whatever_order_they_
     shop_with(connection)
     for moment in ("2026-03-14T12:00Z", "2026-01-01T00:00Z", "2026-05-01T00:00Z"):
         load(connection, path, order(created_at=moment))
-    assert fetch(connection, "select first_seen_at from shop_customers") == [
-        (datetime(2026, 1, 1, tzinfo=UTC),)
-    ]
+    assert fetch(connection, "select first_seen_at from shop_customers") == [(datetime(2026, 1, 1, tzinfo=UTC),)]
 
 
 @pytest.mark.parametrize("chunk", [1, 100])
@@ -226,9 +211,7 @@ def test_an_order_of_another_shop_is_rejected_and_leaves_nothing(
     assert fetch(connection, "select shop_order_id from customer_tracking") == [(UUID(mine["id"]),)]
 
 
-def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(
-    connection: Connection, path: Path
-) -> None:
+def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(connection: Connection, path: Path) -> None:
     shop_with(connection)
     good = [order() for _ in range(3)]
     unreadable = order(customer_phone="12")
@@ -282,9 +265,7 @@ def test_the_command_tells_what_it_did_and_ends_with_0(migrated: Database, home:
     write(folder / "orders.csv", order(), order(customer_phone="12"))
     done = run(migrated, home, folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (
-        "1 shops; 2 orders new or changed, 0 as they stood, 1 with a phone that can't be read." in done.stdout
-    )
+    assert "1 shops; 2 orders new or changed, 0 as they stood, 1 with a phone that can't be read." in done.stdout
     assert not (folder / "load.rejects.csv").exists()
     assert "0 orders new or changed, 2 as they stood" in run(migrated, home, folder).stdout
 

@@ -88,9 +88,7 @@ def test_a_bad_cell_is_named_by_line_and_column_and_the_rows_around_it_land(
 
 
 @pytest.mark.parametrize("column", list(ORDER))
-@pytest.mark.parametrize(
-    "broken", ["", '"', "\udcff", ",,", "\0"], ids=["as it is", "quote", "byte", "commas", "NUL"]
-)
+@pytest.mark.parametrize("broken", ["", '"', "\udcff", ",,", "\0"], ids=["as it is", "quote", "byte", "commas", "NUL"])
 def test_no_reason_repeats_a_phone_a_name_or_an_e_mail(path: Path, column: str, broken: str) -> None:
     """A person's data stands in every column in turn, as where a storefront's export slipped by a column."""
     for secret in SECRETS.values():
@@ -109,9 +107,7 @@ def test_empty_cells_are_unknown_and_not_empty_text(path: Path) -> None:
 
 
 def test_a_time_without_an_offset_is_utc(path: Path) -> None:
-    rows, _ = read(
-        write(path, order(created_at="2026-03-14 12:00"), order(created_at="2026-03-14T08:00-04:00"))
-    )
+    rows, _ = read(write(path, order(created_at="2026-03-14 12:00"), order(created_at="2026-03-14T08:00-04:00")))
     assert rows[0].created_at == rows[1].created_at
 
 
@@ -258,9 +254,7 @@ def test_a_gz_cut_off_before_its_first_row_says_so(tmp_path: Path) -> None:
 
 
 def test_a_whole_gz_is_not_cut_off(tmp_path: Path) -> None:
-    (tmp_path / "orders.csv.gz").write_bytes(
-        gzip.compress(write(tmp_path / "whole.csv", order()).read_bytes())
-    )
+    (tmp_path / "orders.csv.gz").write_bytes(gzip.compress(write(tmp_path / "whole.csv", order()).read_bytes()))
     rows, export = read(tmp_path / "orders.csv.gz")
     assert (len(rows), export.is_cut_off) == (1, False)
 

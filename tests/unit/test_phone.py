@@ -29,9 +29,7 @@ def test_reading_what_was_read_changes_nothing(text: str, country: str) -> None:
 
 
 # National numbers that exist, without their 0: 20, 24, 27, 50, 54, 55 and 59 are mobile prefixes.
-NUMBERS = st.builds(
-    "{}{:07d}".format, st.sampled_from(["20", "24", "27", "50", "54", "55"]), st.integers(0, 9_999_999)
-)
+NUMBERS = st.builds("{}{:07d}".format, st.sampled_from(["20", "24", "27", "50", "54", "55"]), st.integers(0, 9_999_999))
 PREFIXES = st.sampled_from(["0", "", "233", "00233", "+233", "+233 (0)", "+233 0", "tel:+233"])
 SPACES = st.sampled_from(["", " ", "-", ".", "  ", " - "])
 
