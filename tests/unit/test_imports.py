@@ -45,9 +45,7 @@ def _imported(path: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            here = (
-                Path(path).parent.parts[: len(Path(path).parent.parts) - node.level + 1] if node.level else ()
-            )
+            here = Path(path).parent.parts[: len(Path(path).parent.parts) - node.level + 1] if node.level else ()
             parent = ".".join([*here, *([node.module] if node.module else [])])
             yield from (f"{parent}.{alias.name}" for alias in node.names)
 

@@ -23,12 +23,10 @@ _PUBLISHED = {
     "shop_days": "shop_id order_date sales customers gross_amount refunded_amount net_amount profit_amount",
     "shop_overview": "shop_id available_balance total_profit total_orders pending_withdrawals "
     "total_customers repeat_customers repeat_percentage average_ltv customer_revenue refreshed_at",
-    "monthly_acquisition": "shop_id month new_customers returning_customers active_customers sales "
-    "net_amount",
+    "monthly_acquisition": "shop_id month new_customers returning_customers active_customers sales net_amount",
     "repeat_rates": "shop_id month customers repeat_customers repeat_rate",
     "slug_analytics": "shop_id slug visits sales customers new_customers net_amount conversion_rate",
-    "cohort_retention": "shop_id cohort_month months_since cohort_size active_customers retention_rate "
-    "net_amount",
+    "cohort_retention": "shop_id cohort_month months_since cohort_size active_customers retention_rate net_amount",
 }
 
 # Which folders a folder's models may read. Sources are staging's alone.
