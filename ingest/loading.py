@@ -2,9 +2,11 @@
 
 # ruff: noqa: S608 - statements are put together from the column names below and nothing else
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import StringIO
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -35,7 +37,9 @@ _INCOMING = """
     ) on commit delete rows
 """
 
-_COPY = f"copy incoming (line, id, shop_id, phone, reason, {_ORDER_COLUMNS}, {_VISIT_COLUMNS}) from stdin"
+_COPY = (
+    f"copy incoming (line, id, shop_id, phone, reason, {_ORDER_COLUMNS}, {_VISIT_COLUMNS}) from stdin with (format csv)"
+)
 
 _STRANGERS = """
     delete from incoming
@@ -154,6 +158,14 @@ class Loaded:
     rejects: list[Reject] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What one transaction writes, as the text of a COPY: made by the thread that reads, so that none waits."""
+
+    orders: int
+    text: str
+
+
 def load_shops(connection: Connection, export: Export[ShopRow]) -> Loaded:
     """Writes the shops that are new or differ. A slug that another shop has already is a reject."""
     loaded = Loaded()
@@ -194,9 +206,10 @@ def load_orders(
     with ThreadPoolExecutor(max_workers=1) as writer:
         writing = None
         for rows in _chunks(_readings(export, shops), chunk):
+            next_one = _chunk(export, rows)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, connection, export, rows, loaded)
+            writing = writer.submit(_write, connection, export, next_one, loaded)
             on_progress(len(rows))
         if writing is not None:
             writing.result()
@@ -224,31 +237,37 @@ def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> I
         )  # fmt: skip
 
 
-def _write(connection: Connection, export: Export[OrderRow], rows: list[tuple[Any, ...]], loaded: Loaded) -> None:
+def _chunk(export: Export[OrderRow], rows: list[tuple[Any, ...]]) -> _Chunk:
     latest: dict[UUID, tuple[Any, ...]] = {}  # of an order given twice, the later row stands
-    strangers: list[int] = []
     for row in rows:
         if latest.setdefault(row[1], row)[2] == row[2]:
             latest[row[1]] = row
         else:
-            strangers.append(row[0])
+            _reject_stranger(export, row[0])
+    text = StringIO(newline="")
+    csv.writer(text).writerows(latest.values())
+    return _Chunk(orders=len(latest), text=text.getvalue())
+
+
+def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, loaded: Loaded) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(_COPY) as copy:
-            for row in latest.values():
-                copy.write_row(row)
+            copy.write(chunk.text)
         refused = cursor.execute(_STRANGERS).fetchall()
         cursor.execute(_WRITE)
         counts = [cursor.rowcount]
         while cursor.nextset():
             counts.append(cursor.rowcount)
     _, written, unreadable, *_ = counts
-    export.rejects.extend(
-        Reject(export.path.name, line, "id: another shop has an order with this id")
-        for line in [*strangers, *(line for (line,) in refused)]
-    )
+    for (line,) in refused:
+        _reject_stranger(export, line)
     loaded.written += written
-    loaded.unchanged += len(latest) - len(refused) - written
+    loaded.unchanged += chunk.orders - len(refused) - written
     loaded.unreadable += unreadable
+
+
+def _reject_stranger(export: Export[OrderRow], line: int) -> None:
+    export.rejects.append(Reject(export.path.name, line, "id: another shop has an order with this id"))
 
 
 def _chunks(rows: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
