@@ -12,25 +12,16 @@ from ingest.linking import Linked, link
 from ingest.settings import Settings
 
 # Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
-# Audits read whole marts: a rebuild runs them, a refresh doesn't.
-_MARTS = (
-    "--select",
-    "config.materialized:incremental",
-    "--indirect-selection",
-    "cautious",
-    "--exclude",
-    "tag:audit",
-)
-_VIEWS_AND_MARTS = (
-    "--select",
-    "staging",
-    "marts",
-    "checks",
-    "--indirect-selection",
-    "cautious",
-    "--full-refresh",
-)
-_PUBLISHED = ("--select", "config.materialized:materialized_view", "--indirect-selection", "buildable")
+# A refresh builds the marts and the materialized views on them; audits read whole marts, so only a rebuild runs them.
+_NO_AUDITS = ("--exclude", "tag:audit")
+_MARTS: dict[Mode, tuple[str, ...]] = {
+    "refresh": ("--select", "config.materialized:incremental", "tag:nightly", *_NO_AUDITS),
+    "rebuild": ("--select", "staging", "marts", "checks", "--full-refresh"),
+}
+_PUBLISHED: dict[Mode, tuple[str, ...]] = {
+    "refresh": ("--select", "config.materialized:materialized_view", *_NO_AUDITS),
+    "rebuild": ("--select", "config.materialized:materialized_view"),
+}
 
 
 @dataclass(slots=True)
@@ -66,7 +57,7 @@ def claim_batch(run: Run) -> int:
 
 def build_marts(run: Run) -> None:
     """Brings every mart up to date and tests what was written; in a rebuild, everything."""
-    _build(run, _VIEWS_AND_MARTS if run.refresh.mode == "rebuild" else _MARTS)
+    _build(run, *_MARTS[run.refresh.mode], "--indirect-selection", "cautious")
 
 
 def reconcile_marts(run: Run) -> None:
@@ -76,7 +67,7 @@ def reconcile_marts(run: Run) -> None:
 
 def publish(run: Run) -> None:
     """Refreshes the materialized views that the dashboard reads, without blocking its readers."""
-    _build(run, _PUBLISHED)
+    _build(run, *_PUBLISHED[run.refresh.mode], "--indirect-selection", "buildable")
 
 
 def record(run: Run) -> Refresh:
@@ -85,7 +76,7 @@ def record(run: Run) -> Refresh:
     return run.refresh
 
 
-def _build(run: Run, selection: tuple[str, ...]) -> None:
+def _build(run: Run, *selection: str) -> None:
     if run.has_work:
         run.warnings += project.build(run.settings, run.conninfo, *selection).warnings
 
