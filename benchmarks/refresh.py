@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
+from benchmarks.plot import save_bars
 from benchmarks.world import change, make_world, settle
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
@@ -50,7 +52,9 @@ def measure(settings: Settings, connection: Connection, cost: Cost, *, mode: Mod
         return result
 
     start = time.perf_counter()
-    run_refresh(settings, mode=mode, perform=perform)
+    done = run_refresh(settings, mode=mode, perform=perform)
+    if done.mode != (mode or "refresh"):
+        raise RuntimeError("the models changed while they were measured: everything was computed anew")
     cost.wall = round(time.perf_counter() - start, 3)
     cost.sql = round(sum(cost.steps.values()), 3)
     return cost
@@ -96,21 +100,45 @@ def measure_size(orders: int, *, same: int, rounds: int) -> Iterator[Cost]:
         yield measure(settings, connection, Cost(orders, "rebuild", orders), mode="rebuild")
 
 
+def medians(costs: list[Cost]) -> list[dict[str, object]]:
+    """One figure for each size and kind: the median of its rounds, and how often it goes into a rebuild."""
+    groups: dict[tuple[int, str], list[float]] = {}
+    for cost in costs:
+        groups.setdefault((cost.orders, cost.what), []).append(cost.sql)
+    return [
+        {
+            "group": f"{orders:,} orders",
+            "what": what,
+            "sql": round(median(seconds), 2),
+            "cheaper": round(median(groups[orders, "rebuild"]) / median(seconds), 1),
+        }
+        for (orders, what), seconds in groups.items()
+        if (orders, "rebuild") in groups
+    ]
+
+
 def main(
     size: Annotated[tuple[int, int, int], typer.Option(help="Orders")] = (200_000, 1_000_000, 5_000_000),
     same: Annotated[int, typer.Option(help="Changes that are as many at every size")] = 1_000,
     rounds: Annotated[int, typer.Option(help="How often each change is measured")] = 3,
     quick: Annotated[bool, typer.Option(help="Small sizes, once: to see that it runs")] = False,
-    results: Annotated[Path, typer.Option(help="Where the figures go, as JSON")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="Where the figures go; the plot goes beside it")] = RESULTS,
 ) -> None:
     """Measure rebuilds and refreshes at several sizes."""
     console = Console(highlight=False)
     costs = []
     for orders in (5_000, 20_000) if quick else size:
         for cost in measure_size(orders, same=100 if quick else same, rounds=1 if quick else rounds):
-            console.print(f"{cost.orders:>9,} orders, {cost.what}: {cost.sql:.2f} s in SQL, {cost.wall:.2f} s in all")
+            console.print(f"{cost.orders:,} orders, {cost.what}: {cost.sql:.2f} s in SQL, {cost.wall:.2f} s in all")
             costs.append(cost)
-            results.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))
+            results.write_text(json.dumps([asdict(cost) for cost in costs]) + "\n")
+    figures = medians(costs)
+    for figure in figures:
+        console.print(" | ".join(["", *map(str, figure.values()), ""]).strip())
+    save_bars(
+        figures, name="what", value="sql", title="A refresh, seconds in SQL", path=results.with_suffix(".svg"),
+        order=["nothing", "same", "0.1 %", "1 %", "rebuild", "first build"], logarithmic=True,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

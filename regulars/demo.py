@@ -189,8 +189,7 @@ def _settle(connection: Connection, shop: Shop, during: _Span) -> None:
     _insert(connection, "withdrawal_requests", "id shop_id user_id amount status created_at", rows)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
-            "update public.shop_orders set order_status = %s, payment_status = %s, updated_at = %s "
-            "where id = %s",
+            "update public.shop_orders set order_status = %s, payment_status = %s, updated_at = %s where id = %s",
             [(*step, order.checkout.order_id) for order, step in _moved(shop.orders, during)],
         )
         cursor.executemany(
@@ -226,9 +225,7 @@ def read(connection: Connection, shop: Shop) -> tuple[_Row, list[_Row]]:
     own = [shop.shop_id]
     with connection.cursor(row_factory=dict_row) as cursor:
         cards = cursor.execute("select * from analytics.shop_overview where shop_id = %s", own).fetchone()
-        months = cursor.execute(
-            "select * from analytics.monthly_acquisition where shop_id = %s", own
-        ).fetchall()
+        months = cursor.execute("select * from analytics.monthly_acquisition where shop_id = %s", own).fetchall()
     return cards or {}, sorted(months, key=lambda row: row["month"])
 
 
