@@ -8,6 +8,7 @@ from flows.history import Mode, Refresh
 from flows.lock import refresh_lock
 from flows.reconcile import reconcile
 from ingest.database import Connection, conninfo, require_schema
+from ingest.failures import retry_failures
 from ingest.linking import Linked, link
 from ingest.settings import Settings
 
@@ -43,6 +44,7 @@ class Run:
 
 def link_stragglers(run: Run) -> Linked:
     """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
+    retry_failures(run.connection)
     run.linked = link(run.connection)
     return run.linked
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Literal, cast
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from ingest.database import Connection
 from ingest.errors import UnknownOrder, UnknownShop
 from ingest.phone import read_phone
 
-Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed"]
+Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
 
 # The country of each shop seen. The database checks it in the same call, so an old one costs a second call and
 # no more.
@@ -18,8 +19,7 @@ _countries: dict[UUID, str] = {}
 
 _TRACK = """
     select country, outcome, customer_id, tracking_id from regulars.track(
-        %(order_id)s, %(shop_id)s, %(country)s, %(phone)s, %(reason)s, %(email)s, %(customer_name)s,
-        %(visit_id)s, %(slug)s, %(accessed_at)s, %(referrer)s, %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
+        %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     )
 """
 
@@ -44,11 +44,16 @@ _VISIT = """
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What became of a checkout. `reason` is set where the phone could not be read."""
+    """What became of a checkout. `reason` is set where the phone could not be read.
+
+    new_customer, returning_customer: the order is linked. unreadable: it is kept without a customer. replayed: all of
+    it stood already. conflict: the order was tracked with other facts; those stand, these are kept for somebody to
+    look at. failed: something broke inside the database; the checkout is kept there, and each refresh tries it again.
+    """
 
     outcome: Outcome
     customer_id: UUID | None
-    tracking_id: UUID
+    tracking_id: UUID | None
     reason: str | None = None
 
 
@@ -61,12 +66,20 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
     Raises UnknownShop and UnknownOrder; nothing is written then.
     """
     country = _countries.get(checkout.shop_id, "GH")
-    event = checkout.model_dump() | {"accessed_at": in_utc(checkout.accessed_at)}
     for _ in range(3):
         e164, reason = read_phone(checkout.phone, country=country)
+        facts = (
+            checkout.email, checkout.customer_name, checkout.visit_id, checkout.slug, in_utc(checkout.accessed_at),
+            checkout.referrer, checkout.utm_source, checkout.utm_medium, checkout.utm_campaign,
+        )  # fmt: skip
         row = connection.execute(
-            _TRACK, event | {"country": country, "phone": e164, "reason": reason}, prepare=True
-        ).fetchone()
+            _TRACK,
+            (
+                checkout.order_id, checkout.shop_id, country, e164, reason, *facts,
+                _fingerprint(e164 or checkout.phone, *facts), checkout.model_dump_json(exclude_none=True),
+            ),
+            prepare=True,
+        ).fetchone()  # fmt: skip
         known_country, outcome, customer_id, tracking_id = row or (country, "unknown_shop", None, None)
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
@@ -83,6 +96,11 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
                 reason=reason if customer_id is None else None,
             )
     raise RuntimeError("the shop's country changed three times during one call")
+
+
+def _fingerprint(*facts: object) -> UUID:
+    """One for all spellings of a phone: it is given in E.164 where it can be read."""
+    return UUID(bytes=blake2b(repr(facts).encode("utf-8", "replace"), digest_size=16).digest())
 
 
 def visit(connection: Connection, visit: Visit) -> UUID:

@@ -54,6 +54,8 @@ create table public.customer_tracking (
     utm_source text,
     utm_medium text,
     utm_campaign text,
+    -- What the order's checkout told, as a hash: the same again is a replay, anything else a conflict.
+    fingerprint uuid,
     constraint customer_tracking_one_per_order unique (shop_order_id),
     constraint customer_tracking_customer_of_the_shop
     foreign key (shop_id, shop_customer_id) references public.shop_customers (shop_id, id)

@@ -7,6 +7,7 @@ import pytest
 
 from ingest import Checkout, Visit, track, visit
 from ingest.errors import UnknownOrder, UnknownShop
+from ingest.failures import retry_failures
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
@@ -165,3 +166,39 @@ def test_an_unknown_shop_or_order_is_an_error_that_says_so_and_writes_nothing(mi
             visit(connection, Visit(shop_id=uuid4()))
         assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
         assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]
+
+
+def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        first = track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567", slug="ama-data"))
+        other = Checkout(shop_id=shop, order_id=order, phone="0201234567", slug="promo")
+        second = track(connection, other)
+        assert (second.outcome, second.customer_id) == ("conflict", first.customer_id)
+        assert track(connection, other).outcome == "conflict"
+        assert fetch(connection, "select order_id, event ->> 'slug' from regulars.conflicts") == [(order, "promo")]
+        assert fetch(connection, "select accessed_via_slug from customer_tracking") == [("ama-data",)]
+        assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
+
+
+def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Database) -> None:
+    with migrated.connect() as connection, migrated.connect() as other:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        other.execute("begin")
+        other.execute("select 1 from shop_orders where id = %s for update", [order])
+        connection.execute("set lock_timeout = '50ms'")
+        checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", slug="ama-data")
+        assert track(connection, checkout).outcome == "failed"
+        assert track(connection, checkout).outcome == "failed"
+        other.execute("rollback")
+        assert fetch(connection, "select order_id, tries, event ->> 'slug' from regulars.failures") == [
+            (order, 2, "ama-data")
+        ]
+        assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
+        assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]
+        assert retry_failures(connection) == 1
+        assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
+        assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
+        assert track(connection, checkout).outcome == "replayed"
