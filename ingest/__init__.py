@@ -2,6 +2,8 @@
 
 from ingest.checkout import Checkout, Visit
 from ingest.errors import RegularsError
+from ingest.replay import Answer
+from ingest.tracker import Tracker
 from ingest.tracking import Tracked, track, visit
 
-__all__ = ["Checkout", "RegularsError", "Tracked", "Visit", "track", "visit"]
+__all__ = ["Answer", "Checkout", "RegularsError", "Tracked", "Tracker", "Visit", "track", "visit"]

@@ -37,6 +37,12 @@ class Settings(BaseModel):
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "Africa/Accra"
     """The zone of `refresh_at`. Shops have zones of their own."""
 
+    track_budget_ms: int = Field(250, ge=10, le=60_000)
+    """How long a checkout waits for tracking at most, in milliseconds."""
+
+    track_connections: int = Field(4, ge=1, le=100)
+    """How many connections a checkout's process holds at most."""
+
     threads: int = Field(2, ge=1, le=16)
     """How many models dbt builds at once."""
 

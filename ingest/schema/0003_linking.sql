@@ -93,7 +93,7 @@ create function regulars.track(
     out customer_id uuid,
     out tracking_id uuid
 )
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '150ms'
 as $$
 #variable_conflict use_column
 declare

@@ -188,7 +188,6 @@ def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Data
         order = add_order(connection, shop)
         other.execute("begin")
         other.execute("select 1 from shop_orders where id = %s for update", [order])
-        connection.execute("set lock_timeout = '50ms'")
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", slug="ama-data")
         assert track(connection, checkout).outcome == "failed"
         assert track(connection, checkout).outcome == "failed"

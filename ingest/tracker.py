@@ -1,0 +1,197 @@
+"""The tracker that a checkout holds: it answers within its budget whatever the database does, and loses nothing."""
+
+import logging
+import select
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from ingest.checkout import Checkout, Visit
+from ingest.database import conninfo
+from ingest.errors import RegularsError, UnknownOrder, UnknownShop
+from ingest.replay import Answer, replay, write
+from ingest.settings import Settings
+from ingest.spool import Kind, Spool, SpoolRefused
+
+log = logging.getLogger("regulars.ingest")
+
+Event = TypeVar("Event", Checkout, Visit)
+
+_PROBE_SECONDS = 1.0
+
+
+# What the server does for a caller that has gone is ended by the server.
+_SESSION = (
+    "-c statement_timeout=2000 -c idle_in_transaction_session_timeout=5000 -c client_connection_check_interval=1000"
+)
+
+
+class TookTooLong(psycopg.OperationalError):
+    """The budget was used up."""
+
+
+class BudgetedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """Waits for the server until `deadline` (of time.monotonic) and not a moment longer."""
+
+    deadline: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        if self.deadline is None:
+            return super().wait(gen, interval, timeout)
+        left = self.deadline - time.monotonic()
+        try:
+            return super().wait(gen, min(interval, max(left, 0.001)), max(left, 0.001))
+        except psycopg.Error:
+            if time.monotonic() >= self.deadline:
+                # What the server still does with it may yet be committed: told again, it counts once.
+                self.pgconn.finish()
+                raise TookTooLong from None
+            raise
+
+
+def _check(connection: BudgetedConnection) -> None:
+    """Whether the server has hung up, told by the socket alone: a checkout doesn't pay for a round trip."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        connection.pgconn.consume_input()
+        if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
+            raise psycopg.OperationalError("the server has hung up")
+
+
+class Tracker:
+    """Tracks checkouts and visits for one process; one for all its threads.
+
+    It never raises on anything that the database, the network or the disk does, and answers within
+    `settings.track_budget_ms`. Use it as a context manager, or `close()` it. Only making one can raise: SettingError,
+    and without a DATABASE_URL, where it starts the embedded server, DatabaseError.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings.from_environment()
+        self._conninfo = conninfo(self._settings)
+        self._budget = self._settings.track_budget_ms / 1000
+        self.spool = Spool(self._settings.home / "spool.db")
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[BudgetedConnection] | None = None
+        self._is_down = False
+        self._replayer: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def track(self, checkout: Checkout) -> Answer:
+        """Links the order to its customer, or keeps the checkout until that can be done."""
+        return self._carry_out("checkout", checkout)
+
+    def visit(self, visit: Visit) -> Answer:
+        """Notes that a link was opened; `tracking_id` is what the checkout gives as its visit_id, in any case."""
+        return self._carry_out("visit", visit)
+
+    async def track_async(self, checkout: Checkout) -> Answer:
+        """`track`, for a caller that may not block its event loop."""
+        return await _in_thread(self.track, checkout)
+
+    async def visit_async(self, visit: Visit) -> Answer:
+        """`visit`, for a caller that may not block its event loop."""
+        return await _in_thread(self.visit, visit)
+
+    def close(self) -> None:
+        """Ends the background thread and the connections; what is spooled stays for the next process."""
+        self._closed.set()
+        if self._replayer is not None:
+            self._replayer.join(5)
+        if self._pool is not None:
+            self._pool.close(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
+        deadline = time.monotonic() + self._budget
+        reason = "the database was down a moment ago"
+        # While it is down nobody waits for it, and what comes now stays behind what came before.
+        if not self._is_down:
+            try:
+                return self._write(event, deadline)
+            except (UnknownShop, UnknownOrder) as error:
+                # The order's own transaction may not have been committed yet.
+                reason = type(error).__name__
+            except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, RegularsError, OSError) as error:
+                reason = type(error).__name__
+                self._is_down = True
+        return self._keep(kind, event, reason)
+
+    def _write(self, event: Checkout | Visit, deadline: float) -> Answer:
+        pool = self._open_pool()
+        connection = pool.getconn(timeout=max(deadline - time.monotonic(), 0.001))
+        try:
+            connection.deadline = deadline
+            return write(connection, event)
+        finally:
+            connection.deadline = None
+            pool.putconn(connection)
+
+    def _keep(self, kind: Kind, event: Checkout | Visit, reason: str) -> Answer:
+        tracking_id = event.visit_id if isinstance(event, Visit) else None
+        try:
+            self.spool.add(kind, event.model_dump_json(exclude_none=True))
+        except SpoolRefused as error:
+            log.error("an event was refused: %s; before that: %s", error, reason)
+            return Answer("refused", tracking_id=tracking_id, reason=str(error))
+        log.warning("a %s was spooled: %s", kind, reason)
+        self._start_replayer()
+        return Answer("spooled", tracking_id=tracking_id, reason=reason)
+
+    def _open_pool(self) -> "ConnectionPool[BudgetedConnection]":
+        with self._lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._conninfo,
+                    connection_class=BudgetedConnection,
+                    kwargs={"autocommit": True, "application_name": "regulars-ingest", "options": _SESSION},
+                    min_size=1,
+                    max_size=self._settings.track_connections,
+                    max_waiting=100,
+                    check=_check,
+                    num_workers=1,
+                    reconnect_timeout=30,
+                    open=True,
+                )
+            return self._pool
+
+    def _start_replayer(self) -> None:
+        with self._lock:
+            if self._replayer is None or not self._replayer.is_alive():
+                self._replayer = threading.Thread(target=self._replay_until_empty, name="regulars-replay", daemon=True)
+                self._replayer.start()
+
+    def _replay_until_empty(self) -> None:
+        wait = _PROBE_SECONDS
+        while not self._closed.wait(wait):
+            try:
+                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+                    replayed = replay(connection, self.spool)
+            except (psycopg.Error, RegularsError, OSError) as error:
+                log.info("the spool waits: %s", type(error).__name__)
+                continue
+            self._is_down = False
+            if replayed.left == 0:
+                return
+            # What is left is of orders that don't exist so far: there is less and less hurry.
+            wait = min(wait * 2, 60)
+
+
+async def _in_thread(call: Callable[[Event], Answer], event: Event) -> Answer:
+    # Imported here: a caller without an event loop should not pay for it.
+    import asyncio
+
+    return await asyncio.to_thread(call, event)

@@ -1,0 +1,294 @@
+"""The tracker under faults: it answers within its budget, raises nothing, and afterwards each event stands once."""
+
+import asyncio
+import logging
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from ingest import Checkout, Tracker, Visit
+from ingest.database import Connection
+from ingest.settings import Settings
+from tests.conftest import Database
+from tests.proxy import Proxy
+from tests.storefront import add_order, add_shop, fetch
+
+BUDGET = 0.25
+GRACE = 0.05
+
+
+@pytest.fixture
+def proxy(migrated: Database, home: Path) -> Iterator[Proxy]:
+    if not migrated.conninfo.startswith("host=/"):
+        pytest.skip("the proxy stands before a server's socket; DATABASE_URL names another kind")
+    with Proxy(str(home / "postgres")) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def settings(migrated: Database, proxy: Proxy, tmp_path: Path) -> Settings:
+    where = f"host=127.0.0.1 port={proxy.port} user=postgres dbname={migrated.name}"
+    return Settings(DATABASE_URL=where, home=tmp_path, track_budget_ms=round(BUDGET * 1000))
+
+
+@pytest.fixture
+def tracker(settings: Settings) -> Iterator[Tracker]:
+    with Tracker(settings) as tracker:
+        yield tracker
+
+
+@contextmanager
+def _fault(proxy: Proxy, name: str) -> Iterator[None]:
+    proxy.fault = name  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        proxy.fault = "none"
+        proxy.cut()
+
+
+@contextmanager
+def _refused(proxy: Proxy) -> Iterator[None]:
+    proxy.refuse()
+    try:
+        yield
+    finally:
+        proxy.listen_again()
+
+
+def _timed(call: Callable[[], object]) -> tuple[float, object]:
+    began = time.monotonic()
+    answer = call()
+    return time.monotonic() - began, answer
+
+
+def _await_empty(tracker: Tracker) -> None:
+    for _ in range(400):
+        if tracker.spool.count() == 0:
+            return
+        time.sleep(0.05)
+    raise AssertionError(tracker.spool.everything())
+
+
+def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None:
+    assert fetch(
+        connection,
+        "select count(*), count(shop_customer_id) from shop_orders where id = any(%s)",
+        orders,
+    ) == [(len(orders), len(orders))]
+    assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
+    assert fetch(
+        connection,
+        "select count(*), count(distinct shop_order_id) from customer_tracking where shop_order_id is not null",
+    ) == [(len(orders), len(orders))]
+
+
+_FAULTS: dict[str, Callable[[Proxy], AbstractContextManager[None]]] = {
+    "slow": lambda proxy: _fault(proxy, "slow"),
+    "silent": lambda proxy: _fault(proxy, "silent"),
+    "cut in mid-statement": lambda proxy: _fault(proxy, "cut before"),
+    "cut right after the commit": lambda proxy: _fault(proxy, "cut after"),
+    "refused": _refused,
+}
+
+
+@pytest.mark.parametrize("is_warm", [True, False], ids=["warm", "cold"])
+@pytest.mark.parametrize("name", _FAULTS)
+def test_a_network_fault_costs_no_more_than_the_budget_and_loses_nothing(
+    migrated: Database, proxy: Proxy, tracker: Tracker, name: str, is_warm: bool
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(6)]
+        checkouts = [Checkout(shop_id=shop, order_id=order, phone="0241234567") for order in orders]
+        if is_warm:
+            assert tracker.track(checkouts[0]).outcome == "new_customer"
+        with _FAULTS[name](proxy):
+            for checkout in checkouts[1:4]:
+                took, answer = _timed(lambda checkout=checkout: tracker.track(checkout))  # type: ignore[misc]
+                assert took <= BUDGET + GRACE
+                assert answer.outcome == "spooled"  # type: ignore[attr-defined]
+            visit = tracker.visit(Visit(shop_id=shop, slug="promo"))
+            assert visit.outcome == "spooled"
+        _await_empty(tracker)
+        for checkout in (checkouts[0], *checkouts[4:]):
+            tracker.track(checkout)
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, orders)
+        assert fetch(
+            connection, "select accessed_via_slug from customer_tracking where id = %s", visit.tracking_id
+        ) == [("promo",)]
+
+
+def test_a_terminated_backend_is_noticed_before_it_is_used(migrated: Database, tracker: Tracker) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(3)]
+        for order in orders:
+            took, answer = _timed(
+                lambda order=order: tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567"))  # type: ignore[misc]
+            )
+            assert took <= BUDGET + GRACE
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'regulars-ingest'"
+            )
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, orders)
+
+
+def test_a_lock_on_the_customer_is_not_waited_for_and_the_event_is_kept(migrated: Database, tracker: Tracker) -> None:
+    with migrated.connect() as connection, migrated.connect() as holder:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        holder.execute("begin")
+        holder.execute("insert into shop_customers (shop_id, phone_number) values (%s, '+233241234567')", [shop])
+        checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
+        took, answer = _timed(lambda: tracker.track(checkout))
+        assert took <= BUDGET + GRACE
+        assert answer.outcome == "failed"  # type: ignore[attr-defined]
+        assert fetch(connection, "select order_id from regulars.failures") == [(order,)]
+        holder.execute("commit")
+        assert tracker.track(checkout).outcome == "returning_customer"
+        _assert_each_stands_once(connection, [order])
+
+
+def test_an_exhausted_pool_costs_no_more_than_the_budget(migrated: Database, settings: Settings) -> None:
+    with (
+        migrated.connect() as connection,
+        migrated.connect() as holder,
+        Tracker(settings.model_copy(update={"track_connections": 1})) as tracker,
+    ):
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(2)]
+        tracker.track(Checkout(shop_id=shop, order_id=orders[0], phone="0241234567"))
+        pool = tracker._open_pool()
+        taken = pool.getconn()
+        checkout = Checkout(shop_id=shop, order_id=orders[1], phone="0241234567")
+        took, answer = _timed(lambda: tracker.track(checkout))
+        pool.putconn(taken)
+        assert took <= BUDGET + GRACE
+        assert answer.outcome == "spooled"  # type: ignore[attr-defined]
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, orders)
+        assert holder.closed is False
+
+
+def test_an_order_that_is_not_committed_yet_is_linked_when_it_is(migrated: Database, tracker: Tracker) -> None:
+    with migrated.connect() as connection, migrated.connect() as storefront:
+        shop = add_shop(connection)
+        storefront.execute("begin")
+        order = add_order(storefront, shop)
+        answer = tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567"))
+        assert (answer.outcome, answer.reason) == ("spooled", "UnknownOrder")
+        storefront.execute("commit")
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, [order])
+
+
+def test_events_are_replayed_in_their_order_so_that_a_purchase_completes_its_visit(
+    migrated: Database, proxy: Proxy, tracker: Tracker
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        with _refused(proxy):
+            visit = tracker.visit(Visit(shop_id=shop, slug="promo"))
+            tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit.tracking_id))
+        _await_empty(tracker)
+        assert fetch(connection, "select id, shop_order_id from customer_tracking") == [(visit.tracking_id, order)]
+
+
+def test_a_poisonous_entry_is_set_aside_with_its_reason_and_stops_nobody(
+    migrated: Database, proxy: Proxy, tracker: Tracker
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        tracker.spool.add("checkout", '{"shop_id": "no uuid", "phone": "0241234567"}')
+        tracker.spool.add("visit", "not even JSON")
+        with _refused(proxy):
+            tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567"))
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, [order])
+        assert [entry.set_aside_because for entry in tracker.spool.everything()] == ["ValidationError"] * 2
+
+
+def test_a_full_spool_is_answered_and_a_read_only_disk_too(proxy: Proxy, settings: Settings, tmp_path: Path) -> None:
+    proxy.refuse()
+    (tmp_path / "file").write_text("")
+    unwritable = settings.model_copy(update={"home": tmp_path / "file"})
+    with Tracker(unwritable) as tracker:
+        answer = tracker.track(Checkout(shop_id=uuid4(), order_id=uuid4(), phone="0241234567"))
+        assert answer.outcome == "refused"
+    with Tracker(settings) as tracker:
+        tracker.spool._most_events = 2
+        outcomes = [tracker.visit(Visit(shop_id=uuid4())).outcome for _ in range(3)]
+        assert outcomes == ["spooled", "spooled", "refused"]
+
+
+def test_a_full_disk_is_answered(tmp_path: Path) -> None:
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _TRACK_IN_A_PROCESS, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, preexec_fn=fill,
+    )  # fmt: skip
+    assert done.stdout.split()[-1] == "refused", done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+_TRACK_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from uuid import uuid4
+from ingest import Checkout, Tracker
+from ingest.settings import Settings
+
+with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1]))) as tracker:
+    for _ in range(30):
+        print(tracker.track(Checkout(shop_id=uuid4(), order_id=uuid4(), phone="0" * 200)).outcome)
+"""
+
+
+def test_async_callers_are_served_and_their_loop_is_not_blocked(migrated: Database, tracker: Tracker) -> None:
+    async def serve(shop: UUID, orders: list[UUID]) -> list[str]:
+        answers = await asyncio.gather(
+            tracker.visit_async(Visit(shop_id=shop)),
+            *(tracker.track_async(Checkout(shop_id=shop, order_id=o, phone="0241234567")) for o in orders),
+        )
+        return sorted(answer.outcome for answer in answers)
+
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(3)]
+        assert asyncio.run(serve(shop, orders)) == [
+            "new_customer", "noted", "returning_customer", "returning_customer",
+        ]  # fmt: skip
+
+
+def test_logs_hold_no_phone_mail_or_name(
+    migrated: Database, proxy: Proxy, tracker: Tracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        with _refused(proxy):
+            tracker.track(
+                Checkout(
+                    shop_id=shop, order_id=uuid4(), phone="0241234567", email="ama@example.com", customer_name="Ama B"
+                )
+            )
+        tracker.track(Checkout(shop_id=shop, order_id=uuid4(), phone="0241234567", email="ama@example.com"))
+    assert "spooled" in caplog.text
+    for private in ("0241234567", "241234567", "ama@example.com", "Ama B"):
+        assert private not in caplog.text

@@ -1,0 +1,87 @@
+"""A TCP proxy on loopback that behaves as networks do: slow, silent, cut, refused."""
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Literal, Self
+
+Fault = Literal["none", "slow", "silent", "cut before", "cut after"]
+
+
+class Proxy:
+    """Stands before the server's socket. `fault` holds for what is sent from now on, on open connections too.
+
+    slow: everything takes 5 s. silent: nothing arrives and nothing is closed. cut before: the client's next message is
+    half delivered and the connection closed. cut after: it is delivered and carried out, and the connection closed
+    instead of the answer.
+    """
+
+    def __init__(self, folder: str, port: str = "5432") -> None:
+        self._upstream = f"{folder}/.s.PGSQL.{port}"
+        self.fault: Fault = "none"
+        self._open: list[socket.socket] = []
+        self._listener = self._listen(0)
+        self.port: int = self._listener.getsockname()[1]
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        return listener
+
+    def refuse(self) -> None:
+        """Nobody listens any more, and who was connected is cut off."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def listen_again(self) -> None:
+        self._listener = self._listen(self.port)
+
+    def cut(self) -> None:
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._open.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.refuse()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(self._upstream)
+            except OSError:
+                client.close()
+                continue
+            self._open += [client, server]
+            threading.Thread(target=self._pump, args=[client, server, True], daemon=True).start()
+            threading.Thread(target=self._pump, args=[server, client, False], daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, is_question: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.fault == "slow":
+                    time.sleep(5)
+                while self.fault == "silent":
+                    time.sleep(0.02)
+                if self.fault == "cut before" and is_question:
+                    target.sendall(data[: len(data) // 2])
+                    break
+                if self.fault == "cut after" and not is_question:
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
