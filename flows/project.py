@@ -15,8 +15,7 @@ from ingest.settings import Settings
 # Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
 # statement ends with its client; and short queries pay for no compiler.
 _SESSION = (
-    "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC "
-    "-c lock_timeout=60000 -c application_name=regulars-dbt"
+    "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC -c lock_timeout=60000"
 )
 
 

@@ -46,7 +46,7 @@ class Settings(BaseModel):
     threads: int = Field(2, ge=1, le=16)
     """How many models dbt builds at once."""
 
-    reconcile_orders: int = Field(1_000_000, ge=1)
+    reconcile_orders: int = Field(200_000, ge=1)
     """How many raw orders a refresh re-adds to check the marts, the longest unchecked shops first."""
 
     prefect_api_url: str | None = Field(None, alias="PREFECT_API_URL")

@@ -11,6 +11,8 @@
                 delta_id bigint not null default nextval('regulars.delta_ids'),
                 weight smallint not null
             );
+            -- The next refresh's plans depend on how large this is.
+            analyze {{ this }};
         {%- endif %}
         insert into regulars.models_read (model, delta_id)
         select '{{ this.identifier }}', case when is_called then last_value else 0 end from regulars.delta_ids

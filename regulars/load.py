@@ -30,7 +30,8 @@ def load(
     console = Console(highlight=False)
     with connect(conninfo(Settings.from_environment())) as connection, _progress(console) as progress:
         require_schema(connection)
-        loaded_shops = load_shops(connection, Export(shops, ShopRow))
+        shops_export = Export(shops, ShopRow)
+        loaded_shops = load_shops(connection, shops_export)
         task = progress.add_task("orders", total=orders.stat().st_size if orders.exists() else None)
         export = Export(orders, OrderRow, on_bytes=lambda position: progress.update(task, completed=position))
         loaded = load_orders(connection, export)
@@ -44,11 +45,12 @@ def load(
     if refused:
         _write(rejects, refused)
         console.print(f"{len(refused):,} rows were rejected: {rejects} names each line and why.", style="yellow")
-    if export.is_cut_off:
-        raise InputError(
-            f"{orders} ends in mid-stream, after line {export.last_line}: it was not copied whole. What came before "
-            "is loaded; load the whole file again."
-        )
+    for file in (shops_export, export):
+        if file.is_cut_off:
+            raise InputError(
+                f"{file.path} ends in mid-stream, after line {file.last_line}: it was not copied whole. What came "
+                "before is loaded; load the whole file again."
+            )
     if refused:
         raise typer.Exit(SOME_REJECTED)
 

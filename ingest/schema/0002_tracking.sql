@@ -40,8 +40,8 @@ alter table public.shop_orders
 create index shop_orders_by_customer on public.shop_orders (shop_id, shop_customer_id);
 create index shop_orders_without_customer on public.shop_orders (id) where shop_customer_id is null;
 
--- Without a foreign key to the shop: its order or its customer has one, and a plain visit is checked as it is
--- written. Each key checked here is time in a checkout.
+-- Of the foreign keys only the order's: each is checked in the path of money, and counts. The customer is the
+-- order's, written in the same statement; a plain visit's shop is checked as it is written.
 create table public.customer_tracking (
     id uuid primary key default gen_random_uuid(),
     shop_id uuid not null,
@@ -56,13 +56,24 @@ create table public.customer_tracking (
     utm_campaign text,
     -- What the order's checkout told, as a hash: the same again is a replay, anything else a conflict.
     fingerprint uuid,
-    constraint customer_tracking_one_per_order unique (shop_order_id),
-    constraint customer_tracking_customer_of_the_shop
-    foreign key (shop_id, shop_customer_id) references public.shop_customers (shop_id, id)
-    on delete set null (shop_customer_id)
+    constraint customer_tracking_one_per_order unique (shop_order_id)
 );
 
-create index customer_tracking_by_customer on public.customer_tracking (shop_id, shop_customer_id);
+-- In place of the foreign key: a customer who goes leaves no trace in the visits.
+create function regulars.forget_deleted_customers() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    update public.customer_tracking as visits
+    set shop_customer_id = null
+    from old_rows
+    where visits.shop_id = old_rows.shop_id and visits.shop_customer_id = old_rows.id;
+    return null;
+end
+$$;
+
+create trigger regulars_delete after delete on public.shop_customers
+referencing old table as old_rows for each statement execute function regulars.forget_deleted_customers();
 
 create table public.shop_slugs (
     shop_id uuid not null references public.user_shops (id),

@@ -28,11 +28,13 @@ withdrawals as (
     from {{ ref('stg_withdrawals') }}
 ),
 
+-- Each side is kept to what changed before they are put together: PostgreSQL would not look through.
 entries as (
     select * from profits
+    where {{ only_changed() }}
     union all
     select * from withdrawals
+    where {{ only_changed() }}
 )
 
 select * from entries
-where {{ only_changed() }}

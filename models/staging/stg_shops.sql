@@ -1,3 +1,4 @@
+-- With CTEs, which PostgreSQL computes on their own: each zone is tried once a shop, not once an order.
 with
 
 source as (

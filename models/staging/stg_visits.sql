@@ -1,35 +1,4 @@
-with
-
-source as (
-    select * from {{ source('storefront', 'customer_tracking') }}
-    where shop_id is not null
-),
-
-shops as (
-    select
-        shop_id,
-        time_zone
-    from {{ ref('stg_shops') }}
-),
-
-renamed as (
-    select
-        source.id as visit_id,
-        source.shop_id,
-        source.shop_order_id as order_id,
-        nullif(trim(cast(source.accessed_via_slug as text)), '') as slug,
-        cast(source.referrer as text) as referrer,
-        cast(source.utm_source as text) as utm_source,
-        cast(source.utm_medium as text) as utm_medium,
-        cast(source.utm_campaign as text) as utm_campaign,
-        coalesce(
-            {{ as_utc('source.accessed_at') }}, timestamptz '1970-01-01 00:00:00+00'
-        ) as visited_at,
-        coalesce(shops.time_zone, 'UTC') as time_zone
-    from source
-    left join shops on source.shop_id = shops.shop_id
-)
-
+-- Nested selects and no CTEs, as in stg_orders.
 select
     visit_id,
     shop_id,
@@ -41,4 +10,21 @@ select
     utm_campaign,
     visited_at,
     {{ local_date('visited_at', 'time_zone') }} as visit_date
-from renamed
+from (
+    select
+        visits.id as visit_id,
+        visits.shop_id,
+        visits.shop_order_id as order_id,
+        nullif(trim(cast(visits.accessed_via_slug as text)), '') as slug,
+        cast(visits.referrer as text) as referrer,
+        cast(visits.utm_source as text) as utm_source,
+        cast(visits.utm_medium as text) as utm_medium,
+        cast(visits.utm_campaign as text) as utm_campaign,
+        coalesce(
+            {{ as_utc('visits.accessed_at') }}, timestamptz '1970-01-01 00:00:00+00'
+        ) as visited_at,
+        coalesce(shops.time_zone, 'UTC') as time_zone
+    from {{ source('storefront', 'customer_tracking') }} as visits
+    left join {{ ref('stg_shops') }} as shops on visits.shop_id = shops.shop_id
+    where visits.shop_id is not null
+) as renamed

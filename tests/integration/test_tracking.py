@@ -201,3 +201,12 @@ def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Data
         assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert track(connection, checkout).outcome == "replayed"
+
+
+def test_a_customer_who_is_deleted_leaves_order_and_visit_without_one(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567"))
+        connection.execute("delete from shop_customers")
+        assert fetch(connection, "select shop_customer_id from customer_tracking") == [(None,)]
+        assert fetch(connection, "select shop_customer_id from shop_orders") == [(None,)]
