@@ -10,7 +10,9 @@ from flows.reconcile import reconcile
 from ingest.database import Connection, conninfo, require_schema
 from ingest.failures import retry_failures
 from ingest.linking import Linked, link
+from ingest.replay import replay
 from ingest.settings import Settings
+from ingest.spool import SPOOL, Spool
 
 # Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
 # A refresh builds the marts and the materialized views on them; audits read whole marts, so only a rebuild runs them.
@@ -44,6 +46,7 @@ class Run:
 
 def link_stragglers(run: Run) -> Linked:
     """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
+    replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
     run.linked = link(run.connection)
     return run.linked

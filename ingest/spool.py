@@ -17,6 +17,9 @@ from ingest.errors import RegularsError
 
 Kind = Literal["checkout", "visit"]
 
+SPOOL = "spool.db"
+"""The file's name, in the settings' home."""
+
 _SCHEMA = """
     create table if not exists events (
         event_id integer primary key autoincrement,

@@ -12,11 +12,11 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from ingest.checkout import Checkout, Visit
-from ingest.database import conninfo
+from ingest.database import Connection, conninfo
 from ingest.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.replay import Answer, replay, write
 from ingest.settings import Settings
-from ingest.spool import Kind, Spool, SpoolRefused
+from ingest.spool import SPOOL, Kind, Spool, SpoolRefused
 
 log = logging.getLogger("regulars.ingest")
 
@@ -76,7 +76,7 @@ class Tracker:
         self._settings = settings or Settings.from_environment()
         self._conninfo = conninfo(self._settings)
         self._budget = self._settings.track_budget_ms / 1000
-        self.spool = Spool(self._settings.home / "spool.db")
+        self.spool = Spool(self._settings.home / SPOOL)
         self._lock = threading.Lock()
         self._pool: ConnectionPool[BudgetedConnection] | None = None
         self._is_down = False
@@ -90,6 +90,18 @@ class Tracker:
     def visit(self, visit: Visit) -> Answer:
         """Notes that a link was opened; `tracking_id` is what the checkout gives as its visit_id, in any case."""
         return self._carry_out("visit", visit)
+
+    def track_within(self, connection: Connection, checkout: Checkout) -> Answer:
+        """`track` inside the caller's own transaction, in a savepoint: whatever fails here, that transaction goes on.
+
+        It is linked if and when the caller commits. What fails is spooled. The connection is the caller's, and so are
+        its time-outs: of the budget only the 150 ms for locks hold here.
+        """
+        try:
+            with connection.transaction():
+                return write(connection, checkout)
+        except (UnknownShop, UnknownOrder, psycopg.Error) as error:
+            return self._keep("checkout", checkout, type(error).__name__)
 
     async def track_async(self, checkout: Checkout) -> Answer:
         """`track`, for a caller that may not block its event loop."""

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Literal, cast
+from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
+
+from psycopg.abc import Params
+from psycopg.rows import tuple_row
 
 from ingest.checkout import Checkout, Visit
 from ingest.database import Connection
@@ -72,14 +75,14 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
             checkout.email, checkout.customer_name, checkout.visit_id, checkout.slug, in_utc(checkout.accessed_at),
             checkout.referrer, checkout.utm_source, checkout.utm_medium, checkout.utm_campaign,
         )  # fmt: skip
-        row = connection.execute(
+        row = _ask(
+            connection,
             _TRACK,
             (
                 checkout.order_id, checkout.shop_id, country, e164, reason, *facts,
                 _fingerprint(e164 or checkout.phone, *facts), checkout.model_dump_json(exclude_none=True),
             ),
-            prepare=True,
-        ).fetchone()  # fmt: skip
+        )  # fmt: skip
         known_country, outcome, customer_id, tracking_id = row or (country, "unknown_shop", None, None)
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
@@ -109,9 +112,15 @@ def visit(connection: Connection, visit: Visit) -> UUID:
     Noting the same visit again changes nothing. Raises UnknownShop.
     """
     event = visit.model_dump() | {"accessed_at": in_utc(visit.accessed_at)}
-    if connection.execute(_VISIT, event, prepare=True).fetchone() == (0,):
+    if _ask(connection, _VISIT, event) == (0,):
         raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.")
     return visit.visit_id
+
+
+def _ask(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...] | None:
+    """One row, as a tuple whatever rows the caller's connection makes."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(statement, parameters, prepare=True).fetchone()
 
 
 def in_utc(moment: datetime | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from regulars import databases, dbt, demo, load, refresh, serve, status
+from regulars import databases, dbt, demo, load, refresh, serve, spool, status
 
 app = typer.Typer(
     name="regulars",
@@ -19,5 +19,6 @@ app.command("refresh")(refresh.refresh)
 app.command("rebuild")(refresh.rebuild)
 app.command("status")(status.status)
 app.command("serve")(serve.serve)
+app.add_typer(spool.spool, name="spool")
 app.command("demo")(demo.demo)
 app.command("dbt", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt.dbt)

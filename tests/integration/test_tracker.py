@@ -13,11 +13,15 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.rows import dict_row
 
+from flows.steps import run_refresh
 from ingest import Checkout, Tracker, Visit
 from ingest.database import Connection
 from ingest.settings import Settings
+from ingest.spool import SPOOL, Spool
 from tests.conftest import Database
+from tests.integration.test_command import regulars
 from tests.proxy import Proxy
 from tests.storefront import add_order, add_shop, fetch
 
@@ -253,6 +257,7 @@ from pathlib import Path
 from uuid import uuid4
 from ingest import Checkout, Tracker
 from ingest.settings import Settings
+from ingest.spool import SPOOL, Spool
 
 with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1]))) as tracker:
     for _ in range(30):
@@ -292,3 +297,62 @@ def test_logs_hold_no_phone_mail_or_name(
     assert "spooled" in caplog.text
     for private in ("0241234567", "241234567", "ama@example.com", "Ama B"):
         assert private not in caplog.text
+
+
+def test_within_the_callers_transaction_a_failure_leaves_that_transaction_whole(
+    migrated: Database, tracker: Tracker
+) -> None:
+    with migrated.connect() as connection, migrated.connect() as holder:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
+        holder.execute("begin")
+        holder.execute("lock table shop_customers in access exclusive mode")
+        connection.execute("set statement_timeout = '100ms'")
+        with connection.transaction():
+            connection.execute("update shop_orders set reference_code = 'R1' where id = %s", [order])
+            answer = tracker.track_within(connection, checkout)
+            assert answer.outcome == "spooled"
+        holder.execute("rollback")
+        assert fetch(connection, "select reference_code from shop_orders") == [("R1",)]
+        _await_empty(tracker)
+        _assert_each_stands_once(connection, [order])
+
+
+def test_within_the_callers_transaction_it_is_linked_with_it_or_not_at_all(
+    migrated: Database, tracker: Tracker
+) -> None:
+    with migrated.connect() as connection:
+        connection.row_factory = dict_row  # type: ignore[assignment]
+        shop = add_shop(connection)
+        with connection.transaction(force_rollback=True):
+            order = add_order(connection, shop)
+            checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
+            assert tracker.track_within(connection, checkout).outcome == "new_customer"
+        with connection.transaction():
+            order = add_order(connection, shop)
+            checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
+            assert tracker.track_within(connection, checkout).outcome == "new_customer"
+    with migrated.connect() as connection:
+        _assert_each_stands_once(connection, [order])
+
+
+def test_the_nightly_refresh_and_the_command_replay_the_spool(built: Database, tmp_path: Path) -> None:
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(2)]
+    spool = Spool(tmp_path / SPOOL)
+    where = {"home": tmp_path, "database_url": built.conninfo}
+    spool.add("checkout", Checkout(shop_id=shop, order_id=orders[0], phone="0241234567").model_dump_json())
+    run_refresh(built.settings.model_copy(update={"home": tmp_path}))
+    spool.add("checkout", Checkout(shop_id=shop, order_id=orders[1], phone="0241234567").model_dump_json())
+    spool.add("visit", "poison")
+    listed = regulars("spool", "list", **where).stdout
+    assert "2 events wait" in listed
+    assert "0241234567" not in listed
+    assert "1 written, 1 set aside, 0 left" in regulars("spool", "replay", **where).stdout
+    assert "set aside: ValidationError" in regulars("spool", "list", **where).stdout
+    assert regulars("spool", "drop", "3", **where).returncode == 0
+    assert "No event 3" in regulars("spool", "drop", "3", **where).stderr
+    with built.connect() as connection:
+        _assert_each_stands_once(connection, orders)

@@ -1,0 +1,117 @@
+"""Kills in the middle of trade: whatever `track` has answered stands once, when everything is up again."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ingest.database import connect
+from ingest.migrations import migrate
+from ingest.replay import replay
+from ingest.server import embedded_conninfo
+from ingest.spool import SPOOL, Spool
+from tests.storefront import add_shop, fetch
+
+PROCESSES = 2
+THREADS = 8
+CHECKOUTS = 1000  # of each process
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A server of this test's own: it is killed."""
+    with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+        _kill_server(Path(folder))
+
+
+def _kill_server(home: Path) -> None:
+    os.kill(int((home / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+
+_TRADE = f"""
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+from ingest import Checkout, Tracker
+from ingest.settings import Settings
+
+shop = UUID(sys.argv[3])
+orders = Path(sys.argv[4]).read_text().split()
+answered = open(sys.argv[5], "a", buffering=1)
+with Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]))) as tracker:
+    def trade(number):
+        phone = f"0244{{number % 50:06d}}"
+        answer = tracker.track(Checkout(shop_id=shop, order_id=UUID(orders[number]), phone=phone))
+        if answer.outcome != "refused":
+            answered.write(orders[number] + "\\n")
+    with ThreadPoolExecutor({THREADS}) as threads:
+        list(threads.map(trade, range(len(orders))))
+"""
+
+
+def _answered(files: list[Path]) -> list[UUID]:
+    # The last line of a killed process may be half written.
+    return [UUID(line) for file in files if file.exists() for line in file.read_text().split() if len(line) == 36]
+
+
+def test_what_was_answered_before_the_kills_stands_exactly_once(home: Path) -> None:
+    where = embedded_conninfo(home)
+    with connect(where) as connection:
+        migrate(connection)
+        shop = add_shop(connection)
+        orders = fetch(
+            connection,
+            "insert into shop_orders (shop_id, total_price) select %s, 10 from generate_series(1, %s) returning id",
+            shop,
+            PROCESSES * CHECKOUTS,
+        )
+    processes, files = [], []
+    for number in range(PROCESSES):
+        mine, file = home / f"orders-{number}", home / f"answered-{number}"
+        mine.write_text("\n".join(str(order) for (order,) in orders[number * CHECKOUTS : (number + 1) * CHECKOUTS]))
+        files.append(file)
+        processes.append(
+            subprocess.Popen([sys.executable, "-c", _TRADE, where, str(home), str(shop), str(mine), str(file)])
+        )
+
+    _await(lambda: len(_answered(files)) > 200)
+    _kill_server(home)
+    time.sleep(1)
+    assert embedded_conninfo(home) == where
+    os.kill(processes[0].pid, signal.SIGKILL)
+    processes[0].wait(10)
+    assert processes[1].wait(120) == 0
+
+    answered = _answered(files)
+    assert len(answered) >= CHECKOUTS
+    assert len(_answered(files[:1])) < CHECKOUTS, "the process had ended before it was killed"
+    with connect(where) as connection:
+        replay(connection, Spool(home / SPOOL))
+        # What failed inside the database is kept there, not lost: none is expected, but it would be no loss.
+        assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
+        assert fetch(
+            connection,
+            "select count(*) from shop_orders where id = any(%s) and shop_customer_id is not null",
+            answered,
+        ) == [(len(answered),)]
+        assert fetch(connection, "select count(*) from customer_tracking where shop_order_id = any(%s)", answered) == [
+            (len(answered),)
+        ]
+        assert fetch(connection, "select count(*) from shop_customers") == [(50,)]
+
+
+def _await(happens: object) -> None:
+    for _ in range(600):
+        if happens():  # type: ignore[operator]
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
