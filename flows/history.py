@@ -79,15 +79,19 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Ref
     return opened
 
 
-def claim(connection: Connection, refresh_id: int, *, linked: int, unreadable: int) -> int:
-    """Moves the changes into the batch; answers how many keys wait there, from this run and from one that died."""
+def claim(connection: Connection, refresh: Refresh, *, linked: int, unreadable: int) -> int:
+    """Moves the changes into the batch; answers how many keys wait there, from this run and from one that died.
+
+    A rebuild needs no batch: it only notes that these changes will be in.
+    """
+    take = "regulars.claim_changes()" if refresh.mode == "refresh" else "regulars.skip_changes()"
     with connection.transaction():
-        row = connection.execute("select clock_timestamp(), regulars.claim_changes()").fetchone()
+        row = connection.execute(sql.SQL("select clock_timestamp(), {}").format(sql.SQL(take))).fetchone()
         as_of, changes = row or (None, 0)
         connection.execute(
             "update regulars.refreshes set as_of = %s, changes = %s, linked = %s, unreadable = %s "
             "where refresh_id = %s",
-            [as_of, changes, linked, unreadable, refresh_id],
+            [as_of, changes, linked, unreadable, refresh.refresh_id],
         )
     return int(changes)
 

@@ -54,9 +54,7 @@ def link_stragglers(run: Run) -> Linked:
 
 def claim_batch(run: Run) -> int:
     """Takes the changes that are committed by now; what commits later is the next refresh's."""
-    run.changes = history.claim(
-        run.connection, run.refresh.refresh_id, linked=run.linked.linked, unreadable=run.linked.unreadable
-    )
+    run.changes = history.claim(run.connection, run.refresh, linked=run.linked.linked, unreadable=run.linked.unreadable)
     return run.changes
 
 

@@ -54,6 +54,18 @@ begin
 end
 $$;
 
+-- The same for a rebuild, which computes everything and needs no batch. Answers how many changes there were.
+create function regulars.skip_changes() returns bigint
+language sql set search_path = ''
+as $$
+    truncate regulars.batch;
+    with skipped as (
+        delete from regulars.changes returning 1
+    )
+
+    select count(*) from skipped;
+$$;
+
 -- Every row of every delta table has a number from here, and a model remembers the last that it has read, in
 -- the transaction in which it used it: so a run that died half-way is simply run again.
 create sequence regulars.delta_ids;

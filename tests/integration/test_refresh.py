@@ -187,7 +187,7 @@ def test_a_refresh_killed_at_random_moments_is_simply_run_again(traded: Database
     random = Random(20260314)
     killed = 0
     with traded.connect() as connection:
-        for number in range(6):
+        for number in range(4):
             connection.execute(
                 "update shop_orders set total_price = total_price + 1, "
                 "order_status = case when random() < 0.3 then 'refunded' else 'completed' end "
