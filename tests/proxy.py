@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Literal, Self
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 Fault = Literal["none", "slow", "silent", "cut before", "cut after"]
 
 
@@ -17,8 +19,8 @@ class Proxy:
     instead of the answer.
     """
 
-    def __init__(self, folder: str, port: str = "5432") -> None:
-        self._upstream = f"{folder}/.s.PGSQL.{port}"
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
         self.fault: Fault = "none"
         self._open: list[socket.socket] = []
         self._listener = self._listen(0)
@@ -28,6 +30,20 @@ class Proxy:
         listener = socket.create_server(("127.0.0.1", port))
         threading.Thread(target=self._accept, args=[listener], daemon=True).start()
         return listener
+
+    def _connect(self) -> socket.socket:
+        given = conninfo_to_dict(self._conninfo)
+        host, port = str(given.get("host", "localhost")), str(given.get("port", 5432))
+        if not host.startswith("/"):
+            return socket.create_connection((host, int(port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    @property
+    def conninfo(self) -> str:
+        """The server's, by way of the proxy."""
+        return make_conninfo(self._conninfo, host="127.0.0.1", port=self.port)
 
     def refuse(self) -> None:
         """Nobody listens any more, and who was connected is cut off."""
@@ -58,9 +74,8 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
             try:
-                server.connect(self._upstream)
+                server = self._connect()
             except OSError:
                 client.close()
                 continue
