@@ -11,8 +11,8 @@
             where delta_id > coalesce(
                 (select delta_id from regulars.models_read where model = '{{ this.identifier }}'), 0
             )
-        )
+        ) as changes
     {%- else -%}
-        (select *, 1 as weight from {{ relation }})
+        (select *, 1 as weight from {{ relation }}) as everything
     {%- endif -%}
 {%- endmacro %}
