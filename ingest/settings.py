@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from ingest.errors import SettingError
 
@@ -20,10 +20,28 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _split(tokens: object) -> object:
+    if isinstance(tokens, str):
+        return [token.strip() for token in tokens.split(",") if token.strip()]
+    return tokens
+
+
+def _long_enough(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(len(token.get_secret_value()) < 16 for token in tokens):
+        raise ValueError("each token has at least 16 characters; commas stand between them")
+    return tokens
+
+
+def _hard_to_guess(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < 32:
+        raise ValueError("is shorter than 32 characters")
+    return key
+
+
 class Settings(BaseModel):
     """Each field is an environment variable, `REGULARS_` and its name in capitals, or the alias given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: str | None = Field(None, alias="DATABASE_URL", min_length=1)
     """A PostgreSQL 15 to 18. Unset: an embedded one under `home`."""
@@ -42,6 +60,12 @@ class Settings(BaseModel):
 
     track_connections: int = Field(4, ge=1, le=100)
     """How many connections a checkout's process holds at most."""
+
+    ingest_tokens: Annotated[tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_long_enough)] = ()
+    """What callers of the HTTP door show, separated by commas: several, so that one can be replaced by the next."""
+
+    erasure_key: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    """What the hashes of erased people's phones are keyed with; at least 32 characters, the same wherever we run."""
 
     threads: int = Field(2, ge=1, le=16)
     """How many models dbt builds at once."""

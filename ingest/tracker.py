@@ -4,7 +4,7 @@ import logging
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,7 +22,13 @@ log = logging.getLogger("regulars.ingest")
 
 Event = TypeVar("Event", Checkout, Visit)
 
+Observer = Callable[[Kind, Answer, float], None]
+"""Is told each event's kind, its answer, and the seconds it took."""
+
 _PROBE_SECONDS = 1.0
+
+# A batch is nobody's checkout: it may take as long as so many of them.
+_BUDGETS_OF_A_BATCH = 10
 
 
 # What the server does for a caller that has gone is ended by the server.
@@ -72,7 +78,7 @@ class Tracker:
     and without a DATABASE_URL, where it starts the embedded server, DatabaseError.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, observer: Observer | None = None) -> None:
         self._settings = settings or Settings.from_environment()
         self._conninfo = conninfo(self._settings)
         self._budget = self._settings.track_budget_ms / 1000
@@ -82,6 +88,9 @@ class Tracker:
         self._is_down = False
         self._replayer: threading.Thread | None = None
         self._closed = threading.Event()
+        self._observer = observer
+        # Batches leave connections to the buyers who wait.
+        self._batches = threading.BoundedSemaphore(max(1, self._settings.track_connections // 2))
 
     def track(self, checkout: Checkout) -> Answer:
         """Links the order to its customer, or keeps the checkout until that can be done."""
@@ -91,17 +100,30 @@ class Tracker:
         """Notes that a link was opened; `tracking_id` is what the checkout gives as its visit_id, in any case."""
         return self._carry_out("visit", visit)
 
+    def track_many(self, checkouts: Sequence[Checkout]) -> list[Answer]:
+        """`track` for each, in their order, on one connection; the answers come in the same order.
+
+        Each is held to the budget, and all together to ten times the budget: what is not written by then is spooled.
+        """
+        return self._carry_out_many("checkout", checkouts)
+
+    def visit_many(self, visits: Sequence[Visit]) -> list[Answer]:
+        """`visit` for each, as `track_many` does it."""
+        return self._carry_out_many("visit", visits)
+
     def track_within(self, connection: Connection, checkout: Checkout) -> Answer:
         """`track` inside the caller's own transaction, in a savepoint: whatever fails here, that transaction goes on.
 
         It is linked if and when the caller commits. What fails is spooled. The connection is the caller's, and so are
         its time-outs: of the budget only the 150 ms for locks hold here.
         """
+        began = time.monotonic()
         try:
             with connection.transaction():
-                return write(connection, checkout)
+                answer = write(connection, checkout)
         except (UnknownShop, UnknownOrder, psycopg.Error) as error:
-            return self._keep("checkout", checkout, type(error).__name__)
+            answer = self._keep("checkout", checkout, type(error).__name__)
+        return self._observed("checkout", answer, began)
 
     async def track_async(self, checkout: Checkout) -> Answer:
         """`track`, for a caller that may not block its event loop."""
@@ -128,12 +150,55 @@ class Tracker:
         self.close()
 
     def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
-        deadline = time.monotonic() + self._budget
+        began = time.monotonic()
+        deadline = began + self._budget
+
+        def attempt(event: Checkout | Visit) -> Answer:
+            connection = self._borrow(deadline)
+            try:
+                return self._write(connection, event, deadline)
+            finally:
+                self._open_pool().putconn(connection)
+
+        return self._observed(kind, self._attempt(kind, event, attempt), began)
+
+    def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
+        answers: list[Answer] = []
+        deadline = time.monotonic() + self._budget * _BUDGETS_OF_A_BATCH
+        connection: BudgetedConnection | None = None
+
+        def attempt(event: Checkout | Visit) -> Answer:
+            nonlocal connection
+            until = time.monotonic() + self._budget
+            if connection is not None and connection.closed:
+                self._open_pool().putconn(connection)
+                connection = None
+            if connection is None:
+                connection = self._borrow(until)
+            return self._write(connection, event, until)
+
+        has_turn = self._batches.acquire(timeout=self._budget * _BUDGETS_OF_A_BATCH)
+        try:
+            for event in events:
+                began = time.monotonic()
+                if not has_turn or began >= deadline:
+                    answer = self._keep(kind, event, "the batch took too long")
+                else:
+                    answer = self._attempt(kind, event, attempt)
+                answers.append(self._observed(kind, answer, began))
+        finally:
+            if connection is not None:
+                self._open_pool().putconn(connection)
+            if has_turn:
+                self._batches.release()
+        return answers
+
+    def _attempt(self, kind: Kind, event: Checkout | Visit, attempt: Callable[[Checkout | Visit], Answer]) -> Answer:
         reason = "the database was down a moment ago"
         # While it is down nobody waits for it, and what comes now stays behind what came before.
         if not self._is_down:
             try:
-                return self._write(event, deadline)
+                return attempt(event)
             except (UnknownShop, UnknownOrder) as error:
                 # The order's own transaction may not have been committed yet.
                 reason = type(error).__name__
@@ -142,15 +207,23 @@ class Tracker:
                 self._is_down = True
         return self._keep(kind, event, reason)
 
-    def _write(self, event: Checkout | Visit, deadline: float) -> Answer:
-        pool = self._open_pool()
-        connection = pool.getconn(timeout=max(deadline - time.monotonic(), 0.001))
+    def _borrow(self, deadline: float) -> BudgetedConnection:
+        return self._open_pool().getconn(timeout=max(deadline - time.monotonic(), 0.001))
+
+    def _write(self, connection: BudgetedConnection, event: Checkout | Visit, deadline: float) -> Answer:
         try:
             connection.deadline = deadline
             return write(connection, event)
         finally:
             connection.deadline = None
-            pool.putconn(connection)
+
+    def _observed(self, kind: Kind, answer: Answer, began: float) -> Answer:
+        if self._observer is not None:
+            try:
+                self._observer(kind, answer, time.monotonic() - began)
+            except Exception as error:  # noqa: BLE001  # whoever counts must not cost a checkout
+                log.error("the observer failed: %s", type(error).__name__)
+        return answer
 
     def _keep(self, kind: Kind, event: Checkout | Visit, reason: str) -> Answer:
         tracking_id = event.visit_id if isinstance(event, Visit) else None

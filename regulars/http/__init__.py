@@ -1,0 +1,1 @@
+"""The HTTP door: `ingest`, for checkouts that are not in Python."""

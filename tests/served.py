@@ -1,0 +1,66 @@
+"""The HTTP door on a loopback port: inside this process, or as its own, the way it is run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client]:
+    """A client of the door, served from a thread by the server that serves it in earnest."""
+    port = _free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the door did not open"
+            time.sleep(0.01)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(15)
+
+
+@contextmanager
+def run_as_a_process(*, home: Path, database_url: str, tokens: str) -> Iterator[tuple[str, Path]]:
+    """`regulars door`: where it is, and the file that has what it printed."""
+    port = _free_port()
+    variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url, "REGULARS_INGEST_TOKENS": tokens}
+    printed = home / "printed"
+    with printed.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "regulars", "door", "--port", str(port)],
+            env=os.environ | variables, stdout=file, stderr=file,
+        )  # fmt: skip
+    where = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"{where}/healthz")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, printed.read_text()
+                time.sleep(0.1)
+        yield where, printed
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
