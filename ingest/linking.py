@@ -9,7 +9,8 @@ import psycopg
 
 from ingest.checkout import clean_text
 from ingest.database import Connection
-from ingest.phone import read_phone
+from ingest.erasure import Erasures, keep_erased, link_erased, wait_for_erasure
+from ingest.phone import PhoneReading, read_phone
 
 _FIRST = UUID(int=0)
 
@@ -38,8 +39,10 @@ _CANDIDATES = """
 _ORDERS = """
     select
         orders.id as order_id,
+        orders.shop_id,
         orders.customer_phone,
-        coalesce(shops.country, '') as country
+        coalesce(shops.country, '') as country,
+        coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)) as ordered_at
     from public.shop_orders as orders
     inner join public.user_shops as shops on orders.shop_id = shops.id
     where orders.id = any(%(order_ids)s)
@@ -125,6 +128,9 @@ def link(connection: Connection, *, chunk: int = 2_000, on_progress: Callable[[i
     """
     result = Linked()
     after = _FIRST
+    with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+        connection.execute("set local lock_timeout = '2s'")
+        keep_erased(connection)
     while ids := [order_id for (order_id,) in connection.execute(_CANDIDATES, {"after": after, "limit": chunk})]:
         # A customer may be in the making in a transaction that doesn't end: these orders wait, the others don't.
         with suppress(psycopg.errors.LockNotAvailable):
@@ -137,13 +143,25 @@ def link(connection: Connection, *, chunk: int = 2_000, on_progress: Callable[[i
 def _link_chunk(connection: Connection, ids: list[UUID]) -> Linked:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("set local lock_timeout = '2s'")
+        wait_for_erasure(connection)
         orders = cursor.execute(_ORDERS, {"order_ids": ids}).fetchall()
-        readings = [read_phone(clean_text(phone), country=country) for _, phone, country in orders]
+        erasures = Erasures.read(connection, shop_ids={shop_id for _, shop_id, *_ in orders})
+        erased: dict[UUID, UUID] = {}
+        readings: dict[UUID, PhoneReading] = {}
+        for order_id, shop_id, phone, country, ordered_at in orders:
+            reading = read_phone(clean_text(phone), country=country)
+            customer_id = erasures.customer_of(shop_id=shop_id, e164=reading.e164, ordered_at=ordered_at)
+            if customer_id is None:
+                readings[order_id] = reading
+            else:
+                erased[order_id] = customer_id
+        if erased:
+            link_erased(connection, found=erased)
         read = {
-            "order_ids": [order_id for order_id, _, _ in orders],
-            "phones": [reading.e164 for reading in readings],
-            "reasons": [reading.reason for reading in readings],
+            "order_ids": list(readings),
+            "phones": [reading.e164 for reading in readings.values()],
+            "reasons": [reading.reason for reading in readings.values()],
         }
         cursor.execute(_READ, read)
         (linked,) = cursor.execute(_LINK, read).fetchone() or (0,)
-        return Linked(linked, sum(reading.e164 is None for reading in readings))
+        return Linked(linked + len(erased), sum(reading.e164 is None for reading in readings.values()))

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from ingest.database import Connection
+from ingest.erasure import Erasures, no_erasure
 from ingest.export import Export, OrderRow, Reject, ShopRow
 from ingest.phone import read_phone
 
@@ -30,7 +31,7 @@ def _prefixed(table: str, columns: str) -> str:
 
 _INCOMING = """
     create temporary table if not exists incoming (
-        line int, id uuid, shop_id uuid, phone text, reason text,
+        line int, id uuid, shop_id uuid, phone text, reason text, erased_customer_id uuid,
         customer_name text, customer_email text, customer_phone text, network text, volume_gb numeric,
         base_price numeric, profit_amount numeric, total_price numeric,
         order_status text, payment_status text, reference_code text, created_at timestamptz,
@@ -40,7 +41,8 @@ _INCOMING = """
 """
 
 _COPY = (
-    f"copy incoming (line, id, shop_id, phone, reason, {_ORDER_COLUMNS}, {_VISIT_COLUMNS}) from stdin with (format csv)"
+    f"copy incoming (line, id, shop_id, phone, reason, erased_customer_id, {_ORDER_COLUMNS}, {_VISIT_COLUMNS}) "
+    "from stdin with (format csv)"
 )
 
 _STRANGERS = """
@@ -48,6 +50,18 @@ _STRANGERS = """
     using public.shop_orders as orders
     where incoming.id = orders.id and incoming.shop_id <> orders.shop_id
     returning incoming.line
+"""
+
+# An order that stands as an erased person's stays theirs, whatever phone the export has for it.
+_KEEP_ERASED = """
+    update incoming
+    set
+        erased_customer_id = erasures.shop_customer_id,
+        phone = null, customer_phone = null, customer_email = null, customer_name = null
+    from public.shop_orders as orders
+    inner join regulars.erasures as erasures
+        on orders.shop_id = erasures.shop_id and orders.shop_customer_id = erasures.shop_customer_id
+    where incoming.id = orders.id
 """
 
 _CUSTOMERS = """
@@ -63,7 +77,8 @@ _CUSTOMERS = """
 
 _ORDERS = f"""
     insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS}, shop_customer_id)
-    select incoming.id, incoming.shop_id, {_prefixed("incoming", _ORDER_COLUMNS)}, customers.id
+    select incoming.id, incoming.shop_id, {_prefixed("incoming", _ORDER_COLUMNS)},
+        coalesce(incoming.erased_customer_id, customers.id)
     from incoming
     left join public.shop_customers as customers
         on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
@@ -78,7 +93,7 @@ _ORDERS = f"""
 
 _NOTES = """
     insert into regulars.unreadable_phones (order_id, shop_id, reason)
-    select id, shop_id, reason from incoming where phone is null
+    select id, shop_id, reason from incoming where phone is null and erased_customer_id is null
     on conflict (order_id) do update set reason = excluded.reason
     where unreadable_phones.reason <> excluded.reason
 """
@@ -91,7 +106,7 @@ _VISITS = f"""
         referrer, utm_source, utm_medium, utm_campaign
     )
     select
-        incoming.shop_id, incoming.id, customers.id, incoming.accessed_via_slug,
+        incoming.shop_id, incoming.id, coalesce(incoming.erased_customer_id, customers.id), incoming.accessed_via_slug,
         coalesce(incoming.accessed_at, incoming.created_at), true,
         incoming.referrer, incoming.utm_source, incoming.utm_medium, incoming.utm_campaign
     from incoming
@@ -166,6 +181,7 @@ class _Chunk:
 
     orders: int
     text: str
+    has_erasures: bool
 
 
 def load_shops(connection: Connection, export: Export[ShopRow]) -> Loaded:
@@ -205,10 +221,11 @@ def load_orders(
         )
     }
     connection.execute(_INCOMING)
-    with _short_turns(), ThreadPoolExecutor(max_workers=1) as writer:
+    with no_erasure(connection), _short_turns(), ThreadPoolExecutor(max_workers=1) as writer:
+        erasures = Erasures.read(connection)
         writing = None
-        for rows in _chunks(_readings(export, shops), chunk):
-            next_one = _chunk(export, rows)
+        for rows in _chunks(_readings(export, shops, erasures), chunk):
+            next_one = _chunk(export, rows, has_erasures=bool(erasures))
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, connection, export, next_one, loaded)
@@ -230,7 +247,9 @@ def _short_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> Iterator[tuple[Any, ...]]:
+def _readings(
+    export: Export[OrderRow], shops: dict[str, tuple[UUID, str]], erasures: Erasures
+) -> Iterator[tuple[Any, ...]]:
     for line, order in export:
         shop = shops.get(order.shop_slug)
         if shop is None:
@@ -240,9 +259,15 @@ def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> I
             continue
         shop_id, country = shop
         e164, reason = read_phone(order.customer_phone, country=country)
+        erased_customer_id = None
+        name, email, phone = order.customer_name, order.customer_email, order.customer_phone
+        if erasures and (
+            erased_customer_id := erasures.customer_of(shop_id=shop_id, e164=e164, ordered_at=order.created_at)
+        ):
+            e164 = name = email = phone = None
         yield (
-            line, order.id, shop_id, e164, reason,
-            order.customer_name, order.customer_email, order.customer_phone, order.network, order.volume_gb,
+            line, order.id, shop_id, e164, reason, erased_customer_id,
+            name, email, phone, order.network, order.volume_gb,
             order.base_price, order.profit_amount, order.total_price,
             order.order_status, order.payment_status, order.reference_code, order.created_at,
             order.accessed_via_slug, order.accessed_at, order.referrer,
@@ -250,7 +275,7 @@ def _readings(export: Export[OrderRow], shops: dict[str, tuple[UUID, str]]) -> I
         )  # fmt: skip
 
 
-def _chunk(export: Export[OrderRow], rows: list[tuple[Any, ...]]) -> _Chunk:
+def _chunk(export: Export[OrderRow], rows: list[tuple[Any, ...]], *, has_erasures: bool) -> _Chunk:
     latest: dict[UUID, tuple[Any, ...]] = {}  # of an order given twice, the later row stands
     for row in rows:
         if latest.setdefault(row[1], row)[2] == row[2]:
@@ -259,7 +284,7 @@ def _chunk(export: Export[OrderRow], rows: list[tuple[Any, ...]]) -> _Chunk:
             _reject_stranger(export, row[0])
     text = StringIO(newline="")
     csv.writer(text).writerows(latest.values())
-    return _Chunk(orders=len(latest), text=text.getvalue())
+    return _Chunk(orders=len(latest), text=text.getvalue(), has_erasures=has_erasures)
 
 
 def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, loaded: Loaded) -> None:
@@ -267,6 +292,8 @@ def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, load
         with cursor.copy(_COPY) as copy:
             copy.write(chunk.text)
         refused = cursor.execute(_STRANGERS).fetchall()
+        if chunk.has_erasures:
+            cursor.execute(_KEEP_ERASED)
         cursor.execute(_WRITE)
         counts = [cursor.rowcount]
         while cursor.nextset():

@@ -4,6 +4,7 @@ SQLite, with an fsync for each event, safe for several processes, and readable b
 file holds phones: it is readable by its owner alone.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Literal
 from ingest.errors import RegularsError
 
 Kind = Literal["checkout", "visit"]
+
+_IDENTITY = ("phone", "email", "customer_name")
 
 SPOOL = "spool.db"
 """The file's name, in the settings' home."""
@@ -93,6 +96,23 @@ class Spool:
                 "update events set tries = tries + 1, set_aside_because = ? where event_id = ?", [because, event_id]
             )
 
+    def rewrite(self, events: dict[int, str | None]) -> None:
+        """Puts other texts in the place of these events', and forgets those without one. Nothing of what stood there,
+        or of any event that was forgotten before, is left in the file. Raises SpoolRefused."""
+        if not self.path.exists():
+            return
+        with self._open() as connection:
+            for event_id, event in events.items():
+                if event is None:
+                    connection.execute("delete from events where event_id = ?", [event_id])
+                else:
+                    connection.execute("update events set event = ? where event_id = ?", [event, event_id])
+        with self._open() as connection:
+            connection.execute("vacuum")
+            (is_busy, *_) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+        if is_busy:
+            raise SpoolRefused(f"{self.path} is being read; what was taken out of it is not gone. Run it again.")
+
     def _select(self, clause: str, *parameters: int) -> list[Spooled]:
         if not self.path.exists():
             return []
@@ -118,3 +138,12 @@ class Spool:
                     yield connection
         except (sqlite3.Error, OSError) as error:
             raise SpoolRefused(f"{self.path} can't be written: {error}.") from None
+
+
+def without_identity(event: str) -> str | None:
+    """The event's text without what is a person's: its order still counts. None where it is no event at all."""
+    try:
+        facts = json.loads(event)
+    except ValueError:
+        return None
+    return json.dumps({name: fact for name, fact in facts.items() if name not in _IDENTITY})

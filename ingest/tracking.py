@@ -22,7 +22,7 @@ _countries: dict[UUID, str] = {}
 
 _TRACK = """
     select country, outcome, customer_id, tracking_id from regulars.track(
-        %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+        %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     )
 """
 
@@ -69,7 +69,8 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
     Raises UnknownShop and UnknownOrder; nothing is written then.
     """
     country = _countries.get(checkout.shop_id, "GH")
-    for _ in range(3):
+    phone_hash = None
+    for _ in range(4):
         e164, reason = read_phone(checkout.phone, country=country)
         facts = (
             checkout.email, checkout.customer_name, checkout.visit_id, checkout.slug, in_utc(checkout.accessed_at),
@@ -80,7 +81,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
             _TRACK,
             (
                 checkout.order_id, checkout.shop_id, country, e164, reason, *facts,
-                _fingerprint(e164 or checkout.phone, *facts), checkout.model_dump_json(exclude_none=True),
+                _fingerprint(e164 or checkout.phone, *facts), checkout.model_dump_json(exclude_none=True), phone_hash,
             ),
         )  # fmt: skip
         known_country, outcome, customer_id, tracking_id = row or (country, "unknown_shop", None, None)
@@ -91,7 +92,12 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
             raise UnknownOrder(
                 f"The shop {checkout.shop_id} has no order {checkout.order_id}: write shop_orders before you track."
             )
-        if outcome != "other_country":
+        if outcome == "perhaps_erased":
+            # Of an order from before an erasure, which is seldom: a checkout doesn't pay for the import.
+            from ingest.erasure import hash_for_track
+
+            phone_hash = hash_for_track(connection, shop_id=checkout.shop_id, e164=e164)
+        elif outcome != "other_country":
             return Tracked(
                 outcome=cast("Outcome", outcome),
                 customer_id=customer_id,

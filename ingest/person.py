@@ -1,0 +1,250 @@
+"""A person of a shop, by their phone: everything that is held about them, wherever it is held."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from ingest.checkout import clean_text
+from ingest.database import Connection
+from ingest.errors import InputError, RegularsError, UnknownShop
+from ingest.phone import read_phone
+from ingest.spool import Spool, Spooled
+
+_SHOP = """
+    select id, coalesce(country, '') from public.user_shops where shop_slug = %(slug)s
+    union
+    select shops.id, coalesce(shops.country, '')
+    from public.shop_slugs as slugs
+    inner join public.user_shops as shops on slugs.shop_id = shops.id
+    where slugs.slug = %(slug)s
+"""
+
+_CUSTOMER = """
+    select id, phone_number, email, customer_name, first_seen_at
+    from public.shop_customers
+    where shop_id = %(shop_id)s and phone_number = %(e164)s
+"""
+
+# Those of the customer, and those that `link` has still to read.
+_ORDERS = """
+    select
+        orders.id,
+        orders.customer_phone,
+        orders.shop_customer_id,
+        coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)) as at,
+        exists (
+            select 1 from regulars.changed_phones as queue where queue.order_id = orders.id
+        ) as is_queued
+    from public.shop_orders as orders
+    where
+        orders.shop_id = %(shop_id)s
+        and (
+            orders.shop_customer_id is null
+            or orders.shop_customer_id = %(customer_id)s
+            or orders.id in (select queue.order_id from regulars.changed_phones as queue)
+        )
+    order by orders.id
+"""
+
+_LOCKED = " for no key update of orders"
+
+_FAILURES = "select order_id, event, noted_at from regulars.failures where shop_id = %(shop_id)s order by noted_at"
+
+_CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where shop_id = %(shop_id)s order by noted_at"
+
+_ORDER_ROWS = """
+    select
+        id as order_id, created_at, customer_phone, customer_email, customer_name, network, volume_gb, total_price,
+        order_status, payment_status, reference_code
+    from public.shop_orders
+    where shop_id = %(shop_id)s and id = any(%(order_ids)s)
+    order by created_at, id
+"""
+
+_VISIT_ROWS = """
+    select
+        id as visit_id, shop_order_id as order_id, accessed_at, accessed_via_slug, referrer, utm_source, utm_medium,
+        utm_campaign
+    from public.customer_tracking
+    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s)
+    order by accessed_at, id
+"""
+
+
+class UnknownPerson(RegularsError):
+    """The shop holds nothing of a person with this phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    customer_id: UUID
+    phone_number: str
+    email: str | None
+    customer_name: str | None
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    order_id: UUID
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A checkout that was kept because it failed, or because it disputes what stands."""
+
+    order_id: UUID
+    event: dict[str, Any]
+    noted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Where a person's data are. `others` are orders linked to them that by now have another's phone."""
+
+    shop_id: UUID
+    e164: str
+    customer: Customer | None
+    orders: list[Order]
+    others: list[UUID]
+    failed: list[Event]
+    disputed: list[Event]
+    spooled: list[Spooled]
+
+    @property
+    def is_unknown(self) -> bool:
+        return not (self.customer or self.orders or self.failed or self.disputed or self.spooled)
+
+
+def read_shop(connection: Connection, *, shop: str, phone: str) -> tuple[UUID, str, str]:
+    """The shop's id, its country, and the phone in E.164. Raises UnknownShop and InputError, without the phone."""
+    row = connection.execute(_SHOP, {"slug": shop}).fetchone()
+    if row is None:
+        raise UnknownShop(
+            "There is no shop of that slug; user_shops.shop_slug and shop_slugs.slug hold those that are."
+        )
+    shop_id, country = row
+    e164, reason = read_phone(clean_text(phone), country=country)
+    if e164 is None:
+        raise InputError(f"This phone can't be read as one of {country or 'any country'}: {reason}.")
+    return shop_id, country, e164
+
+
+def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, lock: bool = False) -> Person:
+    """Everything that is held; empty lists where there is nothing. With `lock`, orders stay as they are until the end
+    of the transaction. Raises UnknownShop and InputError."""
+    shop_id, country, e164 = read_shop(connection, shop=shop, phone=phone)
+    row = connection.execute(_CUSTOMER, {"shop_id": shop_id, "e164": e164}).fetchone()
+    customer = Customer(*row) if row else None
+    facts = {"shop_id": shop_id, "customer_id": customer.customer_id if customer else None}
+
+    def is_theirs(event: object) -> bool:
+        told = event.get("phone") if isinstance(event, dict) else None
+        return isinstance(told, str) and read_phone(clean_text(told), country=country).e164 == e164
+
+    failures = [Event(*each) for each in connection.execute(_FAILURES, facts)]
+    conflicts = [Event(*each) for each in connection.execute(_CONFLICTS, facts)]
+    spooled = [
+        (entry, event)
+        for entry, event in ((entry, _parsed(entry)) for entry in _everything(spool))
+        if _is_of(event, shop_id) or event is None
+    ]
+    told = {event.order_id for event in failures if is_theirs(event.event)} | {
+        order_id for _, event in spooled if event and is_theirs(event) and (order_id := _order_of(event))
+    }
+
+    orders: list[Order] = []
+    others: list[UUID] = []
+    query = _ORDERS + _LOCKED if lock else _ORDERS
+    for order_id, text, customer_id, at, is_queued in connection.execute(query, facts):
+        known = read_phone(clean_text(text), country=country).e164
+        is_linked = customer is not None and customer_id == customer.customer_id
+        if is_linked and is_queued and known is not None and known != e164:
+            others.append(order_id)
+        elif is_linked or known == e164 or (customer_id is None and known is None and order_id in told):
+            orders.append(Order(order_id, at))
+    theirs = {order.order_id for order in orders}
+    return Person(
+        shop_id=shop_id,
+        e164=e164,
+        customer=customer,
+        orders=orders,
+        others=others,
+        failed=[event for event in failures if event.order_id in theirs or is_theirs(event.event)],
+        disputed=[event for event in conflicts if event.order_id in theirs or is_theirs(event.event)],
+        spooled=[
+            entry
+            for entry, event in spooled
+            if (_is_debris_of(entry, e164) if event is None else is_theirs(event) or _order_of(event) in theirs)
+        ],
+    )
+
+
+def tell(connection: Connection, person: Person) -> dict[str, Any]:
+    """What is held, in full, as it is told to the person who asks."""
+    facts = {"shop_id": person.shop_id, "order_ids": [order.order_id for order in person.orders]}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        orders = cursor.execute(_ORDER_ROWS, facts).fetchall()
+        visits = cursor.execute(_VISIT_ROWS, facts).fetchall()
+    customer = person.customer
+    return {
+        "phone": person.e164,
+        "customer": {
+            "customer_id": customer.customer_id,
+            "email": customer.email,
+            "customer_name": customer.customer_name,
+            "first_seen_at": customer.first_seen_at,
+        }
+        if customer
+        else None,
+        "orders": orders,
+        "visits": visits,
+        "conflicts": _told(person.disputed),
+        "failures": _told(person.failed),
+        "spooled": [
+            {"number": entry.event_id, "spooled_at": entry.spooled_at, "event": _parsed(entry) or entry.event}
+            for entry in person.spooled
+        ],
+    }
+
+
+def _told(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [{"order_id": event.order_id, "noted_at": event.noted_at, "event": event.event} for event in events]
+
+
+def _everything(spool: Spool) -> Iterable[Spooled]:
+    last = 0
+    while entries := spool.everything(after=last):
+        yield from entries
+        last = entries[-1].event_id
+
+
+def _parsed(entry: Spooled) -> dict[str, Any] | None:
+    """None where it is no event at all, but debris that somebody or something wrote into the file."""
+    try:
+        event = json.loads(entry.event)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _is_of(event: dict[str, Any] | None, shop_id: UUID) -> bool:
+    return event is not None and str(event.get("shop_id", "")).lower() == str(shop_id)
+
+
+def _order_of(event: dict[str, Any]) -> UUID | None:
+    try:
+        return UUID(str(event["order_id"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _is_debris_of(entry: Spooled, e164: str) -> bool:
+    """Whether the digits of the phone, without its country's, stand in what can't be read."""
+    return e164[-9:] in "".join(filter(str.isdigit, entry.event))

@@ -1,0 +1,33 @@
+"""`regulars erase`: a person's phone, e-mail and name go; orders and totals stay."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ingest.database import connect, conninfo, require_schema
+from ingest.erasure import erase as erase_person
+from ingest.erasure import required_key
+from ingest.settings import Settings
+from ingest.spool import SPOOL, Spool
+
+
+def erase(
+    shop: Annotated[str, typer.Option(help="The shop's slug.")],
+    phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
+    by: Annotated[str | None, typer.Option(help="Who erases, for the proof; else the database's user.")] = None,
+) -> None:
+    """Erase a person from a shop: phone, e-mail and name go, orders and totals stay. Neither told nor logged is
+    the phone. Run it on each machine that has a spool."""
+    settings = Settings.from_environment()
+    key = required_key(settings)
+    with connect(conninfo(settings)) as connection:
+        require_schema(connection)
+        done = erase_person(connection, shop=shop, phone=phone, key=key, spool=Spool(settings.home / SPOOL), by=by)
+    when = f"{done.erased_at:%Y-%m-%d %H:%M:%S} UTC by {done.erased_by}"
+    left = f"{done.orders:,} orders and {done.events:,} kept events"
+    Console(highlight=False).print(
+        f"Erased already: {when}. This time {left} were left to erase."
+        if done.was_erased
+        else f"Erased: {when}; {left} hold no identity now."
+    )

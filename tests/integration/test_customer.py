@@ -1,0 +1,53 @@
+"""`regulars customer` and `regulars erase` as an operator types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ingest.spool import SPOOL, Spool
+from tests.conftest import Database
+from tests.integration.test_command import regulars
+from tests.integration.test_erasure import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
+from tests.storefront import add_shop
+
+
+def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
+    migrated: Database, tmp_path: Path
+) -> None:
+    where: dict[str, Any] = {"home": tmp_path, "database_url": migrated.conninfo, "REGULARS_ERASURE_KEY": KEY}
+    spool = Spool(tmp_path / SPOOL)
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = a_past(connection, shop, spool)
+
+    person = ["--shop", "ama-data", "--phone", "024-555-0123"]
+    held = json.loads(regulars("customer", *person, "--json", **where).stdout)
+    assert (held["phone"], held["customer"]["email"], held["customer"]["customer_name"]) == (E164, EMAIL, NAME)
+    assert {each["order_id"] for each in held["orders"]} == {
+        str(orders[name]) for name in ("tracked", "untracked", "failed", "spooled", "moved here")
+    }
+    assert {each["order_id"] for each in held["visits"]} == {str(orders["tracked"]), str(orders["moved here"])}
+    assert [each["event"]["slug"] for each in held["conflicts"]] == ["promo", "b"]
+    assert [each["order_id"] for each in held["failures"]] == [str(orders["failed"])]
+    assert len(held["spooled"]) == 2
+    assert "0203334444" not in json.dumps(held)
+    told = regulars("customer", *person, **where).stdout
+    for words in (E164, EMAIL, NAME, "orders: 5", "spooled: 2", str(orders["failed"]), "half an entry"):
+        assert words in told
+    assert "0203334444" not in told
+
+    keyless = regulars("erase", *person, **(where | {"REGULARS_ERASURE_KEY": ""}))
+    assert (keyless.returncode, "token_urlsafe" in keyless.stderr) == (1, True)
+    short = regulars("erase", *person, **(where | {"REGULARS_ERASURE_KEY": "short"}))
+    assert (short.returncode, "REGULARS_ERASURE_KEY: is shorter than 32" in short.stderr) == (1, True)
+
+    first = regulars("erase", *person, "--by", "Yaw", **where)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "by Yaw; 5 orders and 5 kept events hold no identity now" in first.stdout
+    second = regulars("erase", *person, **where)
+    assert "Erased already: " in second.stdout
+    assert not is_personal(first.stdout + second.stdout + keyless.stderr + short.stderr)
+    with migrated.connect() as connection:
+        assert traces(connection, spool) == []
+    after = regulars("customer", *person, **where)
+    assert (after.returncode, "nothing of that phone" in after.stderr) == (1, True)
