@@ -2,7 +2,7 @@
 
 import typer
 
-from regulars import databases, dbt, demo, door, load, refresh, serve, spool, status
+from regulars import customer, databases, dbt, demo, door, erase, load, refresh, serve, spool, status
 
 app = typer.Typer(
     name="regulars",
@@ -21,5 +21,7 @@ app.command("status")(status.status)
 app.command("serve")(serve.serve)
 app.command("door")(door.door)
 app.add_typer(spool.spool, name="spool")
+app.command("customer")(customer.customer)
+app.command("erase")(erase.erase)
 app.command("demo")(demo.demo)
 app.command("dbt", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt.dbt)
