@@ -12,19 +12,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given
-from hypothesis import settings as bounds
-from pydantic import SecretStr, ValidationError
-from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import negative_data_rejection
+from pydantic import SecretStr
 
 from ingest.errors import SettingError
 from ingest.settings import Settings
-from regulars.http import contract
 from regulars.http.app import create_app
-from regulars.http.bodies import MOST_BYTES, CheckoutBody, VisitBody
+from regulars.http.bodies import MOST_BYTES
 from regulars.http.logs import JsonLines
 from tests.conftest import Database
 from tests.integration.test_command import regulars
@@ -375,39 +369,3 @@ def test_what_breaks_is_a_problem_and_its_text_is_not_logged(
     assert '"error": "RuntimeError", "where": "tests.integration.test_door:' in logged
     for private in _PRIVATE:
         assert private not in logged
-
-
-def test_the_examples_are_what_the_door_takes(settings: Settings) -> None:
-    paths = create_app(settings).openapi()["paths"]
-    for path, model in ((CHECKOUTS, CheckoutBody), (VISITS, VisitBody)):
-        examples = paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
-        model.model_validate(examples["one"]["value"])
-        for event in examples["batch"]["value"][path.rsplit("/", 1)[1]]:
-            model.model_validate(event)
-        with pytest.raises(ValidationError):
-            model.model_validate(examples["one"]["value"] | {"shop_id": "x"})
-        for status, answer in paths[path]["post"]["responses"].items():
-            for content in answer["content"].values():
-                for example in content.get("examples", {}).values():
-                    for one in example["value"].get("answers", [example["value"]]):
-                        if int(status) < 400 and one["outcome"] != "invalid":
-                            contract.AnswerBody.model_validate(one)
-
-
-def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(migrated: Database, tmp_path: Path) -> None:
-    with _process(migrated, tmp_path) as (where, _):
-        schema = schemathesis.openapi.from_url(f"{where}/openapi.json")
-        operations = [result.ok() for result in schema.get_all_operations()]
-        assert {operation.path for operation in operations} == {CHECKOUTS, VISITS}
-        for operation in operations:
-            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-
-                @bounds(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-                @given(case=operation.as_strategy(generation_mode=mode))
-                def holds(case: schemathesis.Case) -> None:
-                    answer = case.call(headers=SHOWN)
-                    # A batch's bad events are refused one by one, within the answer.
-                    excluded = [negative_data_rejection] if answer.status_code == 207 else []
-                    case.validate_response(answer, excluded_checks=excluded)
-
-                holds()

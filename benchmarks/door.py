@@ -1,0 +1,132 @@
+"""What the HTTP door carries: `python -m benchmarks.door --help`.
+
+Checkouts told in batches of a hundred, over HTTP on loopback, by clients that each wait for their answers; and one by
+one, for comparison. The door runs as its own process, as it is run. Server, door and clients share the machine.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Annotated
+from uuid import uuid4
+
+import httpx
+import typer
+from rich.console import Console
+
+from benchmarks.database import open_database, own_database
+from benchmarks.track import make_checkouts
+from ingest.settings import Settings
+
+RESULTS = Path(__file__).with_name("door.json")
+
+_TOKEN = "the-token-of-the-benchmark"
+
+
+@contextmanager
+def open_door(settings: Settings) -> Iterator[str]:
+    """The door as a process of its own; where it is."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    where = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as home:
+        variables = {
+            "DATABASE_URL": settings.database_url or "",
+            "REGULARS_HOME": home,
+            "REGULARS_INGEST_TOKENS": _TOKEN,
+        }
+        door = subprocess.Popen(
+            [sys.executable, "-m", "regulars", "door", "--port", str(port)],
+            env=os.environ | variables, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for _ in range(200):
+                try:
+                    httpx.get(f"{where}/healthz")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            yield where
+        finally:
+            door.send_signal(signal.SIGTERM)
+            door.wait(15)
+
+
+def measure(where: str, bodies: list[bytes], *, size: int, clients: int) -> dict[str, object]:
+    """Each client sends its share of the bodies, one after another. Fails where one is not linked at once."""
+
+    def work(number: int) -> list[float]:
+        taken = []
+        headers = {"Authorization": f"Bearer {_TOKEN}", "Content-Type": "application/json"}
+        with httpx.Client(base_url=where, headers=headers, timeout=60) as client:
+            client.get("/healthz")
+            for body in bodies[number::clients]:
+                began = time.perf_counter()
+                answer = client.post("/api/ingest/checkouts", content=body)
+                taken.append(time.perf_counter() - began)
+                told = answer.json()
+                for one in told.get("answers", [told]):
+                    if one["outcome"] not in ("new_customer", "returning_customer"):
+                        raise RuntimeError(f"a checkout was not linked at once: {one}")
+        return taken
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as threads:
+        taken = [seconds for mine in threads.map(work, range(clients)) for seconds in mine]
+    together = time.perf_counter() - began
+    return {
+        "batch": size,
+        "clients": clients,
+        "p50_ms": round(quantiles(taken, n=20)[9] * 1000, 2),
+        "p95_ms": round(quantiles(taken, n=20)[18] * 1000, 2),
+        "checkouts_per_second": round(len(bodies) * size / together),
+    }
+
+
+def main(
+    batches: Annotated[int, typer.Option(help="Batches of a hundred at each number of clients", min=4)] = 100,
+    quick: Annotated[bool, typer.Option(help="Few checkouts: to see that it runs")] = False,
+    results: Annotated[Path, typer.Option(help="Where the figures go")] = RESULTS,
+) -> None:
+    """Measure the HTTP door."""
+    figures = []
+    first = 0
+    with own_database("regulars_bench_door") as settings, open_database(settings) as connection:
+        shop = uuid4()
+        connection.execute("insert into public.user_shops (id, shop_slug) values (%s, 'bench')", [shop])
+        with open_door(settings) as where:
+            # The first ones open connections and prepare statements.
+            warm_up = [
+                c.model_dump_json(exclude_none=True).encode() for c in make_checkouts(connection, shop, 100, first=0)
+            ]
+            measure(where, warm_up, size=1, clients=4)
+            first += len(warm_up)
+            for size in (100, 1):
+                for clients in (1, 2, 4):
+                    number = 8 if quick else batches if size == 100 else batches * 10
+                    checkouts = make_checkouts(connection, shop, number * size, first=first)
+                    first += len(checkouts)
+                    events = [checkout.model_dump_json(exclude_none=True) for checkout in checkouts]
+                    bodies = [
+                        (events[n] if size == 1 else f'{{"checkouts": [{",".join(events[n : n + size])}]}}').encode()
+                        for n in range(0, len(events), size)
+                    ]
+                    figures.append(measure(where, bodies, size=size, clients=clients))
+    results.write_text(json.dumps(figures, indent=1) + "\n")
+    console = Console(highlight=False)
+    for figure in figures:
+        console.print(" | ".join(["", *map(str, figure.values()), ""]).strip())
+
+
+if __name__ == "__main__":
+    typer.run(main)
