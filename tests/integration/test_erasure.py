@@ -1,6 +1,8 @@
 """Erasure: nothing personal is left anywhere, the totals stay, and nothing brings the person back."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -325,6 +327,21 @@ def test_twice_says_when_it_was_and_cleans_up_what_is_left(connection: Connectio
     assert (second.was_erased, second.erased_at, second.events) == (True, first.erased_at, 1)
     assert traces(connection, spool) == []
     assert fetch(connection, "select count(*) from regulars.erasures") == [(1,)]
+
+
+def test_what_was_forgotten_long_ago_leaves_the_spools_file_too(connection: Connection, spool: Spool) -> None:
+    shop = add_shop(connection)
+    order = person_order(connection, shop)
+    for _ in range(40):
+        spool.add("checkout", checkout(shop, order).model_dump_json())
+    # As a SQLite that leaves what is deleted in its free pages, and somebody else who has the file open.
+    with closing(sqlite3.connect(spool.path)) as other:
+        other.execute("pragma secure_delete = off")
+        with other:
+            other.execute("delete from events")
+        assert SPOOL in traces(connection, spool)
+        erased(connection, spool)
+        assert traces(connection, spool) == []
 
 
 def test_the_proof_holds_no_phone_and_changes_with_the_key_and_the_shop(connection: Connection, spool: Spool) -> None:
