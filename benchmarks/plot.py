@@ -26,6 +26,7 @@ def save_bars(
             color=altair.Color(f"{name}:N", legend=None, sort=list(order)),
         )
     )
+    groups = list(dict.fromkeys(figure["group"] for figure in figures))
     text = bars.mark_text(align="left", dx=3).encode(text=f"{value}:Q", color=altair.value("black"))
     chart = altair.layer(bars, text).properties(width=320, height=16 * len(order))
-    chart.facet(row=altair.Row("group:N", title=None, sort=None)).properties(title=title).save(str(path))
+    chart.facet(row=altair.Row("group:N", title=None, sort=groups)).properties(title=title).save(str(path))

@@ -93,7 +93,7 @@ def measure_size(orders: int, *, same: int, rounds: int) -> Iterator[Cost]:
         measure(settings, connection, Cost(orders, "warm-up", 0), mode=None)
         for number in range(rounds):
             yield measure(settings, connection, Cost(orders, "nothing", 0), mode=None)
-            for what, changed in (("same", same), ("0.1 %", orders // 1000), ("1 %", orders // 100)):
+            for what, changed in (("same number", same), ("0.1 %", orders // 1000), ("1 %", orders // 100)):
                 change(connection, orders=orders, number=changed, round=f"{what} {number}")
                 yield measure(settings, connection, Cost(orders, what, changed), mode=None)
             settle(connection)
@@ -137,7 +137,7 @@ def main(
         console.print(" | ".join(["", *map(str, figure.values()), ""]).strip())
     save_bars(
         figures, name="what", value="sql", title="A refresh, seconds in SQL", path=results.with_suffix(".svg"),
-        order=["nothing", "same", "0.1 %", "1 %", "rebuild", "first build"], logarithmic=True,
+        order=["nothing", "same number", "0.1 %", "1 %", "rebuild", "first build"], logarithmic=True,
     )  # fmt: skip
 
 
