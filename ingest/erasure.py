@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import tuple_row
 from pydantic import SecretStr
 
 from ingest.database import Connection
@@ -173,9 +174,11 @@ class Erasures:
         proofs: dict[tuple[UUID, bytes], list[_Proof]] = {}
         key_checks: set[bytes] = set()
         only = None if shop_ids is None else list(set(shop_ids))
-        for shop_id, phone_hash, key_check, *rest in connection.execute(_PROOFS, {"shop_ids": only}):
-            proofs.setdefault((shop_id, bytes(phone_hash)), []).append(_Proof(*rest))
-            key_checks.add(bytes(key_check))
+        # A checkout's connection may make other rows than tuples.
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            for shop_id, phone_hash, key_check, *rest in cursor.execute(_PROOFS, {"shop_ids": only}):
+                proofs.setdefault((shop_id, bytes(phone_hash)), []).append(_Proof(*rest))
+                key_checks.add(bytes(key_check))
         return cls(proofs, key_checks)
 
     def __bool__(self) -> bool:

@@ -35,14 +35,21 @@ _CANDIDATES = """
     limit %(limit)s
 """
 
-# An order that a checkout holds right now is left to it, or to the next time.
+# An order that a checkout holds right now is left to it, or to the next time. Its time is kept within what Python
+# can hold: a storefront's may be infinite, and without one it counts as old.
 _ORDERS = """
     select
         orders.id as order_id,
         orders.shop_id,
         orders.customer_phone,
         coalesce(shops.country, '') as country,
-        coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)) as ordered_at
+        least(
+            greatest(
+                coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)),
+                timestamptz '0001-01-02'
+            ),
+            timestamptz '9999-12-30'
+        ) as ordered_at
     from public.shop_orders as orders
     inner join public.user_shops as shops on orders.shop_id = shops.id
     where orders.id = any(%(order_ids)s)

@@ -25,18 +25,28 @@ _SHOP = """
 """
 
 _CUSTOMER = """
-    select id, phone_number, email, customer_name, first_seen_at
+    select id, phone_number, email, customer_name, first_seen_at::text
     from public.shop_customers
     where shop_id = %(shop_id)s and phone_number = %(e164)s
 """
 
-# Those of the customer, and those that `link` has still to read.
+# Those of the customer, and those that `link` has still to read. A storefront's times may be infinite, which
+# Python's can't.
 _ORDERS = """
     select
         orders.id,
         orders.customer_phone,
         orders.shop_customer_id,
-        coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)) as at,
+        case
+            when coalesce(orders.created_at, orders.updated_at) is not null
+            then least(
+                greatest(
+                    coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)),
+                    timestamptz '0001-01-02'
+                ),
+                timestamptz '9999-12-30'
+            )
+        end as at,
         exists (
             select 1 from regulars.changed_phones as queue where queue.order_id = orders.id
         ) as is_queued
@@ -59,20 +69,20 @@ _CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where sho
 
 _ORDER_ROWS = """
     select
-        id as order_id, created_at, customer_phone, customer_email, customer_name, network, volume_gb, total_price,
-        order_status, payment_status, reference_code
+        id as order_id, created_at::text as created_at, customer_phone, customer_email,
+        customer_name, network, volume_gb, total_price, order_status, payment_status, reference_code
     from public.shop_orders
     where shop_id = %(shop_id)s and id = any(%(order_ids)s)
-    order by created_at, id
+    order by shop_orders.created_at, id
 """
 
 _VISIT_ROWS = """
     select
-        id as visit_id, shop_order_id as order_id, accessed_at, accessed_via_slug, referrer, utm_source, utm_medium,
-        utm_campaign
+        id as visit_id, shop_order_id as order_id, accessed_at::text as accessed_at,
+        accessed_via_slug, referrer, utm_source, utm_medium, utm_campaign
     from public.customer_tracking
     where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s)
-    order by accessed_at, id
+    order by customer_tracking.accessed_at, id
 """
 
 
@@ -86,7 +96,7 @@ class Customer:
     phone_number: str
     email: str | None
     customer_name: str | None
-    first_seen_at: datetime
+    first_seen_at: str
 
 
 @dataclass(frozen=True, slots=True)

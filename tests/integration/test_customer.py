@@ -7,7 +7,7 @@ from typing import Any
 from ingest.spool import SPOOL, Spool
 from tests.conftest import Database
 from tests.integration.test_command import regulars
-from tests.integration.test_erasure import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
+from tests.person import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
 from tests.storefront import add_shop
 
 

@@ -1,0 +1,188 @@
+"""Erasure lasts: nothing that is told again brings the person back, and a new purchase makes a new customer."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from psycopg.rows import dict_row, tuple_row
+
+from ingest import track
+from ingest.database import Connection
+from ingest.errors import SettingError
+from ingest.export import Export, OrderRow
+from ingest.failures import retry_failures
+from ingest.linking import link
+from ingest.loading import load_orders
+from ingest.person import find_person, tell
+from ingest.replay import replay
+from ingest.spool import SPOOL, Spool
+from tests.conftest import Database
+from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
+from tests.storefront import add_order, add_shop, fetch
+from tests.unit.test_export import order as export_row
+from tests.unit.test_export import write
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
+
+
+@pytest.fixture
+def connection(migrated: Database) -> Iterator[Connection]:
+    with migrated.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / SPOOL)
+
+
+def test_nothing_that_is_told_again_brings_the_person_back(
+    connection: Connection, spool: Spool, tmp_path: Path
+) -> None:
+    shop = add_shop(connection)
+    orders = a_past(connection, shop, spool)
+    rows = [
+        export_row(id=str(order), customer_phone=PHONE, customer_email=EMAIL, customer_name=NAME)
+        for order in orders.values()
+    ][:5]
+    # Orders that were never here, in another spelling, as an old export and a restored backup have them.
+    rows.append(export_row(customer_phone="+233 24 555 0123", customer_email=EMAIL, customer_name=NAME))
+    # An order of theirs, for which the export has a phone that can't be read, or another's.
+    rows.append(rows[0] | {"customer_phone": "12"})
+    rows.append(rows[1] | {"customer_phone": "0207776666"})
+    export = write(tmp_path / "orders.csv", *rows)
+    erased(connection, spool)
+    ((customer,),) = fetch(connection, "select id from shop_customers where erased_at is not null")
+    phones = fetch(connection, "select phone_number from shop_customers order by 1")
+
+    def assert_still_gone() -> None:
+        assert traces(connection, spool) == []
+        assert fetch(connection, "select phone_number from shop_customers order by 1") == phones
+
+    # Another machine's spool, replayed.
+    elsewhere = Spool(tmp_path / "elsewhere" / SPOOL)
+    never_seen = add_order(connection, shop, phone=None)
+    for order in [*orders.values(), never_seen]:
+        elsewhere.add("checkout", checkout(shop, order).model_dump_json())
+        elsewhere.add("checkout", checkout(shop, order, slug="other").model_dump_json())
+    assert replay(connection, elsewhere).left == 0
+    assert_still_gone()
+    assert fetch(connection, "select shop_customer_id from shop_orders where id = %s", never_seen) == [(customer,)]
+
+    replay(connection, spool)
+    retry_failures(connection)
+    link(connection)
+    assert_still_gone()
+    assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
+
+    loaded = load_orders(connection, Export(export, OrderRow))
+    assert loaded.rejects == []
+    assert_still_gone()
+    assert load_orders(connection, Export(export, OrderRow)).written == 0
+    link(connection)
+    assert_still_gone()
+    assert fetch(connection, "select count(*) from shop_orders where shop_customer_id = %s", customer) == [(7,)]
+
+    # What the storefront writes past us is taken away with the next link.
+    person_order(connection, shop)
+    connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, orders["tracked"]])
+    link(connection)
+    assert_still_gone()
+    assert fetch(connection, "select count(*) from shop_orders where shop_customer_id = %s", customer) == [(8,)]
+    assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(0,)]
+
+
+def test_a_failure_from_before_the_erasure_is_settled_without_the_person(connection: Connection, spool: Spool) -> None:
+    shop = add_shop(connection)
+    person_order(connection, shop)
+    erased(connection, spool)
+    order = add_order(connection, shop, phone=None)
+    connection.execute(
+        "insert into regulars.failures (order_id, shop_id, event, reason) values (%s, %s, %s, 'a deadlock')",
+        [order, shop, checkout(shop, order).model_dump_json()],
+    )
+    assert retry_failures(connection) == 1
+    assert traces(connection, spool) == []
+    assert fetch(connection, "select count(distinct shop_customer_id), count(shop_customer_id) from shop_orders") == [
+        (1, 2)
+    ]
+
+
+def test_without_the_key_an_old_checkout_is_kept_until_it_is_there(
+    connection: Connection, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = add_shop(connection)
+    person_order(connection, shop)
+    erased(connection, spool)
+    old = add_order(connection, shop, phone=None)
+    for wrong in ("", "another key, which is long enough too"):
+        monkeypatch.setenv("REGULARS_ERASURE_KEY", wrong)
+        assert track(connection, checkout(shop, old)).outcome == "failed"
+    assert "REGULARS_ERASURE_KEY" in str(fetch(connection, "select reason from regulars.failures"))
+    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
+    assert retry_failures(connection) == 1
+    assert traces(connection, spool) == []
+
+    person_order(connection, shop)
+    monkeypatch.setenv("REGULARS_ERASURE_KEY", "")
+    with pytest.raises(SettingError, match="token_urlsafe"):
+        link(connection)
+    with pytest.raises(SettingError, match="earlier erasures"):
+        erased(connection, spool, key="another key, which is long enough too")
+
+
+def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_erased(
+    connection: Connection, spool: Spool
+) -> None:
+    shop = add_shop(connection)
+    first = person_order(connection, shop)
+    erased(connection, spool)
+    ((gone,),) = fetch(connection, "select id from shop_customers")
+    new = person_order(connection, shop, at=datetime.now(UTC) + timedelta(seconds=1))
+    tracked = track(connection, checkout(shop, new))
+    assert (tracked.outcome, tracked.customer_id == gone) == ("new_customer", False)
+    assert track(connection, checkout(shop, new, slug="promo")).outcome == "conflict"
+    assert fetch(connection, "select email, customer_name from shop_customers where phone_number = %s", E164) == [
+        (EMAIL, NAME)
+    ]
+    # An old order that comes only now is not the new customer's.
+    old = add_order(connection, shop, phone=None)
+    assert track(connection, checkout(shop, old)).customer_id == gone
+    person_order(connection, shop)
+    link(connection)
+    assert fetch(connection, "select shop_customer_id, count(*) from shop_orders group by 1 order by 2") == [
+        (tracked.customer_id, 1), (gone, 3),
+    ]  # fmt: skip
+    assert track(connection, checkout(shop, first)).customer_id == gone
+
+    # And erased once more, by a proof of its own.
+    again = erased(connection, spool)
+    assert (again.was_erased, again.orders) == (False, 1)
+    assert traces(connection, spool) == []
+    assert fetch(connection, "select count(*) from regulars.erasures") == [(2,)]
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "20000-01-01", None])
+def test_orders_with_any_time_and_connections_with_any_rows_are_served(
+    connection: Connection, spool: Spool, moment: str | None
+) -> None:
+    shop = add_shop(connection)
+    connection.execute("alter table shop_orders alter created_at drop not null, alter updated_at drop not null")
+    person_order(connection, shop)
+    odd = [person_order(connection, shop) for _ in range(2)]
+    connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])
+    track(connection, checkout(shop, odd[0]))
+    assert tell(connection, find_person(connection, shop="ama-data", phone=PHONE, spool=spool))["orders"]
+    assert erased(connection, spool).orders == 3
+    late = [person_order(connection, shop), add_order(connection, shop, phone=None)]
+    connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])
+    connection.row_factory = dict_row  # type: ignore[assignment]
+    track(connection, checkout(shop, late[1]))
+    connection.row_factory = tuple_row  # type: ignore[assignment]
+    link(connection)
+    is_later = moment in ("infinity", "20000-01-01")
+    assert fetch(connection, "select count(*), count(phone_number) from shop_customers") == [(1 + is_later, is_later)]
