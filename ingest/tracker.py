@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -26,6 +26,12 @@ Observer = Callable[[Kind, Answer, float], None]
 """Is told each event's kind, its answer, and the seconds it took."""
 
 _PROBE_SECONDS = 1.0
+
+# What the database, the network or the disk may do.
+_ENVIRONMENT = (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, RegularsError, OSError)
+
+# A commit waits only where its transaction wrote something, which a message to nobody does.
+_WAIT_FOR_THE_DISK = "reset synchronous_commit; select pg_logical_emit_message(true, 'regulars', '')"
 
 # A batch is nobody's checkout: it may take as long as so many of them.
 _BUDGETS_OF_A_BATCH = 10
@@ -123,7 +129,7 @@ class Tracker:
                 answer = write(connection, checkout)
         except (UnknownShop, UnknownOrder, psycopg.Error) as error:
             answer = self._keep("checkout", checkout, type(error).__name__)
-        return self._observed("checkout", answer, began)
+        return self._observed("checkout", answer, time.monotonic() - began)
 
     async def track_async(self, checkout: Checkout) -> Answer:
         """`track`, for a caller that may not block its event loop."""
@@ -151,61 +157,80 @@ class Tracker:
 
     def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
         began = time.monotonic()
-        deadline = began + self._budget
-
-        def attempt(event: Checkout | Visit) -> Answer:
-            connection = self._borrow(deadline)
-            try:
-                return self._write(connection, event, deadline)
-            finally:
-                self._open_pool().putconn(connection)
-
-        return self._observed(kind, self._attempt(kind, event, attempt), began)
-
-    def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
-        answers: list[Answer] = []
-        deadline = time.monotonic() + self._budget * _BUDGETS_OF_A_BATCH
-        connection: BudgetedConnection | None = None
-
-        def attempt(event: Checkout | Visit) -> Answer:
-            nonlocal connection
-            until = time.monotonic() + self._budget
-            if connection is not None and connection.closed:
-                self._open_pool().putconn(connection)
-                connection = None
-            if connection is None:
-                connection = self._borrow(until)
-            return self._write(connection, event, until)
-
-        has_turn = self._batches.acquire(timeout=self._budget * _BUDGETS_OF_A_BATCH)
-        try:
-            for event in events:
-                began = time.monotonic()
-                if not has_turn or began >= deadline:
-                    answer = self._keep(kind, event, "the batch took too long")
-                else:
-                    answer = self._attempt(kind, event, attempt)
-                answers.append(self._observed(kind, answer, began))
-        finally:
-            if connection is not None:
-                self._open_pool().putconn(connection)
-            if has_turn:
-                self._batches.release()
-        return answers
-
-    def _attempt(self, kind: Kind, event: Checkout | Visit, attempt: Callable[[Checkout | Visit], Answer]) -> Answer:
         reason = "the database was down a moment ago"
         # While it is down nobody waits for it, and what comes now stays behind what came before.
         if not self._is_down:
             try:
-                return attempt(event)
+                answer = self._write_one(event, began + self._budget)
+                return self._observed(kind, answer, time.monotonic() - began)
             except (UnknownShop, UnknownOrder) as error:
                 # The order's own transaction may not have been committed yet.
                 reason = type(error).__name__
-            except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, RegularsError, OSError) as error:
+            except _ENVIRONMENT as error:
                 reason = type(error).__name__
                 self._is_down = True
-        return self._keep(kind, event, reason)
+        answer = self._keep(kind, event, reason)
+        return self._observed(kind, answer, time.monotonic() - began)
+
+    def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
+        began = time.monotonic()
+        time_of_all = self._budget * _BUDGETS_OF_A_BATCH
+        reason = "the database was down a moment ago"
+        written: list[Answer | str] = []
+        if not self._is_down:
+            reason = "the batch took too long"
+            if self._batches.acquire(timeout=time_of_all):
+                try:
+                    written = self._write_many(events, began + time_of_all)
+                except _ENVIRONMENT as error:
+                    # Also of what was answered already nobody knows whether it is on the server's disk.
+                    reason = type(error).__name__
+                    self._is_down = True
+                finally:
+                    self._batches.release()
+        written += [reason] * (len(events) - len(written))
+        answers = [
+            self._keep(kind, event, answer) if isinstance(answer, str) else answer
+            for event, answer in zip(events, written, strict=True)
+        ]
+        each = (time.monotonic() - began) / max(len(events), 1)
+        return [self._observed(kind, answer, each) for answer in answers]
+
+    def _write_one(self, event: Checkout | Visit, deadline: float) -> Answer:
+        connection = self._borrow(deadline)
+        try:
+            return self._write(connection, event, deadline)
+        finally:
+            self._open_pool().putconn(connection)
+
+    def _write_many(self, events: Sequence[Checkout | Visit], deadline: float) -> list[Answer | str]:
+        """Each event's answer, or why it has to wait; only those that there was time for."""
+        connection = self._borrow(time.monotonic() + self._budget)
+        written: list[Answer | str] = []
+        try:
+            # Each event is a transaction of its own, but only the last waits for the server's disk, for all of them.
+            self._execute(connection, "set synchronous_commit = off")
+            for event in events:
+                now = time.monotonic()
+                if now >= deadline:
+                    break
+                try:
+                    written.append(self._write(connection, event, now + self._budget))
+                except (UnknownShop, UnknownOrder) as error:
+                    written.append(type(error).__name__)
+            self._execute(connection, _WAIT_FOR_THE_DISK)
+        except BaseException:
+            # It may still be set not to wait for the disk.
+            connection.close()
+            raise
+        finally:
+            self._open_pool().putconn(connection)
+        return written
+
+    def _execute(self, connection: BudgetedConnection, statement: LiteralString) -> None:
+        connection.deadline = time.monotonic() + self._budget
+        connection.execute(statement)
+        connection.deadline = None
 
     def _borrow(self, deadline: float) -> BudgetedConnection:
         return self._open_pool().getconn(timeout=max(deadline - time.monotonic(), 0.001))
@@ -217,10 +242,10 @@ class Tracker:
         finally:
             connection.deadline = None
 
-    def _observed(self, kind: Kind, answer: Answer, began: float) -> Answer:
+    def _observed(self, kind: Kind, answer: Answer, seconds: float) -> Answer:
         if self._observer is not None:
             try:
-                self._observer(kind, answer, time.monotonic() - began)
+                self._observer(kind, answer, seconds)
             except Exception as error:  # noqa: BLE001  # whoever counts must not cost a checkout
                 log.error("the observer failed: %s", type(error).__name__)
         return answer

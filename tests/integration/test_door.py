@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -22,7 +23,7 @@ from regulars.http.bodies import MOST_BYTES
 from regulars.http.logs import JsonLines
 from tests.conftest import Database
 from tests.integration.test_command import regulars
-from tests.proxy import Proxy
+from tests.proxy import Fault, Proxy
 from tests.served import run_as_a_process, served
 from tests.storefront import add_order, add_shop, fetch
 
@@ -268,6 +269,44 @@ def test_a_batch_that_meets_a_silent_database_waits_one_budget_and_not_one_for_e
             assert {answer["outcome"] for answer in answers} == {"spooled"}
             proxy.fault = "none"
             proxy.cut()
+
+
+@pytest.mark.parametrize("fault", ["cut before", "cut after"])
+def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
+    migrated: Database, settings: Settings, shop: UUID, fault: Fault
+) -> None:
+    events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in _orders(migrated, shop, 90)]
+    with Proxy(migrated.conninfo) as proxy:
+        behind = settings.model_copy(update={"database_url": proxy.conninfo})
+        with served(create_app(behind), headers=SHOWN) as client, ThreadPoolExecutor() as thread:
+            client.post(CHECKOUTS, json={"checkouts": events[:5]})
+            told = thread.submit(client.post, CHECKOUTS, json={"checkouts": events})
+            while _rows(migrated, "select count(*) < 20 from customer_tracking") == [(True,)]:
+                time.sleep(0.001)
+            proxy.fault = fault
+            answers = told.result().json()["answers"]
+            assert {answer["outcome"] for answer in answers} == {"spooled"}
+            proxy.fault = "none"
+            proxy.cut()
+            for _ in range(200):
+                if _metric(client, "regulars_spool_events") == 0:
+                    break
+                time.sleep(0.05)
+    assert _rows(migrated, "select count(*), count(distinct shop_order_id) from customer_tracking") == [(90, 90)]
+    assert _rows(migrated, "select count(*) from shop_customers") == [(1,)]
+
+
+def test_a_batch_is_on_the_servers_disk_when_it_is_answered(
+    migrated: Database, client: httpx.Client, shop: UUID
+) -> None:
+    events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in _orders(migrated, shop, 50)]
+    flushed = []
+    with migrated.connect() as connection:
+        for first in range(0, 50, 5):
+            client.post(CHECKOUTS, json={"checkouts": events[first : first + 5]})
+            flushed += fetch(connection, "select pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
+    # Not all: the server writes for itself too, now and then.
+    assert flushed.count((True,)) > 5
 
 
 def test_what_neither_the_database_nor_the_disk_takes_is_said_to_be_lost(settings: Settings, tmp_path: Path) -> None:
