@@ -28,7 +28,8 @@ withdrawals as (
     from {{ ref('stg_withdrawals') }}
 ),
 
--- Each side is kept to what changed before they are put together: PostgreSQL would not look through.
+-- Each side is kept to what changed before they are put together: PostgreSQL doesn't look through
+-- a union.
 entries as (
     select * from profits
     where {{ only_changed() }}

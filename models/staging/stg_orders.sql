@@ -1,5 +1,5 @@
--- Nested selects and no CTEs: PostgreSQL merges such a view into the query that reads it, and finds the
--- few orders that changed by their keys. With a CTE it would compute every order first.
+-- Nested selects and no CTEs: PostgreSQL merges such a view into the query that reads it, and finds
+-- the few orders that changed by their keys. With a CTE it would compute every order first.
 select
     order_id,
     shop_id,

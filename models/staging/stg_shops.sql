@@ -1,4 +1,5 @@
--- With CTEs, which PostgreSQL computes on their own: each zone is tried once a shop, not once an order.
+-- With CTEs, which PostgreSQL computes on their own: each zone is tried once a shop, not once an
+-- order.
 with
 
 source as (
