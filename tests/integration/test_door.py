@@ -16,13 +16,11 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from ingest.errors import SettingError
 from ingest.settings import Settings
 from regulars.http.app import create_app
 from regulars.http.bodies import MOST_BYTES
 from regulars.http.logs import JsonLines
 from tests.conftest import Database
-from tests.integration.test_command import regulars
 from tests.proxy import Fault, Proxy
 from tests.served import run_as_a_process, served
 from tests.storefront import add_order, add_shop, fetch
@@ -93,18 +91,6 @@ def test_two_tokens_hold_at_once_so_that_one_can_replace_the_other(client: httpx
     for token in (TOKEN, NEXT):
         answer = client.post(VISITS, json={"shop_id": str(shop)}, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 201
-
-
-def test_the_door_stays_shut_without_a_token_or_with_a_short_one(home: Path) -> None:
-    with pytest.raises(SettingError, match="REGULARS_INGEST_TOKENS is not set"):
-        create_app(Settings())
-    assert "REGULARS_INGEST_TOKENS is not set" in regulars("door", home=home).stderr
-    with pytest.raises(SettingError, match="at least 16 characters") as error:
-        Settings.from_environment({"REGULARS_INGEST_TOKENS": f"{TOKEN},short-secret"})
-    assert "short-secret" not in str(error.value)
-    read = Settings.from_environment({"REGULARS_INGEST_TOKENS": f" {TOKEN} , {NEXT},"})
-    assert [token.get_secret_value() for token in read.ingest_tokens] == [TOKEN, NEXT]
-    assert TOKEN not in repr(read)
 
 
 def test_a_purchase_completes_the_visit_whose_id_it_hands_back(

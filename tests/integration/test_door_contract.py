@@ -1,4 +1,4 @@
-"""What the HTTP door says of itself in /openapi.json holds."""
+"""What the HTTP door asks of its settings, and that what it says of itself in /openapi.json holds."""
 
 from pathlib import Path
 
@@ -10,16 +10,31 @@ from pydantic import SecretStr, ValidationError
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from ingest.errors import SettingError
 from ingest.settings import Settings
 from regulars.http import contract
 from regulars.http.app import create_app
 from regulars.http.bodies import CheckoutBody, VisitBody
 from tests.conftest import Database
+from tests.integration.test_command import regulars
 from tests.served import run_as_a_process
 
 TOKEN = "the-token-of-the-storefront"
+NEXT = "the-token-that-comes-next"
 CHECKOUTS = "/api/ingest/checkouts"
 VISITS = "/api/ingest/visits"
+
+
+def test_the_door_stays_shut_without_a_token_or_with_a_short_one(home: Path) -> None:
+    with pytest.raises(SettingError, match="REGULARS_INGEST_TOKENS is not set"):
+        create_app(Settings())
+    assert "REGULARS_INGEST_TOKENS is not set" in regulars("door", home=home).stderr
+    with pytest.raises(SettingError, match="at least 16 characters") as error:
+        Settings.from_environment({"REGULARS_INGEST_TOKENS": f"{TOKEN},short-secret"})
+    assert "short-secret" not in str(error.value)
+    read = Settings.from_environment({"REGULARS_INGEST_TOKENS": f" {TOKEN} , {NEXT},"})
+    assert [token.get_secret_value() for token in read.ingest_tokens] == [TOKEN, NEXT]
+    assert TOKEN not in repr(read)
 
 
 def test_the_examples_are_what_the_door_takes() -> None:
