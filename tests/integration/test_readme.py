@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from flows.steps import run_refresh
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
@@ -14,14 +16,18 @@ def _examples(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", _README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_examples_of_checkout_and_analyst_run(built: Database) -> None:
+def test_the_examples_of_checkout_and_analyst_run(
+    built: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", built.conninfo)
+    monkeypatch.setenv("REGULARS_HOME", str(tmp_path))
+    # The tracker's background thread and a busy machine: the example is about what it does, not how fast.
+    monkeypatch.setenv("REGULARS_TRACK_BUDGET_MS", "20000")
     with built.connect() as connection:
         shop = add_shop(connection, "ama-data")
         order = add_order(connection, shop, phone=None, total="12.00")
         (example,) = _examples("python")
-        exec(
-            compile(example, "README.md", "exec"), {"database_url": built.conninfo, "shop_id": shop, "order_id": order}
-        )
+        exec(compile(example, "README.md", "exec"), {"shop_id": shop, "order_id": order})
         assert fetch(connection, "select accessed_via_slug, shop_order_id from customer_tracking") == [
             ("march-promo", order)
         ]
