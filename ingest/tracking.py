@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 
 from ingest.checkout import Checkout, Visit
 from ingest.database import Connection
-from ingest.errors import UnknownOrder, UnknownShop
+from ingest.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.phone import read_phone
 
 Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
@@ -104,7 +104,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
                 tracking_id=tracking_id,
                 reason=reason if customer_id is None else None,
             )
-    raise RuntimeError("the shop's country changed three times during one call")
+    raise RegularsError("The shop\'s country changes faster than it can be read; track again.")
 
 
 def _fingerprint(*facts: object) -> UUID:
