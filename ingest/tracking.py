@@ -104,7 +104,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
                 tracking_id=tracking_id,
                 reason=reason if customer_id is None else None,
             )
-    raise RegularsError("The shop\'s country changes faster than it can be read; track again.")
+    raise RegularsError("The shop's country changes faster than it can be read; track again.")
 
 
 def _fingerprint(*facts: object) -> UUID:
