@@ -26,6 +26,7 @@ Observer = Callable[[Kind, Answer, float], None]
 """Is told each event's kind, its answer, and the seconds it took."""
 
 _PROBE_SECONDS = 1.0
+_KNOWN_DOWN = "the database was down a moment ago"
 
 # What the database, the network or the disk may do.
 _ENVIRONMENT = (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, RegularsError, OSError)
@@ -157,7 +158,7 @@ class Tracker:
 
     def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
         began = time.monotonic()
-        reason = "the database was down a moment ago"
+        reason = _KNOWN_DOWN
         # While it is down nobody waits for it, and what comes now stays behind what came before.
         if not self._is_down:
             try:
@@ -175,7 +176,7 @@ class Tracker:
     def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
         began = time.monotonic()
         time_of_all = self._budget * _BUDGETS_OF_A_BATCH
-        reason = "the database was down a moment ago"
+        reason = _KNOWN_DOWN
         written: list[Answer | str] = []
         if not self._is_down:
             reason = "the batch took too long"
@@ -257,7 +258,8 @@ class Tracker:
         except SpoolRefused as error:
             log.error("an event was refused: %s; before that: %s", error, reason)
             return Answer("refused", tracking_id=tracking_id, reason=str(error))
-        log.warning("a %s was spooled: %s", kind, reason)
+        # An outage is told once, by the event that met it first; the others follow at the debug level.
+        log.log(logging.DEBUG if reason == _KNOWN_DOWN else logging.WARNING, "a %s was spooled: %s", kind, reason)
         self._start_replayer()
         return Answer("spooled", tracking_id=tracking_id, reason=reason)
 
