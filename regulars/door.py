@@ -24,8 +24,8 @@ def door(
         # Not above: no other command needs them.
         import uvicorn
 
-        from regulars.http.app import create_app
-        from regulars.http.logs import log_as_json
+        from door.app import create_app
+        from web.logs import log_as_json
     except ImportError:
         raise SettingError("The door needs more than the other commands: pip install 'regulars[http]'.") from None
     settings = Settings.from_environment()

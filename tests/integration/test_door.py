@@ -16,14 +16,14 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from door.app import create_app
+from door.bodies import MOST_BYTES
 from ingest.settings import Settings
-from regulars.http.app import create_app
-from regulars.http.bodies import MOST_BYTES
-from regulars.http.logs import JsonLines
 from tests.conftest import Database
 from tests.proxy import Fault, Proxy
 from tests.served import run_as_a_process, served
 from tests.storefront import add_order, add_shop, fetch
+from web.logs import JsonLines
 
 TOKEN = "the-token-of-the-storefront"
 NEXT = "the-token-that-comes-next"
@@ -390,6 +390,10 @@ def test_what_breaks_is_a_problem_and_its_text_is_not_logged(
     monkeypatch.setattr(app.state.tracker, "track", breaks)
     with caplog.at_level(logging.INFO):
         _assert_problem(client.post(CHECKOUTS, json=_EVENT), 500)
+        # The request is logged once it is answered: the answer can be here first.
+        deadline = time.monotonic() + 10
+        while not any(record.name == "regulars.door" for record in caplog.records) and time.monotonic() < deadline:
+            time.sleep(0.01)
     logged = "\n".join(map(JsonLines().format, caplog.records))
     assert '"error": "RuntimeError", "where": "tests.integration.test_door:' in logged
     for private in _PRIVATE:

@@ -10,11 +10,11 @@ from pydantic import SecretStr, ValidationError
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from door import contract
+from door.app import create_app
+from door.bodies import CheckoutBody, VisitBody
 from ingest.errors import SettingError
 from ingest.settings import Settings
-from regulars.http import contract
-from regulars.http.app import create_app
-from regulars.http.bodies import CheckoutBody, VisitBody
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.served import run_as_a_process

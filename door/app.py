@@ -12,16 +12,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from door import contract
+from door.bodies import Body, CheckoutBody, Told, VisitBody, parse, read_body
+from door.metrics import Metrics
 from ingest.errors import SettingError
 from ingest.replay import Answer
 from ingest.settings import Settings
 from ingest.spool import Kind
 from ingest.tracker import Tracker
-from regulars.http import contract
-from regulars.http.bodies import Body, CheckoutBody, Told, VisitBody, parse, read_body
-from regulars.http.logs import Watch
-from regulars.http.metrics import Metrics
-from regulars.http.problems import Problem, answer_exception, answer_problem
+from web.logs import Watch
+from web.problems import Problem, answer_exception, answer_problem
 
 _STATUS = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
 
