@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from flows import history, project
 from flows.history import Mode, Refresh
 from flows.lock import refresh_lock
+from flows.publishing import publish_all
 from flows.reconcile import reconcile
 from ingest.database import Connection, conninfo, require_schema
 from ingest.failures import retry_failures
@@ -69,7 +70,9 @@ def reconcile_marts(run: Run) -> None:
 
 
 def publish(run: Run) -> None:
-    """Refreshes the materialized views that the dashboard reads, without blocking its readers."""
+    """Refreshes the materialized views that the dashboard reads, all at once; dbt makes new ones and tests all."""
+    if run.has_work:
+        publish_all(run.connection)
     _build(run, *_PUBLISHED[run.refresh.mode], "--indirect-selection", "buildable")
 
 

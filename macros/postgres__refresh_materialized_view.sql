@@ -1,15 +1,18 @@
 {#-
-    Refreshes without making readers wait. Where the query or its indexes changed, dbt would refresh the old one:
-    the new one is built beside it and takes its name, in one transaction.
+    A materialized view whose query stands as it was built is left alone here: `flows.publishing` refreshes all of
+    them in one transaction, so that no reader sees one refresh's cards beside another's charts. Where the query or
+    its indexes changed, dbt would refresh the old one: the new one is built beside it and takes its name.
 -#}
 {% macro postgres__refresh_materialized_view(relation) -%}
     {%- set built = run_query("select body from regulars.published where name = '" ~ relation.identifier ~ "'") -%}
     {%- if built.rows | length == 1 and built.rows[0][0] == body_hash() -%}
-        refresh materialized view concurrently {{ relation }}
+        select 1
     {%- else -%}
         {%- set next = relation.incorporate(path={'identifier': relation.identifier ~ '__next'}) -%}
         drop materialized view if exists {{ next }};
         {{ postgres__get_create_materialized_view_as_sql(next, model['compiled_code']) }};
+        -- First what readers name: they lock it before what it reads, and so do we.
+        drop view if exists dashboard.{{ relation.identifier }};
         drop materialized view {{ relation }} cascade;
         alter materialized view {{ next }} rename to {{ relation.identifier }}
     {%- endif -%}

@@ -1,5 +1,6 @@
 """A real PostgreSQL for every test that touches data: the embedded one, or the one that DATABASE_URL names."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from ingest.database import Connection, connect, conninfo
 from ingest.migrations import migrate
 from ingest.settings import Settings
 
-# One name for all tests: dbt parses its project anew when the database's name changes.
-NAME = "regulars_test"
+# One name for all tests of a worker: dbt parses its project anew when the database's name changes.
+NAME = f"regulars_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @dataclass(frozen=True, slots=True)
