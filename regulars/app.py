@@ -2,7 +2,7 @@
 
 import typer
 
-from regulars import customer, databases, dbt, demo, door, erase, load, refresh, serve, spool, status
+from regulars import customer, databases, dbt, demo, docs, door, erase, load, refresh, serve, spool, sql, status
 
 app = typer.Typer(
     name="regulars",
@@ -12,6 +12,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+# What a command doesn't know is for the program that it runs.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command("migrate")(databases.migrate)
 app.command("load")(load.load)
@@ -23,5 +26,7 @@ app.command("door")(door.door)
 app.add_typer(spool.spool, name="spool")
 app.command("customer")(customer.customer)
 app.command("erase")(erase.erase)
+app.command("docs")(docs.docs)
+app.command("sql", context_settings=_PASSED_ON)(sql.sql)
 app.command("demo")(demo.demo)
-app.command("dbt", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt.dbt)
+app.command("dbt", context_settings=_PASSED_ON)(dbt.dbt)

