@@ -23,7 +23,7 @@ demo: install  ## a small storefront's year, from checkout to the nine cards
 	$(BIN)/regulars demo
 
 test: install lint  ## everything that must hold
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """Two refreshes can't run at once: an advisory lock, held on a connection of its own for as long as one runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg
 
 from flows.errors import RefreshRunning
 from ingest.database import Connection, connect
@@ -19,4 +21,9 @@ def refresh_lock(conninfo: str) -> Iterator[Connection]:
         row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
         if row != (True,):
             raise RefreshRunning("A refresh is running already; `regulars status` tells since when.")
-        yield connection
+        try:
+            yield connection
+        finally:
+            # The server hears of a connection's end a moment later: whoever comes at once would find it locked still.
+            with suppress(psycopg.OperationalError):
+                connection.execute("select pg_advisory_unlock(%s)", [_LOCK])

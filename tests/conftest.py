@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +15,8 @@ from flows.steps import run_refresh
 from ingest.database import Connection, connect, conninfo
 from ingest.migrations import migrate
 from ingest.settings import Settings
+
+hypothesis.settings.register_profile("long")
 
 # One name for all tests of a worker: dbt parses its project anew when the database's name changes.
 NAME = f"regulars_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"

@@ -73,6 +73,14 @@ begin
     from pg_catalog.pg_class as c
     where c.oid = relation;
 
+    -- Dropped and built anew, a schema has lost its grants. Two models built at once must not both give them.
+    if
+        exists (select 1 from pg_catalog.pg_roles as r where r.rolname = 'regulars_analyst')
+        and not pg_catalog.has_schema_privilege('regulars_analyst', 'analytics', 'usage')
+    then
+        perform pg_catalog.pg_advisory_xact_lock(hashtext('regulars.wall'));
+        grant usage on schema analytics to regulars_analyst;
+    end if;
     perform regulars.let_read('regulars_analyst', relation);
     if walled.kind not in ('r', 'm') or not 'shop_id' = any (walled.columns) then
         return;

@@ -226,7 +226,8 @@ def _apply(connection: Connection, step: Step) -> None:
 @pytest.mark.parametrize("from_nothing", [True, False], ids=["from_nothing", "in_place"])
 def test_a_refresh_ends_where_a_rebuild_does(server: Server, built_template: str, from_nothing: bool) -> None:
     @settings(
-        max_examples=3,
+        # Every run draws others; `pytest --hypothesis-profile long` draws many.
+        max_examples=30 if settings.get_current_profile_name() == "long" else 2,
         deadline=None,
         # A night takes seconds: shrinking would take hours. The failing history is printed as it is.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -137,6 +137,11 @@ def test_two_owners_see_disjoint_rows_of_everything_before_and_after_a_rebuild(w
         connection.execute("update regulars.published set body = 'older'")
         run_refresh(walled.settings, mode="rebuild")
         _assert_disjoint(connection)
+        connection.execute("drop schema analytics cascade")
+        run_refresh(walled.settings, mode="rebuild")
+        _assert_disjoint(connection)
+        with _as(connection, "regulars_analyst"):
+            assert fetch(connection, "select count(distinct shop_id) from analytics.customers") == [(2,)]
 
 
 def test_every_model_that_holds_a_shop_has_its_view_for_owners(walled: Database) -> None:
