@@ -23,7 +23,7 @@ demo: install  ## a small storefront's year, from checkout to the nine cards
 	$(BIN)/regulars demo
 
 test: install lint  ## everything that must hold
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -19,9 +19,6 @@ from flows.lock import refresh_lock
 from tests.conftest import NAME, Database, Server
 from tests.storefront import add_order, add_shop, fetch
 
-# One server for all, and the last test stops it.
-pytestmark = pytest.mark.xdist_group("serve")
-
 
 @dataclass(frozen=True, slots=True)
 class Served:
