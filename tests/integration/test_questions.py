@@ -70,7 +70,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked(server: Server, migrated_template: str) -> Iterator[Asked]:
-    database, world = server.create(NAME, template=migrated_template), make_world(seed=11)
+    database, world = server.create(NAME, template=migrated_template), make_world(seed=12)
     with database.connect() as connection:
         for shop in world.shops:
             _write(connection, shop)
@@ -115,7 +115,7 @@ def _write(connection: Connection, shop: Shop) -> None:
 
 def _copy(connection: Connection, table: str, columns: str, rows: Iterable[_Row]) -> None:
     statement = f"copy public.{table} ({', '.join(columns.split())}) from stdin"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[arg-type]
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -162,7 +162,8 @@ def _percentile(values: list[_Value], share: float) -> _Value:
 def which_link_brings_those_who_come_back(asked: Asked) -> Iterator[_Row]:
     for shop, _, orders in asked.shops():
         last = max(order.day for order in orders)
-        customers, came_back = Counter(), Counter()
+        customers: Counter[str] = Counter()
+        came_back: Counter[str] = Counter()
         for bought in _purchases(orders).values():
             first, *later = bought
             if first.day <= last - timedelta(days=60):
@@ -188,11 +189,12 @@ def which_networks_buyers_are_worth_most(asked: Asked) -> Iterator[_Row]:
             counts = Counter(order.network for order in bought)
             last = {order.network: place for place, order in enumerate(bought)}
             preferred = max(counts, key=lambda network: (counts[network], last[network]))
-            by_network[preferred].append((sum(o.net for o in bought), sum(o.profit for o in bought)))  # type: ignore[arg-type]
+            spent, profit = (o.net for o in bought), (o.profit for o in bought)
+            by_network[preferred].append((sum(spent, Decimal(0)), sum(profit, Decimal(0))))
         for network, customers in by_network.items():
-            spent, profit = [spent for spent, _ in customers], [profit for _, profit in customers]
-            averages = (_rounded(sum(each) / len(each), "0.01") for each in (spent, profit))
-            yield shop, currency, network, len(customers), _percentile(spent, 0.5), *averages
+            averages = (_rounded(sum(each, Decimal(0)) / len(each), "0.01") for each in zip(*customers, strict=True))
+            median = _percentile([worth for worth, _ in customers], 0.5)
+            yield shop, currency, network, len(customers), median, *averages
 
 
 def whose_spend_dropped(asked: Asked) -> Iterator[_Row]:
@@ -244,11 +246,12 @@ def which_campaigns_visits_end_in_a_sale(asked: Asked) -> Iterator[_Row]:
         told = [order.checkout for order in shop.orders if order.calls]
         opened = Counter(visits.values())
         opened["untagged"] += sum(checkout.visit_id is None for checkout in told)
-        sales, net = Counter(), Counter()
+        sales: Counter[str] = Counter()
+        net: dict[str, Decimal] = defaultdict(Decimal)
         for checkout in told:
             source = visits[checkout.visit_id] if checkout.visit_id else "untagged"
             sales[source] += checkout.order_id in sold
-            net[source] += sold.get(checkout.order_id, Decimal(0))  # type: ignore[assignment]
+            net[source] += sold.get(checkout.order_id, Decimal(0))
         for source, count in opened.items():
             share = _percentage(sales[source], count)
             yield shop.slug, shop.currency, source, count, sales[source], share, net[source]
