@@ -9,16 +9,23 @@ SHOPS = 200
 _SLICE = 250_000  # orders made by one statement: triggers keep a statement's rows until it ends
 
 # `chance` looks random in [0, 1) and is always the same for the same text. A customer is of one shop;
-# shops' and customers' shares fall with their rank, so that some have very many orders and most have few.
+# shops' and customers' shares fall with their rank, so that some have very many orders and most have few. The first
+# `newcomers` orders are one of each customer's, and the first `largest` customers are the first shop's.
 _SETUP = """
     create function pg_temp.chance(key text) returns double precision language sql immutable
     return (('x' || substr(md5(key), 1, 8))::bit(32)::bigint) / 4294967296.0;
 
     create function pg_temp.customer_of(order_number int, customers int) returns int language sql immutable
-    return 1 + floor(customers * power(pg_temp.chance('by' || order_number), 1.5))::int;
+    return case
+        when order_number <= {newcomers} then order_number
+        else 1 + floor(customers * power(pg_temp.chance('by' || order_number), 1.5))::int
+    end;
 
     create function pg_temp.shop_of(customer int) returns uuid language sql immutable
-    return md5('shop' || (1 + floor({shops} * power(pg_temp.chance('of' || customer), 2))::int))::uuid
+    return md5('shop' || case
+        when customer <= {largest} then 1
+        else 1 + floor({shops} * power(pg_temp.chance('of' || customer), 2))::int
+    end)::uuid
 """
 
 _SHOPS = """
@@ -97,15 +104,19 @@ def customers_of(orders: int) -> int:
     return max(SHOPS, orders // 5)
 
 
-def make_world(connection: Connection, orders: int) -> None:
-    """Fills a migrated database with `orders` orders, linked as by checkout; four in five have a visit."""
-    connection.execute(_SETUP.format(shops=SHOPS))
+def make_world(connection: Connection, orders: int, *, customers: int | None = None, largest: int = 0) -> None:
+    """Fills a migrated database with `orders` orders, linked as by checkout; four in five have a visit.
+
+    With `customers` given there are so many and each has an order; `largest` of them are of one shop.
+    """
+    connection.execute(_SETUP.format(shops=SHOPS, newcomers=customers or 0, largest=largest))
     connection.execute(_SHOPS, {"shops": SHOPS})
     # Foreign keys hold by the way the rows are made; checking them would take most of the time.
     connection.execute("set session_replication_role = replica")
-    _in_slices(connection, _CUSTOMERS, 1, customers_of(orders), orders)
+    people = customers or customers_of(orders)
+    _in_slices(connection, _CUSTOMERS, 1, people, people)
     for statement in (_ORDERS, _VISITS, _PROFITS):
-        _in_slices(connection, statement, 1, orders, orders)
+        _in_slices(connection, statement, 1, orders, people)
         connection.execute("truncate regulars.changes")
     connection.execute("set session_replication_role = origin")
     settle(connection)
@@ -120,8 +131,8 @@ def change(connection: Connection, *, orders: int, number: int, round: str) -> N
     standing = connection.execute("select count(*) from public.shop_orders").fetchone()
     last = standing[0] if standing else 0
     connection.execute(_CORRECT, {"orders": orders, "number": number - new, "round": round})
-    _in_slices(connection, _ORDERS, last + 1, last + new, orders)
-    _in_slices(connection, _VISITS, last + 1, last + new, orders)
+    _in_slices(connection, _ORDERS, last + 1, last + new, customers_of(orders))
+    _in_slices(connection, _VISITS, last + 1, last + new, customers_of(orders))
 
 
 def settle(connection: Connection) -> None:
@@ -130,7 +141,7 @@ def settle(connection: Connection) -> None:
     connection.execute("checkpoint")
 
 
-def _in_slices(connection: Connection, statement: str, first: int, last: int, orders: int) -> None:
+def _in_slices(connection: Connection, statement: str, first: int, last: int, customers: int) -> None:
     for start in range(first, last + 1, _SLICE):
         connection.execute(
             statement,
@@ -138,6 +149,6 @@ def _in_slices(connection: Connection, statement: str, first: int, last: int, or
                 "first": start,
                 "last": min(start + _SLICE - 1, last),
                 "shops": SHOPS,
-                "customers": customers_of(orders),
+                "customers": customers,
             },
         )
