@@ -5,16 +5,8 @@ one, for comparison. The door runs as its own process, as it is run. Server, doo
 """
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
 from typing import Annotated
@@ -25,41 +17,12 @@ import typer
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
+from benchmarks.served import served
 from benchmarks.track import make_checkouts
-from ingest.settings import Settings
 
 RESULTS = Path(__file__).with_name("door.json")
 
 _TOKEN = "the-token-of-the-benchmark"
-
-
-@contextmanager
-def open_door(settings: Settings) -> Iterator[str]:
-    """The door as a process of its own; where it is."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    where = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as home:
-        variables = {
-            "DATABASE_URL": settings.database_url or "",
-            "REGULARS_HOME": home,
-            "REGULARS_INGEST_TOKENS": _TOKEN,
-        }
-        door = subprocess.Popen(
-            [sys.executable, "-m", "regulars", "door", "--port", str(port)],
-            env=os.environ | variables, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            for _ in range(200):
-                try:
-                    httpx.get(f"{where}/healthz")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
-            yield where
-        finally:
-            door.send_signal(signal.SIGTERM)
-            door.wait(15)
 
 
 def bodies_of(events: list[str], *, size: int) -> list[bytes]:
@@ -110,7 +73,7 @@ def main(
     with own_database("regulars_bench_door") as settings, open_database(settings) as connection:
         shop = uuid4()
         connection.execute("insert into public.user_shops (id, shop_slug) values (%s, 'bench')", [shop])
-        with open_door(settings) as where:
+        with served("door", settings, {"REGULARS_INGEST_TOKENS": _TOKEN}) as where:
             # A storefront that stands already; and connections that are open, their statements prepared.
             warm_up = [
                 c.model_dump_json(exclude_none=True) for c in make_checkouts(connection, shop, 3000, first=first)

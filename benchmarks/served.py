@@ -1,0 +1,40 @@
+"""A web application of ours as a process of its own on loopback, the way it is run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+
+from ingest.settings import Settings
+
+
+@contextmanager
+def served(command: str, settings: Settings, variables: Mapping[str, str]) -> Iterator[str]:
+    """Where `regulars COMMAND` answers; it is ended afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    where = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "regulars", command, "--port", str(port)],
+            env=os.environ | {"DATABASE_URL": settings.database_url or "", "REGULARS_HOME": home, **variables},
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            for _ in range(200):
+                try:
+                    httpx.get(f"{where}/healthz")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            yield where
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
