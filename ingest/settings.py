@@ -67,6 +67,30 @@ class Settings(BaseModel):
     erasure_key: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
     """What the hashes of erased people's phones are keyed with; at least 32 characters, the same wherever we run."""
 
+    jwt_secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    """What owners' tokens are signed with, HS256; at least 32 characters. Sign-in links need it too."""
+
+    jwks_file: Path | None = None
+    """Public keys (a JWKS) of who else may sign owners' tokens: RS256, ES256 or EdDSA. Read again when it changes."""
+
+    jwt_audience: str = Field("authenticated", min_length=1)
+    """The audience of tokens for the API; as Supabase has it."""
+
+    dashboard_url: str = Field("http://127.0.0.1:8086", pattern="^https?://[^/?#]+(/[^?#]*)?$")
+    """Where owners reach the dashboard: what sign-in links begin with."""
+
+    dashboard_database_url: str | None = Field(None, min_length=1)
+    """How the dashboard connects; best as a user who is a member of regulars_owner only. Unset: as all else."""
+
+    dashboard_connections: int = Field(4, ge=1, le=100)
+    """How many connections the dashboard's process holds at most."""
+
+    dashboard_timeout_ms: int = Field(5000, ge=100, le=60_000)
+    """How long a query of the dashboard may take, in milliseconds."""
+
+    stale_after_hours: int = Field(26, ge=1, le=24 * 365)
+    """How old numbers may be before they are said to be stale: a night's refresh, and two hours."""
+
     threads: int = Field(2, ge=1, le=16)
     """How many models dbt builds at once."""
 
