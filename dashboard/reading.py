@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class Reader:
         )
         self._timeout = settings.dashboard_timeout_ms / 1000
         self._pool: ConnectionPool[BudgetedConnection] | None = None
+        self._few = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
 
     def open(self) -> None:
         """May start the embedded server; does not wait for a connection. Raises DatabaseError, SettingError."""
@@ -78,6 +80,17 @@ class Reader:
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolClosed) as error:
             log.warning("the database did not answer: %s", type(error).__name__)
             raise NotLoaded from None
+
+    @contextmanager
+    def one_of_few(self) -> Iterator[None]:
+        """For what takes long: half of the connections at most, so that the others go on. Raises NotLoaded."""
+        if not self._few.acquire(timeout=_SECONDS_FOR_A_CONNECTION):
+            log.warning("too many exports at once")
+            raise NotLoaded
+        try:
+            yield
+        finally:
+            self._few.release()
 
     def allow_time(self, connection: BudgetedConnection) -> None:
         """Gives a transaction that is to last its time anew.

@@ -2,7 +2,23 @@
 
 import typer
 
-from regulars import customer, databases, dbt, demo, docs, door, erase, load, refresh, serve, spool, sql, status
+from regulars import (
+    customer,
+    dashboard,
+    databases,
+    dbt,
+    demo,
+    docs,
+    door,
+    erase,
+    load,
+    refresh,
+    serve,
+    spool,
+    sql,
+    status,
+    token,
+)
 
 app = typer.Typer(
     name="regulars",
@@ -23,6 +39,8 @@ app.command("rebuild")(refresh.rebuild)
 app.command("status")(status.status)
 app.command("serve")(serve.serve)
 app.command("door")(door.door)
+app.command("dashboard")(dashboard.dashboard)
+app.command("token")(token.token)
 app.add_typer(spool.spool, name="spool")
 app.command("customer")(customer.customer)
 app.command("erase")(erase.erase)

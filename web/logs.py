@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.errors import RegularsError
-from web.problems import of_status
+from web.problems import Problem, of_status
 
 log = logging.getLogger("regulars.door")
 
@@ -59,11 +60,25 @@ def log_as_json() -> None:
 
 
 class Watch:
-    """The outermost layer of ours: logs each request, and turns what broke into a problem without its text."""
+    """The outermost layer of ours: logs each request, and turns what broke into a problem without its text.
 
-    def __init__(self, app: ASGIApp, *, paths: Collection[str]) -> None:
+    `paths` are those that are ours; one with a parameter, such as /customers/{customer_id}, is logged as it is written
+    here. `broken` is what is answered where something broke.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        paths: Collection[str],
+        logger: logging.Logger = log,
+        broken: Problem | None = None,
+    ) -> None:
         self._app = app
-        self._paths = frozenset(paths)
+        self._paths = frozenset(path for path in paths if "{" not in path)
+        self._templates = [(compile_path(path)[0], path) for path in paths if "{" in path]
+        self._log = logger
+        self._broken = broken or of_status(500)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,18 +101,23 @@ class Watch:
         except Exception as error:  # noqa: BLE001  # the server would log its text
             broke = what_broke(error)
             if status == 0:
-                await of_status(500).response()(scope, receive, note)
-        log.log(
+                await self._broken.response()(scope, receive, note)
+        self._log.log(
             logging.ERROR if broke else logging.INFO,
             "request",
             extra={
                 "fields": {
                     # Of a path or a method that is not ours, nothing is told: it may be anything.
                     "method": scope["method"] if scope["method"] in _METHODS else "other",
-                    "path": scope["path"] if scope["path"] in self._paths else "other",
+                    "path": self._known(scope["path"]),
                     "status": status,
                     "ms": round((time.perf_counter() - began) * 1000, 1),
                     **broke,
                 }
             },
         )
+
+    def _known(self, path: str) -> str:
+        if path in self._paths:
+            return path
+        return next((template for pattern, template in self._templates if pattern.fullmatch(path)), "other")

@@ -19,6 +19,13 @@ class FieldError(TypedDict):
     detail: str
 
 
+class ParameterError(TypedDict):
+    """One parameter of the query or the path that is wrong, by its name, and why."""
+
+    parameter: str
+    detail: str
+
+
 class Problem(Exception):
     """An answer that is an error. `members` are the answer's further members."""
 
@@ -27,7 +34,7 @@ class Problem(Exception):
         status: int,
         detail: str,
         *,
-        errors: Sequence[FieldError] = (),
+        errors: Sequence[FieldError | ParameterError] = (),
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, object] | None = None,
     ) -> None:
