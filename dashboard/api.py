@@ -1,8 +1,9 @@
 """The Bearer API: each answer is one shop's, with as of when it holds, and never a 0 for what could not be read."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -119,7 +120,8 @@ def history(request: Request, owner: SignedIn, customer_id: UUID, query: OfShop)
     def made(connection: Connection, shop: Shop) -> dict[str, Any]:
         return dict(questions.customer_history(connection, shop, customer_id))
 
-    return _answer(request, owner, query.shop, contract.HistoryAnswer, made)
+    # Where nobody was counted it is not known whether there is such a customer.
+    return _answer(request, owner, query.shop, contract.HistoryAnswer, made, uncounted=None)
 
 
 def _answer(
@@ -129,9 +131,9 @@ def _answer(
     model: type[Answer],
     made: Made,
     *,
-    uncounted: dict[str, Any] | None = None,
+    uncounted: Mapping[str, Any] | None = MappingProxyType({}),
 ) -> Response:
-    """What `made` finds in the owner's shop; of a shop that was never counted nothing is known, and as_of is null."""
+    """What `made` finds in the owner's shop. Of one that was never counted nothing is known, and as_of is null."""
     reader: Reader = request.app.state.reader
     with reader.as_owner(owner) as connection:
         shop = questions.chosen_shop(connection, slug)
@@ -139,8 +141,10 @@ def _answer(
         try:
             found = made(connection, shop)
         except NotCountedYet:
+            if uncounted is None:
+                raise
             fresh = Freshness(as_of=None, refreshed_at=None, stale=True, has_failed=fresh.has_failed)
-            found = uncounted or {}
+            found = dict(uncounted)
     head = shop.model_dump(include={"shop_id", "currency", "time_zone"})
     return _with_etag(request, as_json(model(**head | found | {"as_of": fresh.as_of, "stale": fresh.stale})))
 
