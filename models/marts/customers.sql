@@ -1,7 +1,13 @@
 {{ config(
     unique_key=['shop_id', 'shop_customer_id'],
     meta={'upstream': 'purchases', 'keys': ['shop_id', 'shop_customer_id']},
-    indexes=[{'columns': ['shop_id', 'shop_customer_id'], 'unique': true}]
+    indexes=[
+        {'columns': ['shop_id', 'shop_customer_id'], 'unique': true},
+        {'columns': ['shop_id', 'last_purchase_at', 'shop_customer_id']},
+        {'columns': ['shop_id', 'first_purchase_at', 'shop_customer_id']},
+        {'columns': ['shop_id', 'total_spent', 'shop_customer_id']},
+        {'columns': ['shop_id', 'total_purchases', 'shop_customer_id']},
+    ]
 ) }}
 
 with

@@ -1,7 +1,10 @@
 {{ config(
     unique_key=['shop_id', 'visit_id'],
     meta={'entities': ['visit'], 'keys': ['shop_id', 'visit_id']},
-    indexes=[{'columns': ['shop_id', 'visit_id'], 'unique': true}]
+    indexes=[
+        {'columns': ['shop_id', 'visit_id'], 'unique': true},
+        {'columns': ['shop_id', 'order_id']},
+    ]
 ) }}
 
 with

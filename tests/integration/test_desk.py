@@ -120,6 +120,21 @@ def test_the_page_describes_every_column_that_the_database_has(desk: Desk, page:
     assert len(found) > 150
 
 
+def test_an_amount_tells_its_currency_and_a_day_or_month_that_it_is_local(page: str) -> None:
+    amount = re.compile(r"(_amount|_profit|_spent|_value|_ltv|_revenue|_balance|^amount|^withdrawn)$")
+    said = {amount: "currency", re.compile(r"^(?!is_).*(_date|_month)$|^month$"): "local"}
+    columns = [
+        (node["name"], name, column["description"])
+        for node in _artifacts(page)[0]["nodes"].values()
+        if node["resource_type"] == "model"
+        for name, column in node["columns"].items()
+    ]
+    for pattern, word in said.items():
+        told = {(model, name): text for model, name, text in columns if pattern.search(name)}
+        assert len(told) >= 15
+        assert [where for where, text in told.items() if word not in text] == []
+
+
 def test_the_page_draws_the_way_from_the_storefront_to_the_dashboard(page: str) -> None:
     manifest, _ = _artifacts(page)
     parents = manifest["parent_map"]
