@@ -1,0 +1,261 @@
+"""Two owners at every endpoint: each sees their own shops' rows and no others, whatever they show or ask for."""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+from dashboard.app import create_app
+from dashboard.tokens import SESSION, SIGN_IN, Keys
+from flows.steps import run_refresh
+from ingest.settings import Settings
+from tests.conftest import NAME, Database, Server
+from tests.integration.test_api import API, bearer
+from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.served import served
+from tests.storefront import fetch
+
+PATHS = ["analytics", "list", "acquisition", "repeat-rates", "cohorts", "slug-analytics", "export.csv"]
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@pytest.fixture(scope="module")
+def made(server: Server, built_template: str) -> World:
+    return world(server, built_template)
+
+
+@pytest.fixture(scope="module")
+def copied(server: Server, made: World) -> Iterator[Database]:
+    # Under the tests' own name: dbt parses its project anew for another.
+    with copy_of(server, made, name=NAME) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def private() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def client(
+    copied: Database, private: rsa.RSAPrivateKey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    jwks = tmp_path_factory.mktemp("keys") / "jwks.json"
+    key = json.loads(RSAAlgorithm.to_jwk(private.public_key())) | {"kid": "one", "use": "sig", "alg": "RS256"}
+    jwks.write_text(json.dumps({"keys": [key]}))
+    with served(create_app(settings_of(copied, jwks_file=jwks)), headers={}) as client:
+        yield client
+
+
+def _ids_of(database: Database, made: World, owner: UUID) -> set[str]:
+    """Every id that stands in a row of the owner's shops."""
+    shops = [shop.shop_id for shop in made.of(owner)]
+    with database.connect() as connection:
+        rows = fetch(
+            connection,
+            "select id::text from user_shops where id = any(%(shops)s) "
+            "union all select id::text from shop_orders where shop_id = any(%(shops)s) "
+            "union all select id::text from shop_customers where shop_id = any(%(shops)s) "
+            "union all select id::text from customer_tracking where shop_id = any(%(shops)s)".replace(
+                "%(shops)s", "%s"
+            ),
+            *[shops] * 4,
+        )
+    return {str(row[0]) for row in rows}
+
+
+def _everything(client: httpx.Client, database: Database, made: World, owner: UUID) -> dict[str, str]:
+    """Path → what it answers, for every shop and every customer of the owner."""
+    headers, told = bearer(settings_of(database), owner), {}
+    for shop in made.of(owner):
+        for path in PATHS:
+            told[f"{path}?shop={shop.slug}"] = ""
+        page = client.get(f"{API}/list", params={"shop": shop.slug, "limit": 200}, headers=headers).json()
+        told |= {f"{row['customer_id']}/history?shop={shop.slug}": "" for row in page["customers"]}
+    for path in told:
+        answer = client.get(f"{API}/{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        told[path] = answer.text
+    return told
+
+
+def test_two_owners_see_disjoint_rows_before_and_after_a_rebuild(
+    client: httpx.Client, copied: Database, made: World
+) -> None:
+    before = {owner: _everything(client, copied, made, owner) for owner in (made.ama, made.kofi)}
+    _assert_disjoint(copied, made, before)
+    run_refresh(copied.settings, mode="rebuild")
+    after = {owner: _everything(client, copied, made, owner) for owner in (made.ama, made.kofi)}
+    _assert_disjoint(copied, made, after)
+    for owner, told in before.items():
+        for path, text in told.items():
+            assert _timeless(after[owner][path]) == _timeless(text), path
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r'"as_of":"[^"]+"', "", text)
+
+
+def _assert_disjoint(database: Database, made: World, told: dict[UUID, dict[str, str]]) -> None:
+    for owner, other in ((made.ama, made.kofi), (made.kofi, made.ama)):
+        own, others = _ids_of(database, made, owner), _ids_of(database, made, other)
+        assert not own & others
+        seen = set(_UUID.findall("\n".join(told[owner].values())))
+        assert seen, "nothing was seen at all"
+        assert seen <= own
+        other_slugs = [shop.slug for shop in made.of(other)]
+        for text in told[owner].values():
+            assert not any(f"@{slug}.example" in text for slug in other_slugs)
+
+
+def test_what_is_anothers_is_answered_as_what_there_is_not(client: httpx.Client, copied: Database, made: World) -> None:
+    headers = bearer(settings_of(copied), made.kofi)
+    with copied.connect() as connection:
+        anothers, own = (
+            fetch(connection, "select shop_customer_id from analytics.customers where shop_id = %s limit 1", shop_id)[
+                0
+            ][0]
+            for shop_id in (made.shops["ama-data"].shop_id, made.shops["kofi-data"].shop_id)
+        )
+    for path in PATHS:
+        missing = client.get(f"{API}/{path}?shop=there-is-none", headers=headers)
+        assert missing.status_code == 404
+        for shop in made.of(made.ama):
+            for name in (shop.slug, str(shop.shop_id)):
+                answer = client.get(f"{API}/{path}", params={"shop": name}, headers=headers)
+                assert (answer.status_code, answer.content) == (404, missing.content)
+    missing = client.get(f"{API}/{uuid4()}/history", headers=headers)
+    answer = client.get(f"{API}/{anothers}/history", headers=headers)
+    assert missing.status_code == answer.status_code == 404
+    assert missing.content == answer.content
+    assert {k: v for k, v in missing.headers.items() if k != "date"} == {
+        k: v for k, v in answer.headers.items() if k != "date"
+    }
+    assert client.get(f"{API}/{own}/history", headers=headers).status_code == 200
+    # Nor is it found by the owner of both, in the other of their shops.
+    of_ama = bearer(settings_of(copied), made.ama)
+    assert client.get(f"{API}/{anothers}/history?shop=ama-data", headers=of_ama).status_code == 200
+    assert client.get(f"{API}/{anothers}/history?shop=ama-more", headers=of_ama).content == missing.content
+
+
+def test_an_owner_of_several_shops_names_one(client: httpx.Client, copied: Database, made: World) -> None:
+    answer = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), made.ama))
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert answer.json()["shops"] == ["ama-data", "ama-more"]
+    assert answer.json()["errors"] == [{"parameter": "shop", "detail": "is missing"}]
+    by_id = {"shop": str(made.shops["ama-more"].shop_id)}
+    named = client.get(f"{API}/analytics", params=by_id, headers=bearer(settings_of(copied), made.ama))
+    assert named.json()["shop_id"] == by_id["shop"]
+    alone = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), made.kofi))
+    assert alone.json()["shop_id"] == str(made.shops["kofi-data"].shop_id)
+
+
+def _unsigned(header: dict[str, str], claims: dict[str, object]) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)]
+    return ".".join([*parts, ""])
+
+
+def _tokens_that_do_not_hold(claims: dict[str, object], private: rsa.RSAPrivateKey) -> dict[str, str]:
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    good = jwt.encode(claims, SECRET)
+    head, body, signature = good.split(".")
+    others_body = jwt.encode(claims | {"sub": str(uuid4())}, SECRET).split(".")[1]
+    now = int(time.time())
+    # PyJWT refuses to sign with a public key: as an attacker would, by hand.
+    confused = jwt.api_jws.PyJWS(algorithms=[])
+    confused.register_algorithm("HS256", _Careless(jwt.algorithms.HMACAlgorithm.SHA256))
+    return {
+        "forged": jwt.encode(claims, "another-secret-that-is-as-long-as-ours"),
+        "another body": ".".join([head, others_body, signature]),
+        "no signature": f"{head}.{body}.",
+        "expired": jwt.encode(claims | {"exp": now - 60}, SECRET),
+        "not yet": jwt.encode(claims | {"nbf": now + 60}, SECRET),
+        "made in the future": jwt.encode(claims | {"iat": now + 60}, SECRET),
+        "none": jwt.encode(claims, None, algorithm="none"),
+        "None": _unsigned({"alg": "None", "typ": "JWT"}, claims),
+        "other audience": jwt.encode(claims | {"aud": "anon"}, SECRET),
+        "a sign-in link's": jwt.encode(claims | {"aud": SIGN_IN}, SECRET),
+        "a session's": jwt.encode(claims | {"aud": SESSION}, SECRET),
+        **{f"without {name}": jwt.encode({k: v for k, v in claims.items() if k != name}, SECRET) for name in claims},
+        "empty sub": jwt.encode(claims | {"sub": ""}, SECRET),
+        "blank sub": jwt.encode(claims | {"sub": " "}, SECRET),
+        "NUL in sub": jwt.encode(claims | {"sub": "a\0b"}, SECRET),
+        "long sub": jwt.encode(claims | {"sub": "x" * 256}, SECRET),
+        "other hash": jwt.encode(claims, SECRET * 2, algorithm="HS512"),
+        "HS256 with the public key": confused.encode(json.dumps(claims).encode(), public, "HS256"),
+        "another's RSA": jwt.encode(claims, stranger, algorithm="RS256", headers={"kid": "one"}),
+        "unknown kid": jwt.encode(claims, private, algorithm="RS256", headers={"kid": "two"}),
+        "other RSA": jwt.encode(claims, private, algorithm="PS256", headers={"kid": "one"}),
+        "crit": jwt.encode(claims, SECRET, headers={"crit": ["x"], "x": 1}),
+        "garbage": "garbage",
+        "dots": "..",
+        "not text": "Á.Á.Á",
+    }
+
+
+class _Careless(jwt.algorithms.HMACAlgorithm):
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else key.encode()
+
+
+def test_a_token_that_does_not_hold_is_401_and_not_told_why(
+    client: httpx.Client, made: World, private: rsa.RSAPrivateKey
+) -> None:
+    claims: dict[str, object] = {
+        "sub": str(made.kofi),
+        "aud": "authenticated",
+        "exp": int(time.time()) + 300,
+    }
+    good = {
+        "HS256": jwt.encode(claims | {"iat": int(time.time()), "aud": ["x", "authenticated"]}, SECRET),
+        "RS256": jwt.encode(claims, private, algorithm="RS256", headers={"kid": "one"}),
+        "without kid": jwt.encode(claims, private, algorithm="RS256"),
+    }
+    for name, token in good.items():
+        answer = client.get(f"{API}/analytics", headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status_code, name) == (200, name)
+    for name, token in _tokens_that_do_not_hold(claims, private).items():
+        for path in [*PATHS, f"{uuid4()}/history"] if name in ("forged", "none") else ["analytics"]:
+            answer = client.get(f"{API}/{path}", headers={"Authorization": f"Bearer {token}".encode()})  # type: ignore[dict-item]
+            assert (answer.status_code, answer.headers["content-type"], name) == (401, "application/problem+json", name)
+            assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+            expected = "The token has expired." if name == "expired" else "The token is not valid."
+            assert answer.json()["detail"] == expected, name
+    for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {good['HS256']}"}):
+        answer = client.get(f"{API}/analytics", headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert client.get(f"{API}/analytics?token={good['HS256']}").status_code == 401
+
+
+def test_whoever_owns_no_shop_finds_none(client: httpx.Client, copied: Database, made: World) -> None:
+    for sub in (uuid4(), "somebody", made.shops["kofi-data"].shop_id):
+        answer = client.get(f"{API}/list", headers=bearer(settings_of(copied), sub))
+        assert (answer.status_code, answer.json()["detail"]) == (404, "You have no such shop.")
+
+
+def test_keys_that_are_replaced_in_the_file_hold_from_then_on(tmp_path: Path) -> None:
+    first, second = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [json.loads(RSAAlgorithm.to_jwk(first.public_key())) | {"alg": "RS256"}]}))
+    keys = Keys(Settings(jwks_file=file))
+    claims = {"sub": "x", "aud": "authenticated", "exp": int(time.time()) + 300}
+    assert keys.verify(jwt.encode(claims, first, algorithm="RS256")).sub == "x"
+    file.write_text(json.dumps({"keys": [json.loads(RSAAlgorithm.to_jwk(second.public_key())) | {"kid": "second"}]}))
+    assert keys.verify(jwt.encode(claims, second, algorithm="RS256")).sub == "x"
+    with pytest.raises(Exception, match="not valid"):
+        keys.verify(jwt.encode(claims, first, algorithm="RS256"))
+    file.write_text("{")
+    assert keys.verify(jwt.encode(claims, second, algorithm="RS256")).sub == "x"
