@@ -267,7 +267,10 @@ def test_the_password_is_on_no_command_line(desk: Desk) -> None:
 
 
 def test_ctrl_c_cancels_the_query_and_psql_goes_on(desk: Desk, analyst: Connection) -> None:
-    running = "select count(*) from pg_stat_activity where application_name = 'regulars_sql' and state = 'active'"
+    running = (
+        "select count(*) from pg_stat_activity "
+        "where application_name = 'regulars_sql' and state = 'active' and datname = current_database()"
+    )
     keyboard, terminal = os.openpty()
     process = desk.open_psql("--no-psqlrc", "--pset=pager=off", "-At", stdin=terminal, stdout=terminal, stderr=terminal)
     try:
@@ -346,9 +349,10 @@ def test_a_login_that_may_not_become_the_analyst_is_told_what_to_grant(desk: Des
 def login(desk: Desk) -> Iterator[str]:
     """A login that has no rights."""
     with desk.database.connect() as connection:
-        connection.execute("create role regulars_test_kojo login password 's3cret'")
-        yield "regulars_test_kojo"
-        connection.execute("drop owned by regulars_test_kojo; drop role regulars_test_kojo")
+        name = f"{NAME}_kojo"
+        connection.execute(f"create role {name} login password 's3cret'")
+        yield name
+        connection.execute(f"drop owned by {name}; drop role {name}")
 
 
 def test_a_login_made_as_the_page_says_reads_what_an_analyst_may_and_nothing_else(desk: Desk, login: str) -> None:
