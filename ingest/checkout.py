@@ -1,10 +1,10 @@
 """What a checkout tells us, cleaned of what PostgreSQL can't store."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def clean_text(value: Any) -> Any:
@@ -16,6 +16,13 @@ def clean_text(value: Any) -> Any:
     return value
 
 
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A naive moment is UTC, as the storefront's are."""
+    if moment is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment
+
+
 Text = Annotated[str | None, BeforeValidator(clean_text)]
 
 
@@ -25,7 +32,7 @@ class _Event(BaseModel):
     shop_id: UUID
     slug: Text = None
     """The link the buyer came by, without the host: what follows the shop's address."""
-    accessed_at: datetime | None = None
+    accessed_at: Annotated[datetime | None, AfterValidator(in_utc)] = None
     """When the link was opened; naive is UTC. None: now."""
     referrer: Text = None
     utm_source: Text = None

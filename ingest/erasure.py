@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import tuple_row
 from pydantic import SecretStr
 
 from ingest.database import Connection
@@ -174,11 +173,9 @@ class Erasures:
         proofs: dict[tuple[UUID, bytes], list[_Proof]] = {}
         key_checks: set[bytes] = set()
         only = None if shop_ids is None else list(set(shop_ids))
-        # A checkout's connection may make other rows than tuples.
-        with connection.cursor(row_factory=tuple_row) as cursor:
-            for shop_id, phone_hash, key_check, *rest in cursor.execute(_PROOFS, {"shop_ids": only}):
-                proofs.setdefault((shop_id, bytes(phone_hash)), []).append(_Proof(*rest))
-                key_checks.add(bytes(key_check))
+        for shop_id, phone_hash, key_check, *rest in connection.execute(_PROOFS, {"shop_ids": only}):
+            proofs.setdefault((shop_id, bytes(phone_hash)), []).append(_Proof(*rest))
+            key_checks.add(bytes(key_check))
         return cls(proofs, key_checks)
 
     def __bool__(self) -> bool:
@@ -238,12 +235,14 @@ def _check_of(key: SecretStr) -> bytes:
     return hmac.digest(key.get_secret_value().encode(), b"regulars", "sha256")[:4]
 
 
-def hash_for_track(connection: Connection, *, shop_id: UUID, e164: str | None) -> bytes:
-    """What `regulars.track` asks for; empty where there is no key at hand: the database then keeps the event."""
+def hash_for_track(key_check: bytes, *, shop_id: UUID, e164: str | None) -> bytes:
+    """What `regulars.track` asks for; empty where the key of `key_check` is not at hand: the database then keeps the
+    event."""
     try:
-        return Erasures.read(connection, shop_ids=[shop_id]).hash_of(shop_id=shop_id, e164=e164 or "")
+        key = required_key(Settings.from_environment())
     except SettingError:
         return b""
+    return hash_phone(key, shop_id=shop_id, e164=e164 or "") if _check_of(key) == key_check else b""
 
 
 def link_erased(connection: Connection, *, found: dict[UUID, UUID]) -> None:

@@ -1,8 +1,6 @@
 """Tracking one checkout, or one visit: one round trip, one transaction."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
@@ -21,28 +19,11 @@ Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed"
 _countries: dict[UUID, str] = {}
 
 _TRACK = """
-    select country, outcome, customer_id, tracking_id from regulars.track(
-        %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
-    )
+    select country, outcome, customer_id, tracking_id, key_check
+    from regulars.track(%s, %s, %s, %s, %s)
 """
 
-_VISIT = """
-    with
-    shop as (
-        select id from public.user_shops where id = %(shop_id)s
-    ),
-    noted as (
-        insert into public.customer_tracking (
-            id, shop_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
-        )
-        select
-            %(visit_id)s, shop.id, %(slug)s, coalesce(%(accessed_at)s::timestamptz, now()), %(referrer)s,
-            %(utm_source)s, %(utm_medium)s, %(utm_campaign)s
-        from shop
-        on conflict (id) do nothing
-    )
-    select count(*) from shop
-"""
+_VISIT = "select regulars.visit(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +50,12 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
     Raises UnknownShop and UnknownOrder; nothing is written then.
     """
     country = _countries.get(checkout.shop_id, "GH")
+    event = checkout.model_dump_json(exclude_none=True)
     phone_hash = None
     for _ in range(4):
         e164, reason = read_phone(checkout.phone, country=country)
-        facts = (
-            checkout.email, checkout.customer_name, checkout.visit_id, checkout.slug, in_utc(checkout.accessed_at),
-            checkout.referrer, checkout.utm_source, checkout.utm_medium, checkout.utm_campaign,
-        )  # fmt: skip
-        row = _ask(
-            connection,
-            _TRACK,
-            (
-                checkout.order_id, checkout.shop_id, country, e164, reason, *facts,
-                _fingerprint(e164 or checkout.phone, *facts), checkout.model_dump_json(exclude_none=True), phone_hash,
-            ),
-        )  # fmt: skip
-        known_country, outcome, customer_id, tracking_id = row or (country, "unknown_shop", None, None)
+        row = _ask(connection, _TRACK, [event, country, e164, reason, phone_hash])
+        known_country, outcome, customer_id, tracking_id, key_check = row
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
         _countries[checkout.shop_id] = country = known_country or ""
@@ -96,7 +67,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
             # Of an order from before an erasure, which is seldom: a checkout doesn't pay for the import.
             from ingest.erasure import hash_for_track
 
-            phone_hash = hash_for_track(connection, shop_id=checkout.shop_id, e164=e164)
+            phone_hash = hash_for_track(key_check, shop_id=checkout.shop_id, e164=e164)
         elif outcome != "other_country":
             return Tracked(
                 outcome=cast("Outcome", outcome),
@@ -107,30 +78,21 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
     raise RegularsError("The shop's country changes faster than it can be read; track again.")
 
 
-def _fingerprint(*facts: object) -> UUID:
-    """One for all spellings of a phone: it is given in E.164 where it can be read."""
-    return UUID(bytes=blake2b(repr(facts).encode("utf-8", "replace"), digest_size=16).digest())
-
-
 def visit(connection: Connection, visit: Visit) -> UUID:
     """Notes that a shop's link was opened; the id is what a later checkout gives as `visit_id`.
 
-    Noting the same visit again changes nothing. Raises UnknownShop.
+    Noting the same visit again changes nothing; one that comes after its checkout gives that row its facts. Raises
+    UnknownShop.
     """
-    event = visit.model_dump() | {"accessed_at": in_utc(visit.accessed_at)}
-    if _ask(connection, _VISIT, event) == (0,):
+    if _ask(connection, _VISIT, [visit.model_dump_json(exclude_none=True)]) == (False,):
         raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.")
     return visit.visit_id
 
 
-def _ask(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...] | None:
+def _ask(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...]:
     """One row, as a tuple whatever rows the caller's connection makes."""
     with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(statement, parameters, prepare=True).fetchone()
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """A naive moment is UTC, as the storefront's are."""
-    if moment is not None and moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    return moment
+        row = cursor.execute(statement, parameters, prepare=True).fetchone()
+    if row is None:
+        raise RegularsError("The database did not answer; track again.")
+    return row

@@ -23,7 +23,7 @@ begin
 end
 $$;
 
--- Tables that this migration creates get row security (0006); those that stood before are the
+-- Tables that this migration creates get row security (0007); those that stood before are the
 -- storefront's to guard: switching it on under a running shop could hide its own rows from it.
 create table regulars.created_tables (name text primary key);
 
@@ -99,3 +99,12 @@ alter table public.shop_orders
     add column if not exists reference_code text,
     add column if not exists created_at timestamptz default now(),
     add column if not exists updated_at timestamptz default now();
+
+-- Timestamps of a live storefront may be naive UTC. Written once for each kind, so that one expression reads both.
+create function regulars.as_utc(moment timestamp) returns timestamptz
+language sql immutable strict parallel safe
+return moment at time zone 'UTC';
+
+create function regulars.as_utc(moment timestamptz) returns timestamptz
+language sql immutable strict parallel safe
+return moment;

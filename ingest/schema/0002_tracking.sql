@@ -21,13 +21,21 @@ alter table public.user_shops
 create table public.shop_customers (
     id uuid not null default gen_random_uuid(),
     shop_id uuid not null references public.user_shops (id),
-    phone_number text not null,
+    phone_number text,
     email text,
     customer_name text,
     first_seen_at timestamptz not null default now(),
+    -- Of a person who was erased: the row stands without identity, so that the orders keep their customer.
+    erased_at timestamptz,
     primary key (shop_id, id),
     constraint shop_customers_one_per_phone unique (shop_id, phone_number),
-    constraint shop_customers_phone_is_e164 check (phone_number ~ '^\+[1-9][0-9]{4,14}$')
+    constraint shop_customers_phone_is_e164 check (phone_number ~ '^\+[1-9][0-9]{4,14}$'),
+    constraint shop_customers_erased_have_no_identity check (
+        case
+            when erased_at is null then phone_number is not null
+            else num_nonnulls(phone_number, email, customer_name) = 0
+        end
+    )
 );
 
 -- Composite, so that no order can point at another shop's customer.
@@ -54,6 +62,8 @@ create table public.customer_tracking (
     utm_source text,
     utm_medium text,
     utm_campaign text,
+    -- Made by a checkout whose visit has not come so far: what the visit tells takes the place of what it told.
+    awaits_visit boolean not null default false,
     -- What the order's checkout told, as a hash: the same again is a replay, anything else a conflict.
     fingerprint uuid,
     constraint customer_tracking_one_per_order unique (shop_order_id)

@@ -9,7 +9,7 @@ from ingest import Checkout, Visit, track, visit
 from ingest.errors import UnknownOrder, UnknownShop
 from ingest.failures import retry_failures
 from tests.conftest import Database
-from tests.storefront import add_order, add_shop, fetch
+from tests.storefront import MOMENT, add_order, add_shop, fetch
 
 SPELLINGS = [
     "0241234567", "024 123 4567", "024-123-4567", "+233241234567", "00233241234567", "233241234567",
@@ -102,6 +102,71 @@ def test_another_shops_visit_is_not_completed(migrated: Database) -> None:
         assert fetch(connection, "select shop_order_id from customer_tracking where id = %s", visit_id) == [(None,)]
 
 
+def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_visits_facts(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        late = Visit(shop_id=shop, slug="promo", utm_source="whatsapp", accessed_at=MOMENT)
+        checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=late.visit_id, slug="ama-data")
+        assert track(connection, checkout).tracking_id == late.visit_id
+        rows = "select id, shop_order_id, purchase_completed, accessed_via_slug, utm_source from customer_tracking"
+        assert fetch(connection, rows) == [(late.visit_id, order, True, "ama-data", None)]
+        for again in (late, late.model_copy(update={"slug": "other"})):
+            visit(connection, again)
+            assert fetch(connection, rows) == [(late.visit_id, order, True, "promo", "whatsapp")]
+        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,)]
+        assert track(connection, checkout).outcome == "replayed"
+
+
+def test_a_late_visit_without_a_time_was_no_later_than_its_checkout(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        late = Visit(shop_id=shop, slug="promo")
+        order = add_order(connection, shop)
+        track(connection, Checkout(shop_id=shop, order_id=order, visit_id=late.visit_id, accessed_at=MOMENT))
+        visit(connection, late)
+        assert fetch(connection, "select accessed_via_slug, accessed_at from customer_tracking") == [("promo", MOMENT)]
+
+
+def test_of_two_orders_with_one_visit_to_come_the_first_gets_it(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop, other = add_shop(connection), add_shop(connection, "kofi-data")
+        late = Visit(shop_id=shop, slug="promo")
+        orders = [add_order(connection, shop) for _ in range(2)]
+        for order in orders:
+            track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=late.visit_id))
+        visit(connection, late.model_copy(update={"shop_id": other, "slug": "stranger"}))
+        visit(connection, late)
+        assert fetch(
+            connection, "select accessed_via_slug from customer_tracking order by shop_order_id = %s desc", orders[0]
+        ) == [("promo",), (None,)]
+
+
+def test_a_visit_and_its_checkout_at_the_same_time_make_one_row(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        orders = [add_order(connection, shop) for _ in range(60)]
+    visits = [Visit(shop_id=shop, slug="promo") for _ in orders]
+
+    def tell(which: bool) -> None:
+        with migrated.connect() as connection:
+            for order, one in zip(orders, visits, strict=True):
+                if which:
+                    visit(connection, one)
+                else:
+                    checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=one.visit_id)
+                    assert track(connection, checkout).tracking_id == one.visit_id
+
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        list(threads.map(tell, (True, False)))
+    with migrated.connect() as connection:
+        assert fetch(
+            connection,
+            "select count(*), count(distinct shop_order_id), min(accessed_via_slug), count(accessed_via_slug) "
+            "from customer_tracking where purchase_completed and not awaits_visit",
+        ) == [(60, 60, "promo", 60)]
+
+
 def test_noting_a_visit_twice_changes_nothing(migrated: Database) -> None:
     with migrated.connect() as connection:
         one = Visit(shop_id=add_shop(connection), slug="promo")
@@ -143,6 +208,16 @@ def test_an_unreadable_phone_is_kept_with_its_reason(migrated: Database, phone: 
         assert fetch(connection, "select shop_order_id from customer_tracking") == [(order,)]
 
 
+def test_a_naive_moment_is_utc_whatever_the_connections_time_zone(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        connection.execute("set time zone 'Asia/Kolkata'")
+        shop = add_shop(connection)
+        naive = MOMENT.replace(tzinfo=None)
+        visit(connection, Visit(shop_id=shop, accessed_at=naive))
+        track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), accessed_at=naive))
+        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,), (MOMENT,)]
+
+
 def test_names_with_nul_emoji_and_halves_of_characters_land(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
@@ -177,6 +252,9 @@ def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migr
         second = track(connection, other)
         assert (second.outcome, second.customer_id) == ("conflict", first.customer_id)
         assert track(connection, other).outcome == "conflict"
+        # Who tries again may stamp the time anew.
+        same = Checkout(shop_id=shop, order_id=order, phone="024 123 4567", slug="ama-data", accessed_at=MOMENT)
+        assert track(connection, same).outcome == "replayed"
         assert fetch(connection, "select order_id, event ->> 'slug' from regulars.conflicts") == [(order, "promo")]
         assert fetch(connection, "select accessed_via_slug from customer_tracking") == [("ama-data",)]
         assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
@@ -195,9 +273,12 @@ def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Data
         assert fetch(connection, "select order_id, tries, event ->> 'slug' from regulars.failures") == [
             (order, 2, "ama-data")
         ]
+        assert fetch(connection, "select event ? 'accessed_at' from regulars.failures") == [(True,)]
         assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
         assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]
+        connection.execute("update regulars.failures set event = event || %s", [f'{{"accessed_at": "{MOMENT}"}}'])
         assert retry_failures(connection) == 1
+        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,)]
         assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert track(connection, checkout).outcome == "replayed"

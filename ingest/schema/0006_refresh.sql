@@ -75,15 +75,6 @@ create table regulars.models_read (
     delta_id bigint not null
 );
 
--- Timestamps of a live storefront may be naive UTC. Written once for each kind, so that one expression reads both.
-create function regulars.as_utc(moment timestamp) returns timestamptz
-language sql immutable strict parallel safe
-return moment at time zone 'UTC';
-
-create function regulars.as_utc(moment timestamptz) returns timestamptz
-language sql immutable strict parallel safe
-return moment;
-
 -- The query each materialized view was built from: dbt would refresh one whose query has changed.
 create table regulars.published (
     name text primary key,
