@@ -7,7 +7,7 @@ file holds phones: it is readable by its owner alone.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,13 +60,30 @@ class Spool:
 
     def add(self, kind: Kind, event: str) -> None:
         """Keeps an event, on the disk when this returns. Raises SpoolRefused."""
+        if self.add_many(kind, [event]) == 0:
+            raise SpoolRefused(f"{self.path} holds {self._most_events:,} events, as many as it may.")
+
+    def add_many(self, kind: Kind, events: Sequence[str]) -> int:
+        """Keeps events in their order, on the disk when this returns, which is waited for once. Answers how many of
+        the first: less than all where it is full. Raises SpoolRefused, and has kept none then."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._open() as connection:
-            inserted = connection.execute(
-                "insert into events (kind, event, spooled_at) select ?, ?, ? where (select count(*) from events) < ?",
-                [kind, event, datetime.now(UTC).isoformat(timespec="milliseconds"), self._most_events],
+            connection.execute("begin immediate")
+            kept = events[: self._room(connection, len(events))]
+            connection.executemany(
+                "insert into events (kind, event, spooled_at) values (?, ?, ?)", [(kind, event, at) for event in kept]
             )
-            if inserted.rowcount == 0:
-                raise SpoolRefused(f"{self.path} holds {self._most_events:,} events, as many as it may.")
+        return len(kept)
+
+    def _room(self, connection: sqlite3.Connection, wanted: int) -> int:
+        # Counting reads the whole file: the numbers alone tell in most cases that there is room.
+        (span,) = connection.execute(
+            "select coalesce((select max(event_id) from events) - (select min(event_id) from events) + 1, 0)"
+        ).fetchone()
+        if span + wanted <= self._most_events:
+            return wanted
+        (count,) = connection.execute("select count(*) from events").fetchone()
+        return max(0, self._most_events - int(count))
 
     def waiting(self, *, after: int = 0, limit: int = 1000) -> list[Spooled]:
         """The oldest events after this number that are still tried, in the order in which they came."""

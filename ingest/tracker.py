@@ -5,6 +5,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, LiteralString, Self, TypeVar
 
@@ -190,10 +191,7 @@ class Tracker:
                 finally:
                     self._batches.release()
         written += [reason] * (len(events) - len(written))
-        answers = [
-            self._keep(kind, event, answer) if isinstance(answer, str) else answer
-            for event, answer in zip(events, written, strict=True)
-        ]
+        answers = self._keep_unwritten(kind, events, written)
         each = (time.monotonic() - began) / max(len(events), 1)
         return [self._observed(kind, answer, each) for answer in answers]
 
@@ -252,16 +250,49 @@ class Tracker:
         return answer
 
     def _keep(self, kind: Kind, event: Checkout | Visit, reason: str) -> Answer:
-        tracking_id = event.visit_id if isinstance(event, Visit) else None
-        try:
-            self.spool.add(kind, event.model_dump_json(exclude_none=True))
-        except SpoolRefused as error:
-            log.error("an event was refused: %s; before that: %s", error, reason)
-            return Answer("refused", tracking_id=tracking_id, reason=str(error))
-        # An outage is told once, by the event that met it first; the others follow at the debug level.
-        log.log(logging.DEBUG if reason == _KNOWN_DOWN else logging.WARNING, "a %s was spooled: %s", kind, reason)
-        self._start_replayer()
-        return Answer("spooled", tracking_id=tracking_id, reason=reason)
+        (answer,) = self._keep_unwritten(kind, [event], [reason])
+        return answer
+
+    def _keep_unwritten(
+        self, kind: Kind, events: Sequence[Checkout | Visit], written: Sequence[Answer | str]
+    ) -> list[Answer]:
+        """The answers; in place of a reason why an event was not written, what became of it: the disk is waited for
+        once for all of them."""
+        unwritten = [event for event, answer in zip(events, written, strict=True) if isinstance(answer, str)]
+        kept, refusal = 0, f"{self.spool.path} holds as many events as it may"
+        if unwritten:
+            # The time is that of the event, not that of its replay.
+            now = datetime.now(UTC)
+            try:
+                kept = self.spool.add_many(
+                    kind,
+                    [
+                        event.model_copy(update={"accessed_at": event.accessed_at or now}).model_dump_json(
+                            exclude_none=True
+                        )
+                        for event in unwritten
+                    ],
+                )
+            except SpoolRefused as error:
+                refusal = str(error)
+        answers: list[Answer] = []
+        for event, answer in zip(events, written, strict=True):
+            if not isinstance(answer, str):
+                answers.append(answer)
+                continue
+            tracking_id = event.visit_id if isinstance(event, Visit) else None
+            if kept > 0:
+                kept -= 1
+                # An outage is told once, by the event that met it first; the others follow at the debug level.
+                level = logging.DEBUG if answer == _KNOWN_DOWN else logging.WARNING
+                log.log(level, "a %s was spooled: %s", kind, answer)
+                answers.append(Answer("spooled", tracking_id=tracking_id, reason=answer))
+            else:
+                log.error("an event was refused: %s; before that: %s", refusal, answer)
+                answers.append(Answer("refused", tracking_id=tracking_id, reason=refusal))
+        if any(answer.outcome == "spooled" for answer in answers):
+            self._start_replayer()
+        return answers
 
     def _open_pool(self) -> "ConnectionPool[BudgetedConnection]":
         with self._lock:

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -24,7 +25,7 @@ from ingest.spool import SPOOL, Spool
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.proxy import Proxy
-from tests.storefront import add_order, add_shop, fetch
+from tests.storefront import MOMENT, add_order, add_shop, fetch
 
 BUDGET = 0.25
 GRACE = 0.05
@@ -248,6 +249,33 @@ def test_a_full_spool_is_answered_and_a_read_only_disk_too(proxy: Proxy, setting
         tracker.spool._most_events = 2
         outcomes = [tracker.visit(Visit(shop_id=uuid4())).outcome for _ in range(3)]
         assert outcomes == ["spooled", "spooled", "refused"]
+
+
+def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and_its_time(
+    proxy: Proxy, tracker: Tracker
+) -> None:
+    proxy.refuse()
+    tracker.spool.add("visit", "nothing")
+    tracker.spool._most_events = 21
+    visits = [Visit(shop_id=uuid4(), accessed_at=MOMENT if n % 2 else None) for n in range(30)]
+    with closing(sqlite3.connect(tracker.spool.path)) as other:
+        # Somebody who has it open keeps its log from being emptied.
+        other.execute("select * from events").fetchall()
+        answers = tracker.visit_many(visits)
+        assert _commits(tracker.spool) == 1
+    assert [answer.outcome for answer in answers] == ["spooled"] * 20 + ["refused"] * 10
+    assert [answer.tracking_id for answer in answers] == [visit.visit_id for visit in visits]
+    spooled = [Visit.model_validate_json(entry.event) for entry in tracker.spool.everything()[1:]]
+    assert [visit.visit_id for visit in spooled] == [visit.visit_id for visit in visits[:20]]
+    assert [visit.accessed_at == MOMENT for visit in spooled] == [False, True] * 10
+    assert all(visit.accessed_at is not None for visit in spooled)
+
+
+def _commits(spool: Spool) -> int:
+    """How many commits stand in SQLite's log: a frame's second word is not 0 where it ends one."""
+    log = spool.path.with_name(f"{spool.path.name}-wal").read_bytes()
+    frame = 24 + int.from_bytes(log[8:12], "big")
+    return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
 
 
 def test_a_full_disk_is_answered(tmp_path: Path) -> None:
