@@ -18,10 +18,12 @@ _PLACES = {"manifest": '"MANIFEST.JSON INLINE DATA"', "catalog": '"CATALOG.JSON 
 _TITLE = "<title>dbt Docs</title>"
 
 # Whatever dbt's page may once want from elsewhere, a browser doesn't let it: it sends nothing and fetches nothing.
-_OFFLINE = (
+# And it shows what a column means without a click: dbt's own page cuts the sentence after three words.
+_HEAD = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
     "<title>Regulars: tables and columns</title>"
+    '<style>td[style*="ellipsis"] {white-space: normal !important; max-width: 28em !important; min-width: 18em}</style>'
 )
 
 
@@ -104,7 +106,7 @@ def _page(manifest: dict[str, Any], catalog: dict[str, Any]) -> str:
     from dbt.task.docs import DOCS_INDEX_FILE_PATH
 
     page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
-    filled = {_PLACES["manifest"]: _inlined(manifest), _PLACES["catalog"]: _inlined(catalog), _TITLE: _OFFLINE}
+    filled = {_PLACES["manifest"]: _inlined(manifest), _PLACES["catalog"]: _inlined(catalog), _TITLE: _HEAD}
     for place, content in filled.items():
         if page.count(place) != 1:
             raise DocsFailed("dbt's page is not the one of dbt 1.11: install the version that requirements.lock names.")
