@@ -125,8 +125,9 @@ def _months(rows: Sequence[dict[str, Any]], size: Size) -> alt.X:
             ": utcFormat(toDate(datum.value), '%b')"
         )
     axis = alt.Axis(values=named or months[:1], labelExpr=names, title=None, labelOverlap=False)
-    outer = max(0.15, (8 - len(months)) / 2)  # of one month no column as wide as the picture
-    return alt.X("month:O", sort=None, axis=axis, scale=alt.Scale(paddingInner=0.25, paddingOuter=outer))
+    # Of one month no column as wide as the picture.
+    inner, outer = max(0.25, 0.82 - 0.07 * len(months)), 0.15 if len(months) > 7 else 1
+    return alt.X("month:O", sort=None, axis=axis, scale=alt.Scale(paddingInner=inner, paddingOuter=outer))
 
 
 # What is not over is paler than what is.

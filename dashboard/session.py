@@ -3,6 +3,7 @@
 from fastapi import Request, Response
 
 from dashboard.tokens import SESSION, SESSION_LASTS, SIGN_IN, Keys, NotSignedIn, Owner
+from ingest.settings import Settings
 
 COOKIE = "regulars_session"
 
@@ -40,4 +41,6 @@ def _keys(request: Request) -> Keys:
 
 
 def _is_https(request: Request) -> bool:
-    return request.url.scheme == "https"
+    # A proxy may end TLS without a word; where owners reach the dashboard is a setting.
+    settings: Settings = request.app.state.settings
+    return request.url.scheme == "https" or settings.dashboard_url.startswith("https:")

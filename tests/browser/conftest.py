@@ -1,0 +1,110 @@
+"""A real Chromium at a real dashboard."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from typer.testing import CliRunner
+
+from dashboard.app import create_app
+from regulars.app import app as command
+from tests.conftest import NAME, Database, Server
+from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.served import served
+
+# Without a sandbox, for CI is root in a container; and it asks nobody for anything.
+_ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    made: World
+    database: Database
+    address: str
+
+    def link(self, shop: str) -> str:
+        """What `regulars token` prints."""
+        environment = {
+            "DATABASE_URL": self.database.conninfo,
+            "REGULARS_JWT_SECRET": SECRET,
+            "REGULARS_DASHBOARD_URL": self.address,
+        }
+        printed = CliRunner().invoke(command, ["token", "--shop", shop], env=environment)
+        assert printed.exit_code == 0, printed.output
+        return printed.stdout.splitlines()[0]
+
+
+@dataclass(slots=True)
+class Visit:
+    """A page, and all that went wrong while it was looked at."""
+
+    page: Page
+    address: str
+    faults: list[str] = field(default_factory=list)
+
+    def note_faults(self) -> None:
+        self.page.on("console", lambda told: self._note(told.type in ("error", "warning"), told.text))
+        self.page.on("pageerror", lambda error: self._note(True, str(error)))
+        self.page.on("request", lambda asked: self._note(not asked.url.startswith(self.address), asked.url))
+        self.page.on("requestfailed", lambda asked: self._note(asked.failure != "net::ERR_ABORTED", asked.url))
+        self.page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status} {answer.url}"))
+        self.page.on("framenavigated", lambda frame: self._note("token" in urlsplit(frame.url).query, frame.url))
+
+    def _note(self, is_fault: bool, told: str) -> None:
+        if is_fault:
+            self.faults.append(told)
+
+
+Looks = Callable[..., AbstractContextManager[Visit]]
+
+
+@pytest.fixture(scope="module")
+def house(server: Server, built_template: str) -> Iterator[House]:
+    made = world(server, built_template)
+    with (
+        copy_of(server, made, name=NAME) as database,
+        served(create_app(settings_of(database, dashboard_connections=8)), headers={}) as client,
+    ):
+        yield House(made, database, str(client.base_url).rstrip("/"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    where = shutil.which("chromium")
+    if where is None:
+        missing = "There is no Chromium for the tests of the pages: apt-get install chromium"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=where, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def looks(browser: Browser, house: House) -> Looks:
+    """Opens a page of its own; `shop` signs its owner in by a link."""
+
+    @contextmanager
+    def open_page(*, width: int = 1280, scheme: str = "light", shop: str | None = None, **more: Any) -> Iterator[Visit]:
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=house.address, **more
+        )
+        try:
+            visit = Visit(context.new_page(), house.address)
+            visit.note_faults()
+            if shop is not None:
+                visit.page.goto(house.link(shop))
+            yield visit
+        finally:
+            context.close()
+
+    return open_page

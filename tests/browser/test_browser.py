@@ -1,0 +1,221 @@
+"""What an owner does, done in a real browser: on a phone and a desktop, light and dark, with a script or without."""
+
+import csv
+import re
+from decimal import Decimal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import House, Looks, Visit
+from tests.owners import Shop
+
+SCREENS = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
+_CARDS = [
+    "available_balance", "total_profit", "total_orders", "pending_withdrawals", "total_customers", "repeat_customers",
+    "repeat_percentage", "average_ltv", "customer_revenue",
+]  # fmt: skip
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(re.sub(r"[^0-9.]", "", text))
+
+
+def _cards(house: House, shop: Shop) -> list[Decimal]:
+    """As the database has them, read past the dashboard."""
+    with house.database.connect() as connection:
+        row = connection.execute(
+            f"select {', '.join(_CARDS)} from analytics.shop_overview where shop_id = %s",  # type: ignore[arg-type]
+            [shop.shop_id],
+        ).fetchone()
+    assert row
+    return [Decimal(card) for card in row]
+
+
+def _assert_no_sideways_scroll(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def _assert_pictures_are_there(page: Page) -> None:
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    pictures = page.locator("figure img, .figure img").all()
+    assert len(pictures) == 5
+    assert all(picture.evaluate("image => image.naturalWidth") > 0 for picture in pictures)
+    assert all((picture.get_attribute("alt") or "").endswith(".") for picture in pictures)
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes_the_list_home(
+    house: House, looks: Looks, width: int, scheme: str
+) -> None:
+    shop = house.made.shops["kofi-data"]
+    customers = shop.customers()
+    with looks(width=width, scheme=scheme, shop=shop.slug) as visit:
+        page = visit.page
+        assert page.url == f"{house.address}/"
+        shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
+        assert shown == _cards(house, shop)
+        assert page.locator("#average_ltv .value").inner_text().startswith("GHS")
+        page.locator("#average_ltv summary").click()
+        expect(page.locator("#average_ltv details")).to_contain_text("Customer revenue divided by customers")
+        _assert_pictures_are_there(page)
+        _assert_no_sideways_scroll(page)
+
+        page.get_by_role("link", name="Customers", exact=True).click()
+        expect(page.locator("#count")).to_have_text(f"{len(customers)} customers")
+        _assert_no_sideways_scroll(page)
+        page.get_by_role("link", name="Spent GHS").click()
+        expect(page.locator("th[aria-sort=descending]")).to_contain_text("Spent")
+        spent = [_number(cell) for cell in page.locator(".people tbody td:nth-child(3)").all_inner_texts()]
+        assert spent == sorted((row["total_spent"] for row in customers.values()), reverse=True)
+        page.get_by_role("link", name="Spent GHS").click()
+        expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Spent")
+
+        phone, sales = max(shop.buyers.items(), key=lambda buyer: len(buyer[1]))
+        page.get_by_label("Phone, e-mail or name").fill(f"00233 {phone[4:6]} {phone[6:9]}-{phone[9:]}")
+        expect(page.locator("#count")).to_contain_text("1 customer ·")
+        assert "search=" in page.url, "the address keeps what was looked for"
+        page.locator(".people tbody a").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(customers[phone]["customer_name"])
+        expect(page.locator(".tag.sale")).to_have_count(len(sales))
+        expect(page.locator(".reach .phone")).to_have_text(phone)
+        _assert_no_sideways_scroll(page)
+
+        page.get_by_role("link", name="Customers", exact=True).first.click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download CSV").click()
+        with open(download.value.path(), encoding="utf-8-sig", newline="") as file:  # noqa: PTH123
+            rows = list(csv.DictReader(file))
+        assert {row["phone_number"].removeprefix("'"): row["total_spent"] for row in rows} == {
+            phone: str(row["total_spent"]) for phone, row in customers.items()
+        }
+        assert visit.faults == []
+
+
+def test_an_owner_of_several_shops_changes_between_them(house: House, looks: Looks) -> None:
+    with looks(width=390, shop="ama-data") as visit:
+        page = visit.page
+        page.locator(".shops summary").click()
+        page.get_by_role("link", name="Ama-More").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Ama-More")
+        expect(page.locator(".head")).to_contain_text("Pacific/Auckland")
+        shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
+        assert shown == _cards(house, house.made.shops["ama-more"])
+        page.get_by_role("link", name="Customers", exact=True).click()
+        expect(page.locator("#count")).to_have_text(f"{len(house.made.shops['ama-more'].customers())} customers")
+        _assert_no_sideways_scroll(page)
+        assert visit.faults == []
+
+
+def test_all_of_it_works_without_a_script(house: House, looks: Looks) -> None:
+    shop = house.made.shops["ama-data"]
+    phone = min(shop.buyers)
+    with looks(width=390, shop=shop.slug, java_script_enabled=False) as visit:
+        page = visit.page
+        page.locator("#total_profit summary").click()
+        expect(page.locator("#total_profit details p").first).to_be_visible()
+        page.locator("#acquisition ~ details summary").click()
+        expect(page.locator("#acquisition ~ details table")).to_be_visible()
+        page.get_by_role("link", name="Customers", exact=True).click()
+        page.get_by_label("Phone, e-mail or name").fill(f"0{phone[4:]}")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#count")).to_contain_text("1 customer ·")
+        page.get_by_role("link", name="show all").click()
+        page.get_by_label("Purchases").select_option("Came back")
+        page.get_by_role("button", name="Show").click()
+        repeat = sum(row["repeat_customer"] for row in shop.customers().values())
+        expect(page.locator("#count")).to_contain_text(f"{repeat} customers")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
+        page.goto("/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("You are not signed in")
+
+
+def test_who_signs_out_elsewhere_is_told_so_while_typing(looks: Looks) -> None:
+    with looks(shop="kofi-data") as visit:
+        visit.page.goto("/customers")
+        visit.page.context.clear_cookies()
+        visit.page.get_by_label("Phone, e-mail or name").fill("Ama")
+        expect(visit.page.get_by_role("heading", level=1)).to_have_text("You are not signed in")
+
+
+def test_a_picture_is_drawn_for_the_screen_and_its_colours(looks: Looks) -> None:
+    seen = {}
+    for width, scheme in SCREENS:
+        with looks(width=width, scheme=scheme, shop="kofi-data") as visit:
+            picture = visit.page.locator(".figure.links img")
+            seen[width, scheme] = str(picture.evaluate("image => image.currentSrc"))
+            assert picture.evaluate("image => image.getBoundingClientRect().width <= window.innerWidth")
+    for (width, scheme), address in seen.items():
+        assert f"theme={scheme}" in address
+        assert f"size={'narrow' if width == 390 else 'wide'}" in address
+
+
+def test_the_keyboard_alone_reaches_everything(looks: Looks) -> None:
+    with looks(shop="kofi-data") as visit:
+        page = visit.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        reached = set()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.textContent.trim().replace(/\\s+/g, ' ').slice(0, 40)"))
+            assert page.evaluate(
+                "document.activeElement === document.body || "
+                "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
+            ), "what has the focus shows it"
+        assert {"Overview", "Customers", "Sign out", "What this means: Available balance"} <= reached
+
+
+def _serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']} ({fault['impact']}): {node['html'][:200]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme: str) -> None:
+    with looks(width=width, scheme=scheme, shop="ama-data") as visit:
+        page = visit.page
+        faults = {"overview": _serious(page)}
+        page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
+        faults["overview, all open"] = _serious(page)
+        page.goto("/customers?shop=ama-data&limit=5&sort=-total_spent")
+        faults["customers"] = _serious(page)
+        page.locator(".people tbody a").first.click()
+        faults["customer"] = _serious(page)
+        page.goto("/customers?shop=ama-data&search=nobody")
+        faults["nobody"] = _serious(page)
+        page.goto("/customers/1")
+        faults["missing"] = _serious(page)
+        page.context.clear_cookies()
+        page.goto("/")
+        faults["not signed in"] = _serious(page)
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_a_finger_must_hit_is_large_enough(looks: Looks, width: int) -> None:
+    with looks(width=width, shop="ama-data") as visit:
+        small: list[str] = []
+        for path in ("/", "/customers?shop=ama-data&limit=5"):
+            visit.page.goto(path)
+            small += _small(visit)
+    assert small == []
+
+
+def _small(visit: Visit) -> list[str]:
+    """Links in running text are as high as their line; all else is 24 pixels or more (WCAG 2.2, 2.5.8)."""
+    found: list[str] = visit.page.evaluate(
+        """() => [...document.querySelectorAll('a, button, summary, input:not([type=hidden]), select')]
+            .filter(element => element.checkVisibility() && !element.closest('p') && !element.matches('.skip'))
+            .map(element => [element.outerHTML, element.getBoundingClientRect()])
+            .filter(([html, box]) => box.height < 24 || box.width < 24)
+            .map(([html]) => html)"""
+    )
+    return found

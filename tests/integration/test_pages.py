@@ -1,0 +1,540 @@
+"""The owners' pages on a real server and a real database: what they show, to whom, and what they say if they can't."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from uuid import UUID, uuid4
+from xml.etree import ElementTree
+
+import httpx
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from dashboard import charts
+from dashboard.app import create_app
+from dashboard.session import COOKIE
+from dashboard.tokens import SESSION, SIGN_IN, Keys
+from flows.steps import run_refresh
+from ingest.settings import Settings
+from tests.conftest import NAME, Database, Server
+from tests.owners import SECRET, Shop, World, copy_of, settings_of, world
+from tests.served import served
+from tests.storefront import add_shop
+
+FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
+PATHS = ["/", "/customers", "/customers.csv", f"/customers/{uuid4()}", *(f"/charts/{name}.svg" for name in FIGURES)]
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass
+class Seen(HTMLParser):
+    """A page as somebody sees it: its text, where it leads, its elements."""
+
+    html: str
+    text: str = ""
+    leads: list[str] = field(default_factory=list)
+    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.html)
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.leads += [value for name, value in attrs if name in ("href", "src", "srcset", "action") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    made: World
+    database: Database
+    settings: Settings
+    address: str
+    quiet: UUID
+    """Owns a shop without a sale, and nothing else."""
+
+    def visitor(self, **cookies: str) -> httpx.Client:
+        return httpx.Client(base_url=self.address, cookies=cookies, timeout=30)
+
+    def owner(self, sub: object) -> httpx.Client:
+        return self.visitor(**{COOKIE: Keys(self.settings).session(str(sub))})
+
+    def ids(self, shop: Shop) -> list[str]:
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                "select shop_customer_id::text from analytics.customers where shop_id = %s order by 1", [shop.shop_id]
+            ).fetchall()
+        return [row[0] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def house(server: Server, built_template: str) -> Iterator[House]:
+    made = world(server, built_template)
+    quiet = uuid4()
+    # Under the tests' own name: dbt parses its project anew for another.
+    with copy_of(server, made, name=NAME) as database:
+        with database.connect() as connection:
+            _write_hostile(database, made.shops["kofi-data"])
+            shop_id = add_shop(connection, "quiet")
+            connection.execute("update user_shops set user_id = %s where id = %s", [quiet, shop_id])
+        run_refresh(database.settings)
+        settings = settings_of(database, dashboard_connections=8)
+        with served(create_app(settings), headers={}) as client:
+            yield House(made, database, settings, str(client.base_url), quiet)
+
+
+def _write_hostile(database: Database, shop: Shop) -> None:
+    """A sale by a customer, link, network and campaign that are all HTML; the shop's name is too."""
+    order_id = uuid4()
+    with database.connect() as connection:
+        connection.execute("update user_shops set shop_name = %s where id = %s", [f"shop {HOSTILE}", shop.shop_id])
+        connection.execute(
+            "insert into shop_orders (id, shop_id, customer_name, customer_email, customer_phone, network, volume_gb, "
+            "base_price, profit_amount, total_price, order_status, payment_status, created_at) values "
+            "(%s, %s, %s, %s, '0209999999', %s, 1, 4, 1, 5, 'completed', 'completed', now())",
+            [order_id, shop.shop_id, f"name {HOSTILE}", f"mail{HOSTILE}@example.com", f"network {HOSTILE}"],
+        )
+        connection.execute(
+            "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
+            "purchase_completed, referrer, utm_source, utm_medium, utm_campaign) "
+            "values (%s, %s, %s, now(), true, %s, %s, %s, %s)",
+            [shop.shop_id, order_id, *(f"{field} {HOSTILE}" for field in ("slug", "from", "source", "medium", "camp"))],
+        )
+
+
+def _everything(house: House, owner: UUID) -> dict[str, str]:
+    """Every page and picture that the owner can reach from the overview by links, by its address."""
+    read: dict[str, str] = {}
+    with house.owner(owner) as client:
+        wanted = ["/"]
+        while wanted:
+            address = wanted.pop()
+            if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
+                continue
+            # Orders and filters show the same people; each page in one order, and each theme once, will do.
+            if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
+                continue
+            answer = client.get(address)
+            assert answer.status_code == 200, (address, answer.text)
+            read[address] = answer.text
+            if answer.headers["content-type"].startswith("text/html"):
+                wanted += Seen(answer.text).leads
+    return read
+
+
+def test_the_cards_are_what_python_counts_of_the_orders(house: House) -> None:
+    for shop in house.made.of(house.made.ama):
+        with house.owner(shop.user_id) as client:
+            seen = Seen(client.get("/", params={"shop": shop.slug}).text)
+        customers = shop.customers().values()
+        spent = sum(row["total_spent"] for row in customers)
+        repeat = sum(row["repeat_customer"] for row in customers)
+        for card in (
+            "Available balance GHS 19.50", f"Total profit GHS {sum(order.profit for order in shop.sales):,.2f}",
+            f"Sales {len(shop.sales)} ", "Pending withdrawals 1 ", f"Customers {len(customers)} ",
+            f"Repeat customers {repeat} ", f"Repeat rate {100 * repeat / len(customers):.1f}% ",
+            f"Average lifetime value GHS {spent / len(customers):,.2f}", f"Customer revenue GHS {spent:,.2f}",
+        ):  # fmt: skip
+            assert card in seen.text
+
+
+def test_each_card_says_what_it_means_its_window_and_its_zone(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        seen = Seen(client.get("/", params={"shop": "ama-more"}).text)
+    assert seen.text.count("What this means") == 9
+    assert seen.text.count("Days are those of Pacific/Auckland.") == 9
+
+
+def test_every_page_says_as_of_when_in_the_shops_zone(house: House) -> None:
+    with house.database.connect() as connection:
+        row = connection.execute("select max(as_of) from regulars.refreshes where status = 'succeeded'").fetchone()
+    assert row
+    with house.owner(house.made.ama) as client:
+        for shop in house.made.of(house.made.ama):
+            local = row[0].astimezone(shop.zone)
+            said = f"As of {local.day} {local:%b %Y, %H:%M} ({shop.zone})"
+            for path in ("/", "/customers", f"/customers/{house.ids(shop)[0]}"):
+                assert said in Seen(client.get(path, params={"shop": shop.slug}).text).text
+
+
+def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebuild(house: House) -> None:
+    ama, kofi = house.made.ama, house.made.kofi
+    shops = {owner: house.made.of(owner) for owner in (ama, kofi)}
+    before = {owner: _everything(house, owner) for owner in (ama, kofi)}
+    run_refresh(house.database.settings, mode="rebuild")
+    after = {owner: _everything(house, owner) for owner in (ama, kofi)}
+    for pages in (before, after):
+        for owner, other in ((ama, kofi), (kofi, ama)):
+            text = "\n".join(pages[owner].values())
+            own = {row for shop in shops[owner] for row in house.ids(shop)}
+            assert own <= set(_UUID.findall(text)), "the owner's own customers are not all there"
+            foreign = {row for shop in shops[other] for row in (*house.ids(shop), str(shop.shop_id))}
+            assert not foreign & set(_UUID.findall(text))
+            # Both have customers of the same phones: addresses and slugs tell whose they are.
+            assert not any(f"@{shop.slug}.example" in text or shop.slug in text for shop in shops[other])
+    assert before[ama].keys() == after[ama].keys()
+    assert before[kofi].keys() == after[kofi].keys()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_session_there_is_a_page_that_says_how_to_get_one(house: House, path: str) -> None:
+    keys, somebody = Keys(house.settings), str(house.made.ama)
+    now = datetime.now(UTC)
+    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
+    shown = {
+        "nothing": "",
+        "a forged session": jwt.encode(claims, SECRET[::-1], algorithm="HS256"),
+        "an unsigned one": jwt.encode(claims, None, algorithm="none"),
+        "an expired one": jwt.encode(claims | {"exp": now - timedelta(hours=1)}, SECRET, algorithm="HS256"),
+        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp")}, SECRET, algorithm="HS256"),
+        "a sign-in link's": keys.sign_in_link_token(somebody),
+        "the API's": keys.api_token(somebody, lasts=timedelta(hours=1)),
+        "no token": "nonsense",
+    }
+    for what, token in shown.items():
+        with house.visitor(**({COOKIE: token} if token else {})) as client:
+            answer = client.get(path)
+        assert answer.status_code == 401, what
+        assert "regulars token --shop" in answer.text
+        assert not _UUID.search(answer.text)
+
+
+def test_a_link_signs_in_and_no_address_holds_a_token_after_it(house: House) -> None:
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": token})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        cookie = answer.headers["set-cookie"]
+        assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie
+        session = client.cookies[COOKIE]
+        assert token not in cookie
+        page = client.get("/")
+        assert page.status_code == 200
+    for address, text in _everything(house, house.made.ama).items():
+        assert token not in text
+        assert session not in text
+        assert "token" not in address
+        assert "set-cookie" not in page.headers
+
+
+def test_behind_https_the_cookie_is_secure(house: House) -> None:
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": token}, headers={"X-Forwarded-Proto": "https"})
+    assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize("kind", ["missing", "nonsense", "session", "expired"])
+def test_a_link_that_does_not_hold_sets_no_cookie(house: House, kind: str) -> None:
+    somebody, past = str(house.made.ama), datetime.now(UTC) - timedelta(minutes=16)
+    tokens = {
+        "missing": "",
+        "nonsense": "ey.ey.ey",
+        "session": Keys(house.settings).session(somebody),
+        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
+    }
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": tokens[kind]})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert not tokens[kind] or tokens[kind] not in answer.text
+
+
+def test_signing_out_takes_a_post_and_forgets_the_session(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        assert client.get("/sign-out").status_code == 405
+        answer = client.post("/sign-out")
+        assert "You are signed out" in answer.text
+        assert answer.headers["set-cookie"].startswith(f'{COOKIE}="";')
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+def test_anothers_customer_is_as_missing_as_one_that_nobody_has(house: House) -> None:
+    (kofi,) = house.made.of(house.made.kofi)
+    with house.owner(house.made.ama) as client:
+        another = client.get(f"/customers/{house.ids(kofi)[0]}")
+        nobody = client.get(f"/customers/{uuid4()}")
+        no_id = client.get("/customers/1")
+        assert another.status_code == nobody.status_code == no_id.status_code == 404
+        assert another.text == nobody.text == no_id.text
+        others = (kofi.slug, str(kofi.shop_id), "none")
+        shops = [client.get(path, params={"shop": shop}) for path in PATHS for shop in others]
+        assert {answer.status_code for answer in shops} == {404}
+        assert len({answer.text for answer in shops}) == 1
+
+
+def test_html_in_any_text_is_text_on_every_page_and_picture(house: House) -> None:
+    pages = _everything(house, house.made.kofi)
+    shown = "".join(Seen(text).text for address, text in pages.items() if not address.startswith("/customers.csv"))
+    for what in ("shop", "name", "mail", "network", "slug", "from", "source", "medium", "camp"):
+        assert f"{what}{'' if what == 'mail' else ' '}{HOSTILE}" in shown, what
+    for address, text in pages.items():
+        if address.startswith("/charts"):
+            tags = {element.tag.split("}")[1] for element in ElementTree.fromstring(text).iter()}
+            assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath", "title"}
+        elif not address.startswith("/customers.csv"):
+            seen = Seen(text)
+            assert [attributes["src"] for tag, attributes in seen.elements if tag == "script"][1:] == []
+            assert not any(name.startswith("on") or name == "style" for _, held in seen.elements for name in held)
+            assert not any(held.get("src") == "x" for _, held in seen.elements)
+
+
+def test_a_shop_without_a_sale_has_unknown_rates_and_no_picture(house: House) -> None:
+    with house.owner(house.quiet) as client:
+        seen = Seen(client.get("/").text)
+        assert "Repeat rate not known yet" in seen.text
+        assert "Average lifetime value not known yet" in seen.text
+        assert "Sales 0 " in seen.text
+        assert "Nobody has bought yet" in seen.text
+        assert not any("/charts/" in lead for lead in seen.leads)
+        assert {client.get(f"/charts/{name}.svg").status_code for name in FIGURES} == {404}
+        assert "Nobody has bought yet" in client.get("/customers").text
+
+
+@pytest.mark.parametrize("path", ["/", "/customers", f"/customers/{uuid4()}"])
+def test_of_a_shop_that_no_refresh_has_counted_no_number_is_shown(house: House, path: str) -> None:
+    late = uuid4()
+    with house.database.connect() as connection, house.owner(late) as client:
+        shop_id = add_shop(connection, "late")
+        connection.execute("update user_shops set user_id = %s where id = %s", [late, shop_id])
+        seen = Seen(client.get(path).text)
+        connection.execute("delete from user_shops where id = %s", [shop_id])
+    assert "Not counted yet" in seen.text
+    assert "As of" in seen.text
+    assert not re.search(r"\d", seen.text.split("Not counted yet", 2)[2].split("As of")[0])
+
+
+@contextmanager
+def _history(house: House, change: str, back: str) -> Iterator[None]:
+    with house.database.connect() as connection:
+        connection.execute(change)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            connection.execute(back)  # type: ignore[arg-type]
+
+
+def test_numbers_of_long_ago_say_so_on_every_page(house: House) -> None:
+    (kofi,) = house.made.of(house.made.kofi)
+    paths = ("/", "/customers", f"/customers/{house.ids(kofi)[0]}")
+    with house.owner(kofi.user_id) as client:
+        assert not any("These numbers are old" in client.get(path).text for path in paths)
+        with _history(
+            house,
+            "update regulars.refreshes set as_of = as_of - interval '70 days'",
+            "update regulars.refreshes set as_of = as_of + interval '70 days'",
+        ):
+            pages = [client.get(path).text for path in paths]
+    assert all("These numbers are old" in page for page in pages)
+    # Of a month that began after the numbers were made, nothing is known.
+    assert "is not counted yet" in pages[0]
+    assert Seen(pages[0]).text.count("not known yet") >= 10
+
+
+def test_a_failed_refresh_is_told_until_one_succeeds(house: House) -> None:
+    with (
+        house.owner(house.made.kofi) as client,
+        _history(
+            house,
+            "insert into regulars.refreshes (mode, status, fingerprint) values ('refresh', 'failed', 'the last')",
+            "delete from regulars.refreshes where fingerprint = 'the last'",
+        ),
+    ):
+        assert "The last refresh failed" in client.get("/").text
+        assert "The last refresh failed" in client.get("/customers").text
+    with house.owner(house.made.kofi) as client:
+        assert "The last refresh failed" not in client.get("/").text
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A dashboard without a database behind it."""
+    settings = Settings(
+        DATABASE_URL="host=127.0.0.1 port=1", home=tmp_path_factory.mktemp("lost"), jwt_secret=SecretStr(SECRET)
+    )
+    with served(create_app(settings), headers={}) as client:
+        client.cookies.set(COOKIE, Keys(settings).session(str(uuid4())))
+        yield client
+
+
+@pytest.mark.parametrize("path", PATHS[:5])
+def test_without_a_database_the_page_says_so_and_holds_no_number(lost: httpx.Client, path: str) -> None:
+    answer = lost.get(path)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    seen = Seen(answer.text)
+    assert "could not be loaded" in seen.text
+    assert not re.search(r"\d", seen.text)
+    assert {"/", "/customers"} <= set(seen.leads)
+
+
+def test_every_page_forbids_what_it_does_not_need(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        answers = [client.get(path) for path in ("/", "/customers", "/customers/1", "/charts/links.svg", "/?limit=x")]
+        answers += [client.get("/static/regulars.css"), client.post("/sign-out")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        if answer.headers["content-type"].startswith("text/html"):
+            assert answer.headers["cache-control"] == "no-store"
+
+
+def test_no_page_names_another_host(house: House) -> None:
+    for address, text in _everything(house, house.made.ama).items():
+        if not address.startswith("/customers.csv"):
+            leads = Seen(text).leads
+            assert all(lead.startswith(("/", "#", "tel:", "mailto:")) and not lead.startswith("//") for lead in leads)
+
+
+def test_a_phone_is_found_in_any_spelling_and_a_name_by_a_part(house: House) -> None:
+    shop = house.made.shops["ama-data"]
+    phone = sorted(shop.buyers)[3]
+    with house.owner(shop.user_id) as client:
+        for written in (phone, f"0{phone[4:]}", f"00233 {phone[4:6]} {phone[6:]}", f"{phone[1:]}"):
+            seen = Seen(client.get("/customers", params={"shop": shop.slug, "search": written}).text)
+            assert "1 customer ·" in seen.text, written
+            assert phone in seen.text
+        assert "Nobody is found" in client.get("/customers", params={"shop": shop.slug, "search": "zzz"}).text
+
+
+def test_filters_stay_while_one_sorts_turns_pages_and_downloads(house: House) -> None:
+    shop = house.made.shops["ama-data"]
+    asked = {"shop": shop.slug, "repeat": "true", "sort": "total_spent", "limit": "5"}
+    expected = sorted(
+        (row for row in shop.customers().values() if row["repeat_customer"]), key=lambda row: row["total_spent"]
+    )
+    with house.owner(shop.user_id) as client:
+        spent, address = [], f"/customers?{httpx.QueryParams(asked)}"
+        while address:
+            seen = Seen(client.get(address).text)
+            assert ("th", {"scope": "col", "aria-sort": "ascending"}) in seen.elements
+            spent += re.findall(r"\+233\d+(?: \S+@\S+)? \d+ (\d+\.\d\d) ", seen.text)
+            address = next((a["href"] or "" for _, a in seen.elements if a.get("rel") == "next"), "")
+        assert [float(amount) for amount in spent] == [float(row["total_spent"]) for row in expected]
+        download = next(lead for lead in seen.leads if lead.startswith("/customers.csv"))
+        rows = list(csv.DictReader(io.StringIO(client.get(download).content.decode("utf-8-sig"))))
+    assert [row["total_spent"] for row in rows] == [str(row["total_spent"]) for row in expected]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "limit=NaN", "offset=1000000000000", "sort=name", "repeat=perhaps", "cursor=x", "other=1"]
+)
+def test_a_query_that_cannot_be_read_is_said_to_be_so_and_not_guessed(house: House, query: str) -> None:
+    with house.owner(house.made.kofi) as client:
+        answer = client.get(f"/customers?{query}")
+    assert answer.status_code == 422
+    assert "can’t be read" in answer.text
+
+
+def test_a_page_past_the_last_one_leads_back(house: House) -> None:
+    with house.owner(house.made.kofi) as client:
+        seen = Seen(client.get("/customers?offset=500").text)
+    assert "There are no customers on this page" in seen.text
+    assert "/customers" in seen.leads
+
+
+def test_a_customers_history_holds_every_order_whatever_became_of_it(house: House) -> None:
+    shop = house.made.shops["ama-data"]
+    with house.database.connect() as connection, house.owner(shop.user_id) as client:
+        for phone in list(shop.buyers)[:5]:
+            row = connection.execute(
+                "select id from shop_customers where shop_id = %s and phone_number = %s", [shop.shop_id, phone]
+            ).fetchone()
+            assert row
+            orders = [order for order in shop.orders if order.phone == phone]
+            html = client.get(f"/customers/{row[0]}", params={"shop": shop.slug}).text
+            table = html.split('id="orders"')[1].split('id="visits"')[0]
+            assert table.count("<tr>") - 1 == len(orders)
+            assert table.count(">Sale<") == sum(order.is_sale for order in orders)
+            assert table.count("tag refunded") == sum(
+                order.payment_status == "completed" and order.order_status in ("refunded", "reversed")
+                for order in orders
+            )
+
+
+def test_an_erased_person_has_no_name_and_keeps_the_sums(house: House) -> None:
+    (kofi,) = house.made.of(house.made.kofi)
+    with house.database.connect() as connection, house.owner(kofi.user_id) as client:
+        person = house.ids(kofi)[0]
+        before = connection.execute("select * from shop_customers where id = %s", [person]).fetchone()
+        connection.execute(
+            "update shop_customers set erased_at = now(), customer_name = null, email = null, phone_number = null "
+            "where id = %s", [person],
+        )  # fmt: skip
+        assert before
+        seen = Seen(client.get(f"/customers/{person}").text)
+        listed = Seen(client.get("/customers").text)
+    assert "This person was erased on" in seen.text
+    assert "Purchases" in seen.text
+    assert "Erased" in listed.text
+
+
+def test_a_picture_is_sent_once_for_each_refresh(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        for name in FIGURES:
+            address = f"/charts/{name}.svg?shop=ama-data"
+            answer = client.get(address)
+            assert answer.headers["content-type"] == "image/svg+xml"
+            assert "private" in answer.headers["cache-control"]
+            again = client.get(address, headers={"If-None-Match": answer.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            assert client.get(f"{address}&theme=dark").headers["etag"] != answer.headers["etag"]
+            assert client.get(f"{address}&size=narrow").headers["etag"] != answer.headers["etag"]
+        assert client.get("/charts/links.svg?shop=ama-more").headers["etag"] != answer.headers["etag"]
+        assert client.get("/charts/other.svg").status_code == 422
+
+
+def test_where_a_picture_cannot_be_drawn_the_page_and_its_tables_stand(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise ValueError("no font")
+
+    monkeypatch.setattr(charts.vl_convert, "vegalite_to_svg", fail)
+    with house.owner(house.made.ama) as client:
+        # Its link is one that no other test has drawn.
+        answer = client.get("/charts/cohorts.svg?shop=ama-more&theme=dark&size=narrow")
+        page = client.get("/?shop=ama-more")
+    assert answer.status_code == 503
+    assert page.status_code == 200
+    assert page.text.count("<table") == 6
+
+
+def test_nothing_that_a_visitor_shows_or_looks_for_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        client.get("/sign-in", params={"token": token})
+        session = client.cookies[COOKIE]
+        client.get("/customers", params={"shop": "ama-data", "search": "0241000003"})
+        client.get("/customers/0241000003")
+    # httpx is the visitor's; the server's own log of requests is off where it serves in earnest.
+    ours = [record for record in caplog.records if not record.name.startswith(("http", "uvicorn.access"))]
+    told = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
+    assert "/sign-in" in told
+    assert not any(secret in told for secret in (token, session, "0241000003"))
+
+
+def test_templates_and_static_files_are_in_the_package() -> None:
+    package = Path(charts.__file__).parent
+    assert {path.name for path in (package / "static").iterdir()} == {"icon.svg", "regulars.css", "regulars.js"}
+    assert {path.suffix for path in (package / "templates").iterdir()} == {".html"}
