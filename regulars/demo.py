@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import psycopg
@@ -29,6 +28,7 @@ from ingest.database import Connection, connect, conninfo
 from ingest.errors import DatabaseError
 from ingest.migrations import migrate
 from ingest.settings import Settings
+from regulars.demo_pages import served_pages
 from regulars.world import Entry, Order, Shop, World, make_world
 
 DATABASE = "regulars_demo"
@@ -55,18 +55,19 @@ _CARDS = {
 
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed, the same people and numbers.")] = 7,
-    keep: Annotated[bool, typer.Option("--keep", help="Stay until Enter, to look around with psql.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Stay until Enter: the shops' dashboards in a browser, the tables in psql.")
+    ] = False,
 ) -> None:
     """Show what Regulars tells: a year of four made-up shops, from checkout to the nine cards.
 
     It happens in a database of its own, regulars_demo, which each demo drops and makes anew.
     """
-    settings, console = Settings.from_environment(), Console(highlight=False)
-    play(settings, make_world(seed=seed), console=console)
+    settings, console, world = Settings.from_environment(), Console(highlight=False), make_world(seed=seed)
+    play(settings, world, console=console)
     _tell_next_steps(settings, console, is_there=keep or settings.database_url is not None)
     if keep:
-        console.print("\nEnter ends the demo.")
-        sys.stdin.readline()
+        _stay(settings, world, console)
 
 
 def play(settings: Settings, world: World, *, console: Console, database: str = DATABASE) -> None:
@@ -276,17 +277,25 @@ def _seconds(half: Half) -> float:
     return ((refresh.finished_at or refresh.started_at) - refresh.started_at).total_seconds()
 
 
+def _stay(settings: Settings, world: World, console: Console) -> None:
+    own = settings.model_copy(update={"database_url": conninfo(settings, database=DATABASE)})
+    with served_pages(own, world.shops) as links:
+        console.print("\n[bold]The shops' dashboards[/], each as its owner sees it; the links open for 15 minutes")
+        for name, link in links.items():
+            console.print(Text.assemble((f"  {name}\n", "dim"), (f"    {link}", "cyan")), soft_wrap=True)
+        console.print("\nEnter ends the demo.")
+        sys.stdin.readline()
+
+
 def _tell_next_steps(settings: Settings, console: Console, *, is_there: bool) -> None:
     """Commands that can be copied as they stand. `is_there`: the demo's database outlives this process."""
     me = "regulars" if shutil.which("regulars") else sys.argv[0]
-    steps = {f"{me} demo --keep": "the same, and time to look around in the database"}
+    steps = {f"{me} demo --keep": "the same, and time to look around: the shops' dashboards, and the database"}
     if is_there:
         given = conninfo_to_dict(conninfo(settings, database=DATABASE))
         where = " ".join(f"{name}={value}" for name, value in given.items() if name in _ADDRESS)
-        own = next(Path(sys.prefix).glob("**/pginstall/bin/psql"), "psql")  # comes with the embedded server
-        psql = "psql" if shutil.which("psql") else own
         steps = {
-            f'{psql} "{where}"': "which link brings whom: table analytics.slug_analytics;",
+            f'DATABASE_URL="{where}" {me} sql': "which link brings whom: table slug_analytics;",
             f'DATABASE_URL="{where}" {me} status': "how old the numbers are",
         }
     steps |= {f"{me} demo --seed 8": "other people", f"{me} migrate": "your own shops; then load and refresh"}

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.console import Console
 from ingest.database import Connection, connect, conninfo
 from ingest.errors import DatabaseError
 from regulars.demo import made_anew, play, read, shop_panel
+from regulars.demo_pages import served_pages
 from regulars.world import Order, Shop, World, make_world
 from tests.conftest import Server
 from tests.storefront import fetch
@@ -197,6 +199,18 @@ def test_no_line_is_wider_than_the_terminal_and_nobodys_data_is_printed(played: 
         for order in shop.orders:
             assert str(order.checkout.customer_name) not in played.printed
             assert (order.line or "no line") not in played.printed
+
+
+def test_who_stays_sees_each_shops_dashboard_as_its_owner(server: Server, played: Played) -> None:
+    own = server.settings.model_copy(update={"database_url": conninfo(server.settings, database=NAME)})
+    with served_pages(own, played.world.shops) as links:
+        for shop in played.world.shops:
+            with httpx.Client(follow_redirects=True, timeout=30) as browser:
+                page = browser.get(links[shop.name])
+            assert page.status_code == 200, shop.name
+            assert "token" not in str(page.url)
+            assert f"{_expected_cards(shop)['customer_revenue']:,.2f}" in page.text
+            assert [other.name for other in played.world.shops if other.name in page.text] == [shop.name]
 
 
 def test_a_card_that_is_unknown_is_a_dash() -> None:
