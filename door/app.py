@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -13,8 +15,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from door import contract
-from door.bodies import Body, CheckoutBody, Told, VisitBody, parse, read_body
+from door.bodies import (
+    AnyBody,
+    Body,
+    CheckoutBody,
+    ErasureBody,
+    PersonBody,
+    Told,
+    VisitBody,
+    parse,
+    parse_one,
+    read_body,
+)
 from door.metrics import Metrics
+from door.people import People
 from ingest.errors import SettingError
 from ingest.replay import Answer
 from ingest.settings import Settings
@@ -24,6 +38,8 @@ from web.logs import Watch
 from web.problems import Problem, answer_exception, answer_problem
 
 _STATUS = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
+
+_PEOPLE_AT_ONCE = 2  # connections beside the tracker's, and threads that no checkout waits for
 
 _NOT_KEPT = "Neither the database nor this machine's disk took it: it is not kept. Tell it again, it counts once."
 
@@ -45,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tracker = await run_in_threadpool(Tracker, settings, observer=metrics.observe)
         metrics.watch(tracker.spool)
         app.state.tracker = tracker
+        app.state.people = await run_in_threadpool(People, settings, spool=tracker.spool)
+        app.state.for_people = CapacityLimiter(_PEOPLE_AT_ONCE)
         try:
             yield
         finally:
@@ -53,7 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Regulars",
         version="1",
-        description="Tells Regulars of checkouts and visits. Telling the same event again counts it once.",
+        description="Tells Regulars of checkouts and visits; tells and erases what it holds of a person. Telling the "
+        "same again does it once.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -91,6 +110,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tracker: Tracker = request.app.state.tracker
         return await _carry_out(told, tracker.visit, tracker.visit_many)
 
+    @app.post(
+        "/api/ingest/erasures",
+        dependencies=[Depends(authorize)],
+        responses=contract.ERASURE_ANSWERS,
+        openapi_extra=contract.person_body(ErasureBody, example=contract.ERASURE),
+    )
+    async def erasures(request: Request) -> Response:
+        """Erase a person from a shop: phone, e-mail and name go, orders and totals stay."""
+        people: People = request.app.state.people
+        return await _of_a_person(request, ErasureBody, people.erase)
+
+    @app.post(
+        "/api/ingest/access-requests",
+        dependencies=[Depends(authorize)],
+        responses=contract.ACCESS_ANSWERS,
+        openapi_extra=contract.person_body(PersonBody, example=contract.PERSON),
+    )
+    async def access_requests(request: Request) -> Response:
+        """Tell everything that is held about a person of a shop, for the person who asks."""
+        people: People = request.app.state.people
+        return await _of_a_person(request, PersonBody, people.tell)
+
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         """The door answers. It does so without the database too: then it keeps what it is told on the disk."""
@@ -114,6 +155,13 @@ def _counted(body: bytes, model: type[Body], kind: Kind, metrics: Metrics) -> To
         raise
     metrics.refuse(kind, events=sum(isinstance(event, list) for event in told.events))
     return told
+
+
+async def _of_a_person(request: Request, model: type[AnyBody], call: Callable[[AnyBody], bytes]) -> Response:
+    body = parse_one(await read_body(request), model)
+    told = await run_sync(call, body, limiter=request.app.state.for_people)
+    # What is a person's stays in no cache on the way.
+    return Response(told, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 async def _carry_out(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from ingest.checkout import Checkout, Visit, clean_text
 from web.problems import FieldError, Problem, field_error
@@ -42,6 +42,11 @@ def _encodable(value: object) -> object:
 
 
 Short = Annotated[str | None, Field(max_length=MOST_CHARACTERS), BeforeValidator(clean_text)]
+Needed = Annotated[
+    str,
+    Field(max_length=MOST_CHARACTERS, json_schema_extra={"pattern": r"[^\s\x00-\x20\x7f-\xa0]"}),
+    BeforeValidator(clean_text),
+]
 Address = Annotated[str | None, Field(max_length=MOST_CHARACTERS_OF_A_REFERRER), BeforeValidator(clean_text)]
 Moment = Annotated[
     datetime | None,
@@ -81,7 +86,23 @@ class VisitBody(Visit):
     utm_campaign: Short = None
 
 
+class PersonBody(BaseModel):
+    """A person of a shop."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    shop: Needed = Field(description="The shop's slug, or one of its links'.")
+    phone: Needed = Field(description="The person's phone in any spelling; read in the shop's country.")
+
+
+class ErasureBody(PersonBody):
+    """A person of a shop, who is to be erased."""
+
+    by: Short = Field(None, description="Who erases, for the proof. None: the database's user.")
+
+
 Body = TypeVar("Body", CheckoutBody, VisitBody)
+AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +115,9 @@ class Told(Generic[Body]):
 
 def parse(body: bytes, model: type[Body], *, plural: str) -> Told[Body]:
     """Reads one event, or `{plural: [event, …]}`. Raises Problem (422) where not even a part of it can be taken."""
-    try:
-        # Python's own reader: a name that was cut in the middle of an emoji must not refuse a purchase.
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _unreadable("#", "is not JSON") from None
+    told = _load(body)
     if not (isinstance(told, dict) and plural in told):
-        event = _read(told, model, within="#")
-        if isinstance(event, list):
-            raise Problem(422, f"The {model.__name__.removesuffix('Body').lower()} can't be read.", errors=event)
-        return Told(is_batch=False, events=[event])
+        return Told(is_batch=False, events=[_one(told, model)])
     events = told[plural]
     if len(told) > 1:
         raise _unreadable("#", f"holds a field beside {plural} that is not known")
@@ -117,7 +131,27 @@ def parse(body: bytes, model: type[Body], *, plural: str) -> Told[Body]:
     )
 
 
-def _read(event: object, model: type[Body], *, within: str) -> Body | list[FieldError]:
+def parse_one(body: bytes, model: type[AnyBody]) -> AnyBody:
+    """Raises Problem (422)."""
+    return _one(_load(body), model)
+
+
+def _load(body: bytes) -> object:
+    try:
+        # Python's own reader: a name that was cut in the middle of an emoji must not refuse a purchase.
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise _unreadable("#", "is not JSON") from None
+
+
+def _one(told: object, model: type[AnyBody]) -> AnyBody:
+    event = _read(told, model, within="#")
+    if isinstance(event, list):
+        raise Problem(422, f"The {model.__name__.removesuffix('Body').lower()} can't be read.", errors=event)
+    return event
+
+
+def _read(event: object, model: type[AnyBody], *, within: str) -> AnyBody | list[FieldError]:
     try:
         return model.model_validate(event)
     except ValidationError as error:

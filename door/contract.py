@@ -1,11 +1,12 @@
 """What /openapi.json says beside the paths: schemas, examples, and every status that may be answered."""
 
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from door.bodies import CheckoutBody, VisitBody, schema
+from door.bodies import CheckoutBody, ErasureBody, PersonBody, VisitBody, schema
 from web.problems import MEDIA_TYPE
 
 _SHOP = "0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"
@@ -37,6 +38,10 @@ CHECKOUT: dict[str, Any] = {
 }
 
 VISIT: dict[str, Any] = {"shop_id": _SHOP, "slug": "march-promo", "utm_source": "whatsapp"}
+
+PERSON: dict[str, Any] = {"shop": "ama-data", "phone": "024 123 4567"}
+
+ERASURE: dict[str, Any] = PERSON | {"by": "Yaw, data protection"}
 
 _LINKED = {"outcome": "new_customer", "customer_id": _CUSTOMER, "tracking_id": _VISIT, "reason": None}
 _NOTED = {"outcome": "noted", "customer_id": None, "tracking_id": _VISIT, "reason": None}
@@ -139,6 +144,96 @@ VISIT_ANSWERS: dict[int | str, dict[str, Any]] = {
     207: _MIXED,
     **_PROBLEMS,
 }
+
+
+class ErasedBody(BaseModel):
+    """What an erasure did; with `was_erased`, what one did before and this one found left over."""
+
+    erased_at: datetime
+    erased_by: str
+    was_erased: bool = Field(description="The person was erased before: `erased_at` and `erased_by` are of then.")
+    orders: int = Field(description="Orders that held the person, and stay without identity.")
+    events: int = Field(description="Events kept as failed, disputed or spooled that held the person.")
+
+
+class HeldBody(BaseModel):
+    """Everything that is held about a person."""
+
+    phone: str
+    customer: dict[str, Any] | None
+    orders: list[dict[str, Any]]
+    visits: list[dict[str, Any]] = Field(description="Those that the person's orders completed.")
+    conflicts: list[dict[str, Any]] = Field(description="Checkouts that disputed what stands.")
+    failures: list[dict[str, Any]] = Field(description="Checkouts that failed and are tried again.")
+    spooled: list[dict[str, Any]] = Field(description="Events that wait on the door's disk.")
+
+
+def _answer_of(model: type[BaseModel], description: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": _content(model.model_json_schema(), {"one": example})},
+    }
+
+
+_PEOPLES_PROBLEMS = _PROBLEMS | {
+    404: _problem(
+        "No shop has this slug, or the shop holds nothing of this phone: `errors` names the field.",
+        nobody={
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "This shop holds nothing of that phone: it was erased on 2026-03-14 (UTC).",
+            "errors": [{"pointer": "#/phone", "detail": "is nobody's of whom this shop holds anything"}],
+        },
+    ),
+    503: _problem(
+        "The database or the disk does not answer; the door's database user may not; orders are being loaded; or "
+        "REGULARS_ERASURE_KEY is not set. `detail` says which."
+    ),
+}
+
+ERASURE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer_of(
+        ErasedBody,
+        "Nothing of the person is left in the database and on the door's disk.",
+        {
+            "erased_at": "2026-03-14T12:00:00+00:00",
+            "erased_by": "Yaw, data protection",
+            "was_erased": False,
+            "orders": 3,
+            "events": 0,
+        },
+    ),
+    **_PEOPLES_PROBLEMS,
+}
+
+ACCESS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer_of(
+        HeldBody,
+        "What is held.",
+        {
+            "phone": "+233241234567",
+            "customer": {
+                "customer_id": _CUSTOMER,
+                "email": "ama@example.com",
+                "customer_name": "Ama",
+                "first_seen_at": "2026-03-14 12:00:00+00",
+            },
+            "orders": [{"order_id": _ORDER, "customer_phone": "024 123 4567", "total_price": "10.00"}],
+            "visits": [{"visit_id": _VISIT, "order_id": _ORDER, "accessed_via_slug": "march-promo"}],
+            "conflicts": [],
+            "failures": [],
+            "spooled": [],
+        },
+    ),
+    **_PEOPLES_PROBLEMS,
+}
+
+
+def person_body(model: type[PersonBody] | type[ErasureBody], *, example: dict[str, Any]) -> dict[str, Any]:
+    """For a route's `openapi_extra`: read by hand as the events are."""
+    content = {"application/json": _content(model.model_json_schema(), {"one": example})}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def request_body(

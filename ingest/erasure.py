@@ -214,6 +214,11 @@ class Erasures:
         of_one = self._proofs.get((shop_id, phone_hash))
         return of_one[-1] if of_one else None
 
+    def last_at(self, *, shop_id: UUID, e164: str, key: SecretStr) -> datetime | None:
+        """When this phone was erased last; None also where `key` is not the one that the proofs were made with."""
+        last = self.last_of(shop_id=shop_id, phone_hash=hash_phone(key, shop_id=shop_id, e164=e164))
+        return last.erased_at if last else None
+
 
 def required_key(settings: Settings) -> SecretStr:
     """Raises SettingError, which says how to make one."""

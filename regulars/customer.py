@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ingest.access import answer_access
 from ingest.database import connect, conninfo, require_schema
-from ingest.person import UnknownPerson, find_person, tell
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 
@@ -21,10 +21,9 @@ def customer(
     settings = Settings.from_environment()
     with connect(conninfo(settings)) as connection:
         require_schema(connection)
-        person = find_person(connection, shop=shop, phone=phone, spool=Spool(settings.home / SPOOL))
-        if person.is_unknown:
-            raise UnknownPerson("This shop holds nothing of that phone.")
-        held = tell(connection, person)
+        held = answer_access(
+            connection, shop=shop, phone=phone, key=settings.erasure_key, spool=Spool(settings.home / SPOOL)
+        )
     if as_json:
         typer.echo(json.dumps(held, indent=2, default=str))
     else:

@@ -62,7 +62,7 @@ class Problem(Exception):
 _DETAILS = {
     404: "There is nothing at this path; /openapi.json tells what there is.",
     405: "This path does not take this method; the header Allow tells which it takes.",
-    500: "Something broke in the door. The event may not be kept: tell it again, it counts once.",
+    500: "Something broke here, and not in what was sent. Try again: what is told twice counts once.",
 }
 
 

@@ -1,13 +1,9 @@
 """Least privilege: a login that may only check out does all that a checkout does, and reads nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from ingest import Checkout, Tracker, Visit
 from ingest.database import connect, require_schema
@@ -15,30 +11,14 @@ from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 from tests.conftest import Database
-from tests.person import KEY, checkout, erased, person_order, traces
+from tests.person import checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
 
 
-@pytest.fixture
-def login(migrated: Database) -> Iterator[str]:
-    """The connection string of a member of regulars_checkout that is nothing else."""
-    name = f"regulars_test_{uuid4().hex[:12]}"
-    with migrated.connect() as admin:
-        admin.execute(
-            sql.SQL("create role {} login password {} in role regulars_checkout").format(
-                sql.Identifier(name), sql.Literal(name)
-            )
-        )
-        try:
-            yield make_conninfo(migrated.conninfo, user=name, password=name)
-        finally:
-            admin.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
-
-
+@pytest.mark.usefixtures("erasure_key")
 def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the_erased(
-    migrated: Database, login: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    migrated: Database, checkout_login: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
     with migrated.connect() as connection:
         shop = add_shop(connection)
         person_order(connection, shop)
@@ -46,7 +26,7 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
         old, spooled, within, *many = (add_order(connection, shop, phone=None) for _ in range(7))
         connection.execute("update shop_orders set created_at = now() where id <> %s", [old])
 
-        with Tracker(Settings(DATABASE_URL=login, home=tmp_path, track_budget_ms=5000)) as tracker:
+        with Tracker(Settings(DATABASE_URL=checkout_login, home=tmp_path, track_budget_ms=5000)) as tracker:
             assert tracker.track(checkout(shop, old)).outcome == "returning_customer"
             visit = Visit(shop_id=shop, slug="promo")
             assert tracker.visit(visit).outcome == "noted"
@@ -57,12 +37,12 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
             ]  # fmt: skip
             assert tracker.track(bought[0].model_copy(update={"phone": "0203334444"})).outcome == "conflict"
             assert [answer.outcome for answer in tracker.visit_many([Visit(shop_id=shop)])] == ["noted"]
-            with connect(login) as storefront:
+            with connect(checkout_login) as storefront:
                 event = Checkout(shop_id=shop, order_id=within, phone="12")
                 assert tracker.track_within(storefront, event).outcome == "unreadable"
             assert tracker.spool.count() == 0
         tracker.spool.add("checkout", checkout(shop, spooled).model_dump_json())
-        with connect(login) as connected:
+        with connect(checkout_login) as connected:
             require_schema(connected)
             assert replay(connected, tracker.spool).written == 1
 
@@ -89,6 +69,6 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
         "select from dashboard.customer_contacts",
     ],
 )
-def test_a_login_that_may_only_check_out_reads_nothing(login: str, statement: str) -> None:
-    with connect(login) as connected, pytest.raises(psycopg.errors.InsufficientPrivilege):
+def test_a_login_that_may_only_check_out_reads_nothing(checkout_login: str, statement: str) -> None:
+    with connect(checkout_login) as connected, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connected.execute(statement)  # type: ignore[arg-type]

@@ -12,17 +12,20 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from door import contract
 from door.app import create_app
-from door.bodies import CheckoutBody, VisitBody
+from door.bodies import CheckoutBody, ErasureBody, PersonBody, VisitBody
 from ingest.errors import SettingError
 from ingest.settings import Settings
 from tests.conftest import Database
 from tests.integration.test_command import regulars
+from tests.person import KEY
 from tests.served import run_as_a_process
 
 TOKEN = "the-token-of-the-storefront"
 NEXT = "the-token-that-comes-next"
 CHECKOUTS = "/api/ingest/checkouts"
 VISITS = "/api/ingest/visits"
+ERASURES = "/api/ingest/erasures"
+ACCESS_REQUESTS = "/api/ingest/access-requests"
 
 
 def test_the_door_stays_shut_without_a_token_or_with_a_short_one(home: Path) -> None:
@@ -52,13 +55,23 @@ def test_the_examples_are_what_the_door_takes() -> None:
                     for one in example["value"].get("answers", [example["value"]]):
                         if int(status) < 400 and one["outcome"] != "invalid":
                             contract.AnswerBody.model_validate(one)
+    for path, body, answered in (
+        (ERASURES, ErasureBody, contract.ErasedBody),
+        (ACCESS_REQUESTS, PersonBody, contract.HeldBody),
+    ):
+        told = paths[path]["post"]
+        body.model_validate(told["requestBody"]["content"]["application/json"]["examples"]["one"]["value"])
+        answered.model_validate(told["responses"]["200"]["content"]["application/json"]["examples"]["one"]["value"])
 
 
-def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(migrated: Database, tmp_path: Path) -> None:
+def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
     with run_as_a_process(home=tmp_path, database_url=migrated.conninfo, tokens=TOKEN) as (where, _):
         schema = schemathesis.openapi.from_url(f"{where}/openapi.json")
         operations = [result.ok() for result in schema.get_all_operations()]
-        assert {operation.path for operation in operations} == {CHECKOUTS, VISITS}
+        assert {operation.path for operation in operations} == {CHECKOUTS, VISITS, ERASURES, ACCESS_REQUESTS}
         for operation in operations:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 

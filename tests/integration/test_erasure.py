@@ -1,9 +1,7 @@
 """Erasure: nothing personal is left anywhere, the totals stay, and a proof says so."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -30,21 +28,7 @@ from tests.person import (
 from tests.snapshot import snapshot
 from tests.storefront import add_shop, fetch
 
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
-
-
-@pytest.fixture
-def connection(migrated: Database) -> Iterator[Connection]:
-    with migrated.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / SPOOL)
+pytestmark = pytest.mark.usefixtures("erasure_key")
 
 
 @pytest.mark.parametrize("phone", SPELLINGS)

@@ -1,6 +1,5 @@
 """Erasure lasts: nothing that is told again brings the person back, and a new purchase makes a new customer."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,27 +16,12 @@ from ingest.loading import load_orders
 from ingest.person import find_person, tell
 from ingest.replay import replay
 from ingest.spool import SPOOL, Spool
-from tests.conftest import Database
 from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
 from tests.unit.test_export import order as export_row
 from tests.unit.test_export import write
 
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
-
-
-@pytest.fixture
-def connection(migrated: Database) -> Iterator[Connection]:
-    with migrated.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / SPOOL)
+pytestmark = pytest.mark.usefixtures("erasure_key")
 
 
 def test_nothing_that_is_told_again_brings_the_person_back(
