@@ -136,4 +136,6 @@ def _parameter_errors(errors: Sequence[Mapping[str, Any]]) -> list[ParameterErro
 
 
 def _paths(app: FastAPI) -> list[str]:
-    return [*(route.path for route in app.routes if hasattr(route, "path")), "/static/{file:path}"]
+    """As routes have them; those of a router that was included are not among the application's own."""
+    routes = [route for router in (app, api.router, pages.router) for route in router.routes]
+    return [*(route.path for route in routes if hasattr(route, "path")), "/static/{file:path}"]

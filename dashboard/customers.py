@@ -170,7 +170,9 @@ def which(shop: Shop, query: CustomerFilter) -> tuple[list[sql.Composable], dict
     if query.repeat is not None:
         conditions.append(sql.SQL("c.repeat_customer" if query.repeat else "not c.repeat_customer"))
     if query.slug is not None:
-        conditions.append(sql.SQL("coalesce(c.first_source_slug, 'unknown') = %(slug)s"))
+        # Not coalesce(): the planner would know nothing of how many there are.
+        is_unknown = " or c.first_source_slug is null" if query.slug == "unknown" else ""
+        conditions.append(sql.SQL(f"(c.first_source_slug = %(slug)s{is_unknown})"))
         parameters["slug"] = query.slug
     if query.network is not None:
         conditions.append(sql.SQL("c.preferred_network = %(network)s"))
@@ -220,6 +222,11 @@ def _total(
     total, repeating = map(int, cards[0])
     if query.search is None and query.slug is None and query.network is None:
         return total if query.repeat is None else repeating if query.repeat else total - repeating
+    if query.search is None and query.repeat is None and query.network is None:
+        # As many as came by the link at first: counted with the links.
+        slug = [shop.shop_id, query.slug]
+        links = "select new_customers from dashboard.slug_analytics where shop_id = %s and slug = %s"
+        return sum(int(new) for (new,) in execute(connection, links, slug))
     count = sql.SQL("select count(*) from dashboard.customers as c where {}").format(sql.SQL(" and ").join(conditions))
     return int(execute(connection, count, parameters)[0][0])
 

@@ -1,0 +1,142 @@
+"""That what the owners' API says of itself in /openapi.json holds, and what the commands say."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as bounds
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from dashboard import contract
+from dashboard.app import SECURITY_HEADERS, create_app
+from dashboard.tokens import SIGN_IN, Keys
+from ingest.errors import SettingError
+from ingest.settings import Settings
+from tests.conftest import NAME, Database, Server
+from tests.integration.test_api import API, bearer
+from tests.integration.test_command import regulars
+from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.served import served
+
+PATHS = {"analytics", "list", "acquisition", "repeat-rates", "cohorts", "slug-analytics", "export.csv"}
+
+
+@pytest.fixture(scope="module")
+def made(server: Server, built_template: str) -> World:
+    return world(server, built_template)
+
+
+@pytest.fixture(scope="module")
+def copied(server: Server, made: World) -> Iterator[Database]:
+    with copy_of(server, made, name=f"{NAME}_contract") as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def client(copied: Database, made: World) -> Iterator[httpx.Client]:
+    settings = settings_of(copied)
+    with served(create_app(settings), headers=bearer(settings, made.kofi)) as client:
+        yield client
+
+
+def test_the_examples_are_answers() -> None:
+    for model, example in contract.EXAMPLES.items():
+        whole = contract._EXAMPLE_HEAD | example
+        assert set(model.model_validate(whole).model_dump()) == set(whole)
+
+
+def test_nothing_asked_makes_the_api_break_or_answer_what_it_does_not_document(client: httpx.Client) -> None:
+    schema = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
+    operations = [result.ok() for result in schema.get_all_operations()]
+    expected = {f"{API}/{path}" for path in (*PATHS, "{customer_id}/history")}
+    assert {operation.path for operation in operations} == expected
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+
+            @bounds(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def holds(case: schemathesis.Case) -> None:
+                answer = case.call(headers={"Authorization": client.headers["Authorization"]})
+                # A cursor, a slug and an id are right by what stands in the database; and what is wrong about a request
+                # may be that it has no token, which this one has. What is refused has tests of its own.
+                case.validate_response(answer, excluded_checks=[positive_data_acceptance, negative_data_rejection])
+
+            holds()
+
+
+_HOSTILE = [
+    "'; drop table user_shops; --",
+    "' or '1'='1",
+    "<script>alert(1)</script>",
+    "%",
+    "_",
+    "\\",
+    "%s",
+    "{}",
+    "$1",
+]
+
+
+@pytest.mark.parametrize("text", _HOSTILE)
+def test_sql_and_html_are_only_text(client: httpx.Client, made: World, text: str) -> None:
+    total = len(made.shops["kofi-data"].buyers)
+    for name in ("search", "slug", "network"):
+        answer = client.get(f"{API}/list", params={name: text})
+        customers = made.shops["kofi-data"].customers().values()
+        matches = sum(text in f"{row['customer_name']} {row['email']}" for row in customers)
+        assert answer.json()["total"] == (matches if name == "search" else 0)
+    assert client.get(f"{API}/list", params={"shop": text}).status_code == 404
+    for name in ("sort", "cursor", "repeat", "limit", "offset"):
+        answer = client.get(f"{API}/list", params={name: text})
+        assert answer.status_code == 422
+        assert len(text) < 3 or text not in answer.text
+    assert client.get(f"{API}/list").json()["total"] == total
+
+
+def test_every_answer_has_the_headers_that_protect_it(client: httpx.Client) -> None:
+    for path in (f"{API}/analytics", f"{API}/list?limit=0", f"{API}/export.csv", "/healthz", "/nothing", "/static/x"):
+        answer = client.get(path)
+        for name, value in SECURITY_HEADERS.items():
+            assert answer.headers[name] == value, path
+        assert "unsafe" not in answer.headers["content-security-policy"]
+    assert client.post(f"{API}/list").status_code == 405
+    assert client.get("/nothing", headers={"Accept": "application/json"}).json()["status"] == 404
+
+
+def test_the_dashboard_does_not_start_without_a_key_or_with_a_weak_one(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="Neither REGULARS_JWT_SECRET nor REGULARS_JWKS_FILE is set"):
+        create_app(Settings())
+    said = regulars("dashboard", home=home)
+    assert (said.returncode, "REGULARS_JWT_SECRET" in said.stderr) == (1, True)
+    with pytest.raises(SettingError, match="shorter than 32") as error:
+        Settings.from_environment({"REGULARS_JWT_SECRET": "too-short-a-secret"})
+    assert "too-short" not in str(error.value)
+    with pytest.raises(SettingError, match=r"REGULARS_JWKS_FILE: .* can't be read"):
+        create_app(Settings(jwks_file=tmp_path / "none.json"))
+
+
+def _token(copied: Database, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return regulars("token", *arguments, home=copied.settings.home, database_url=copied.conninfo, **environment)
+
+
+def test_the_command_prints_a_link_or_a_token_for_a_shops_owner(copied: Database, made: World) -> None:
+    where = {"REGULARS_JWT_SECRET": SECRET, "REGULARS_DASHBOARD_URL": "https://regulars.example/"}
+    keys = Keys(settings_of(copied))
+    link = _token(copied, "--shop", "kofi-data", **where)
+    before, _, token = link.stdout.strip().partition("?token=")
+    assert (link.returncode, before) == (0, "https://regulars.example/sign-in")
+    assert keys.verify(token, audience=SIGN_IN).sub == str(made.kofi)
+    assert "15 minutes" in link.stderr
+    for_api = _token(copied, "--shop", "kofi-data", "--api", "--hours", "2", **where)
+    assert keys.verify(for_api.stdout.strip()).sub == str(made.kofi)
+    assert "2 h" in for_api.stderr
+    unknown = _token(copied, "--shop", "there-is-none", **where)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "There is no shop with this slug" in unknown.stderr
+    without = _token(copied, "--shop", "kofi-data")
+    assert (without.returncode, "REGULARS_JWT_SECRET" in without.stderr) == (1, True)

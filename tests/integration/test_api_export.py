@@ -1,0 +1,224 @@
+"""Customers as a file: all of them, harmless to a spreadsheet, never a part that looks like a whole."""
+
+import csv
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from dashboard import export
+from dashboard.app import create_app
+from ingest.settings import Settings
+from tests.conftest import NAME, Database, Server
+from tests.integration.test_api import API, bearer
+from tests.owners import Shop, World, copy_of, settings_of, world
+from tests.proxy import Proxy
+from tests.served import served
+from web.logs import JsonLines
+
+_MARK = b"\xef\xbb\xbf"
+
+
+@pytest.fixture(scope="module")
+def made(server: Server, built_template: str) -> World:
+    return world(server, built_template)
+
+
+@pytest.fixture(scope="module")
+def copied(server: Server, made: World) -> Iterator[Database]:
+    with copy_of(server, made, name=f"{NAME}_export") as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def settings(copied: Database) -> Settings:
+    return settings_of(copied, dashboard_connections=2)
+
+
+@pytest.fixture(scope="module")
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI, settings: Settings, made: World) -> Iterator[httpx.Client]:
+    with served(app, headers=bearer(settings, made.ama)) as client:
+        yield client
+
+
+@pytest.fixture
+def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_ROWS_AT_ONCE", 4)
+
+
+def _read(content: bytes) -> list[dict[str, str]]:
+    assert content.startswith(_MARK)
+    assert content.endswith(b"\r\n")
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def _unguarded(cell: str) -> str | None:
+    return cell.removeprefix("'") or None
+
+
+def _typed(row: dict[str, str], shop: Shop) -> dict[str, Any]:
+    typed: dict[str, Any] = {name: _unguarded(cell) for name, cell in row.items()}
+    for name in ("first_purchase_at", "last_purchase_at"):
+        local = datetime.strptime(row[name], "%Y-%m-%d %H:%M:%S").replace(tzinfo=shop.zone)
+        typed[name] = local.astimezone(UTC).isoformat()
+    for name in ("total_spent", "total_profit", "average_order_value"):
+        typed[name] = Decimal(row[name])
+    return typed | {
+        "total_purchases": int(row["total_purchases"]),
+        "repeat_customer": {"true": True, "false": False}[row["repeat_customer"]],
+    }
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+@pytest.mark.parametrize("slug", ["ama-data", "ama-more"])
+def test_the_file_is_the_list(client: httpx.Client, made: World, slug: str) -> None:
+    shop = made.shops[slug]
+    for asked in (
+        {},
+        {"sort": "total_spent", "repeat": "true"},
+        {"search": "esi"},
+        {"slug": "promo"},
+        {"search": "no"},
+    ):
+        parameters = {"shop": slug, **asked}
+        listed = client.get(f"{API}/list", params=parameters | {"limit": 200})
+        rows = json.loads(listed.text, parse_float=Decimal)["customers"]
+        answer = client.get(f"{API}/export.csv", params=parameters)
+        assert [_typed(row, shop) for row in _read(answer.content)] == rows
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert answer.headers["cache-control"] == "private, no-store"
+        today = f"{datetime.now(shop.zone):%Y-%m-%d}"
+        assert answer.headers["content-disposition"] == f'attachment; filename="customers-{slug}-{today}.csv"'
+        assert answer.headers["regulars-as-of"] == listed.json()["as_of"]
+        assert answer.headers["regulars-stale"] == "false"
+
+
+def test_no_cell_is_a_formula(client: httpx.Client, copied: Database, made: World) -> None:
+    shop = made.shops["ama-more"]
+    names = [
+        "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "'=1", '"=1"', "a,b\r\nc", 'say "hi"',
+    ]  # fmt: skip
+    with copied.connect() as connection:
+        connection.execute(
+            "update shop_customers as k set customer_name = v.name, email = '=cmd|x@example.com' "
+            "from (select shop_customer_id as id, row_number() over () as n from analytics.customers "
+            "where shop_id = %s) as c inner join unnest(%s::text[]) with ordinality as v (name, n) on c.n = v.n "
+            "where k.id = c.id",
+            [shop.shop_id, names],
+        )
+    content = client.get(f"{API}/export.csv?shop=ama-more").content
+    rows = _read(content)
+    assert len(rows) == len(shop.buyers)
+    for row in rows:
+        for cell in row.values():
+            assert cell.lstrip()[:1] not in tuple("=+-@\uff1d") or not cell
+            assert cell[:1] not in tuple("\t\r\n") or not cell
+        assert row["phone_number"].startswith("'+233")
+        assert row["email"] == "'=cmd|x@example.com"
+    found = {row["customer_name"] for row in rows}
+    assert found <= {*(f"'{name}" for name in names), *names}
+    assert all(record.endswith("\r\n") for record in content.decode().splitlines(keepends=True)[:1])
+
+
+def _lines(caplog: pytest.LogCaptureFixture, message: str, *, at_least: int = 1) -> list[str]:
+    deadline = time.monotonic() + 10
+    while True:
+        # The answer can be here before what is logged of it.
+        lines = [JsonLines().format(record) for record in caplog.records if record.getMessage() == message]
+        if len(lines) >= at_least or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.01)
+
+
+def test_who_took_what_out_is_logged_and_nothing_of_a_customer(
+    client: httpx.Client, made: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = made.shops["ama-data"]
+    with caplog.at_level(logging.INFO):
+        client.get(f"{API}/export.csv?shop=ama-data&search=buyer")
+        client.get(f"{API}/list?shop=ama-data&search=0241000002")
+        found = client.get(f"{API}/list?shop=ama-data&limit=1").json()["customers"][0]
+        client.get(f"{API}/{found['customer_id']}/history?shop=ama-data")
+        client.get(f"{API}/0241000002/Ama")
+        requests = _lines(caplog, "request", at_least=5)
+    (line,) = _lines(caplog, "customers were exported")
+    told = json.loads(line)
+    rows = sum(customer["email"] is not None for customer in shop.customers().values())
+    assert (told["sub"], told["shop"], told["rows"], told["complete"]) == (
+        str(made.ama), str(shop.shop_id), rows, True,
+    )  # fmt: skip
+    paths = [json.loads(request)["path"] for request in requests]
+    history = "/api/admin/customers/{customer_id}/history"
+    assert paths == [f"{API}/export.csv", f"{API}/list", f"{API}/list", history, "other"]
+    for private in ("buyer", "024100", "241000002", found["customer_id"], "Ama", "ama-data"):
+        assert private not in "\n".join([line, *requests])
+
+
+def _is_free(client: httpx.Client) -> bool:
+    """Whether an export can be had: one at a time with two connections."""
+    return client.get(f"{API}/export.csv?shop=ama-more").status_code == 200
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_who_hangs_up_gives_the_connection_back(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch, going_on = export.Export._fetch, threading.Event()
+
+    def slowly(self: export.Export) -> bytes:
+        if self.rows:
+            going_on.wait(10)
+        return fetch(self)
+
+    with caplog.at_level(logging.INFO):
+        monkeypatch.setattr(export.Export, "_fetch", slowly)
+        with client.stream("GET", f"{API}/export.csv?shop=ama-data") as answer:
+            assert next(answer.iter_raw()).startswith(_MARK)
+            # Meanwhile the half that exports may have is taken, and other pages are answered.
+            assert client.get(f"{API}/export.csv?shop=ama-data").status_code == 503
+            assert client.get(f"{API}/analytics?shop=ama-data").status_code == 200
+        going_on.set()
+        (line,) = _lines(caplog, "customers were exported")
+    assert json.loads(line)["complete"] is False
+    monkeypatch.undo()
+    assert _is_free(client)
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_a_file_that_breaks_off_does_not_look_complete(
+    copied: Database, made: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Proxy(copied.conninfo) as proxy:
+        behind = settings_of(copied, dashboard_connections=2).model_copy(update={"database_url": proxy.conninfo})
+        fetch = export.Export._fetch
+
+        def cut(self: export.Export) -> bytes:
+            if self.rows:
+                proxy.cut()
+            return fetch(self)
+
+        monkeypatch.setattr(export.Export, "_fetch", cut)
+        with served(create_app(behind), headers=bearer(behind, made.ama)) as client, caplog.at_level(logging.INFO):
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+                client.get(f"{API}/export.csv?shop=ama-data")
+            (line,) = _lines(caplog, "customers were exported")
+            assert json.loads(line)["complete"] is False
+            monkeypatch.undo()
+            deadline = time.monotonic() + 10
+            while not _is_free(client) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert _is_free(client)
