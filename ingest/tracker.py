@@ -27,6 +27,7 @@ Observer = Callable[[Kind, Answer, float], None]
 """Is told each event's kind, its answer, and the seconds it took."""
 
 _PROBE_SECONDS = 1.0
+_PATIENCE_SECONDS = 5.0
 _KNOWN_DOWN = "the database was down a moment ago"
 
 # What the database, the network or the disk may do.
@@ -50,22 +51,34 @@ class TookTooLong(psycopg.OperationalError):
 
 
 class BudgetedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """Waits for the server until `deadline` (of time.monotonic) and not a moment longer."""
+    """Waits for the server until `deadline` (of time.monotonic) and not a moment longer; where there is none, for
+    each answer as many seconds as its `patience`."""
 
     deadline: float | None = None
+    patience: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        if self.deadline is None:
+        deadline = self.deadline
+        if deadline is None and self.patience is not None:
+            deadline = time.monotonic() + self.patience
+        if deadline is None:
             return super().wait(gen, interval, timeout)
-        left = self.deadline - time.monotonic()
+        left = deadline - time.monotonic()
         try:
             return super().wait(gen, min(interval, max(left, 0.001)), max(left, 0.001))
         except psycopg.Error:
-            if time.monotonic() >= self.deadline:
+            if time.monotonic() >= deadline:
                 # What the server still does with it may yet be committed: told again, it counts once.
                 self.pgconn.finish()
                 raise TookTooLong from None
             raise
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether the database is there and has refused this one event: others need not wait for it to come back."""
+    state = getattr(error, "sqlstate", None) or "08"
+    # Connections, resources, and a server that is going down or coming up.
+    return state[:2] not in ("08", "53", "57", "58")
 
 
 def _check(connection: BudgetedConnection) -> None:
@@ -170,7 +183,7 @@ class Tracker:
                 reason = type(error).__name__
             except _ENVIRONMENT as error:
                 reason = type(error).__name__
-                self._is_down = True
+                self._is_down = not _is_answer(error)
         answer = self._keep(kind, event, reason)
         return self._observed(kind, answer, time.monotonic() - began)
 
@@ -187,7 +200,7 @@ class Tracker:
                 except _ENVIRONMENT as error:
                     # Also of what was answered already nobody knows whether it is on the server's disk.
                     reason = type(error).__name__
-                    self._is_down = True
+                    self._is_down = not _is_answer(error)
                 finally:
                     self._batches.release()
         written += [reason] * (len(events) - len(written))
@@ -290,7 +303,7 @@ class Tracker:
             else:
                 log.error("an event was refused: %s; before that: %s", refusal, answer)
                 answers.append(Answer("refused", tracking_id=tracking_id, reason=refusal))
-        if any(answer.outcome == "spooled" for answer in answers):
+        if unwritten:
             self._start_replayer()
         return answers
 
@@ -321,8 +334,16 @@ class Tracker:
         wait = _PROBE_SECONDS
         while not self._closed.wait(wait):
             try:
-                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+                with BudgetedConnection.connect(
+                    self._conninfo, autocommit=True, connect_timeout=5, options=_SESSION
+                ) as connection:
+                    connection.patience = _PATIENCE_SECONDS
                     replayed = replay(connection, self.spool)
+            except SpoolRefused as error:
+                # The database is there: what is told from now on needs no disk.
+                log.error("the spool waits: %s", error)
+                self._is_down = False
+                continue
             except (psycopg.Error, RegularsError, OSError) as error:
                 log.info("the spool waits: %s", type(error).__name__)
                 continue

@@ -20,8 +20,10 @@ from psycopg.rows import dict_row
 from flows.steps import run_refresh
 from ingest import Checkout, Tracker, Visit
 from ingest.database import Connection
+from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
+from ingest.tracker import BudgetedConnection, TookTooLong
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.proxy import Proxy
@@ -251,6 +253,47 @@ def test_a_full_spool_is_answered_and_a_read_only_disk_too(proxy: Proxy, setting
         assert outcomes == ["spooled", "spooled", "refused"]
 
 
+def test_a_disk_that_takes_nothing_does_not_keep_the_tracker_from_the_database_that_is_back(
+    migrated: Database, proxy: Proxy, settings: Settings, tmp_path: Path
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+    checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
+    # No database at all, but something else of that name: it can be neither read nor written.
+    (tmp_path / SPOOL).write_text("not SQLite" * 1000)
+    with Tracker(settings) as tracker:
+        with _refused(proxy):
+            assert tracker.track(checkout).outcome == "refused"
+        for _ in range(200):
+            if (outcome := tracker.track(checkout).outcome) != "refused":
+                break
+            time.sleep(0.05)
+        assert outcome == "new_customer"
+
+
+def test_an_event_that_the_database_refuses_keeps_no_other_from_it(migrated: Database, tracker: Tracker) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop)
+        # What pydantic never lets through, as a caller may who builds events past it.
+        poison = Visit.model_construct(shop_id=shop, visit_id=uuid4(), slug="\0")
+        assert tracker.visit(poison).outcome == "spooled"
+        assert tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567")).outcome == "new_customer"
+
+
+def test_a_replay_gives_up_a_server_that_does_not_answer(proxy: Proxy, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / SPOOL)
+    spool.add("visit", Visit(shop_id=uuid4()).model_dump_json())
+    with BudgetedConnection.connect(proxy.conninfo, autocommit=True) as connection:
+        connection.patience = 0.2
+        proxy.fault = "silent"
+        with pytest.raises(TookTooLong):
+            replay(connection, spool)
+        proxy.fault = "none"
+    assert spool.count() == 1
+
+
 def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and_its_time(
     proxy: Proxy, tracker: Tracker
 ) -> None:
@@ -296,6 +339,7 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 from ingest import Checkout, Tracker
+from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 
