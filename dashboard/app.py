@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from dashboard import api, pages
 from dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from dashboard.notices import notice
 from dashboard.reading import Reader
 from dashboard.reading import log as dashboard_log
 from dashboard.tokens import Keys, NotSignedIn
@@ -77,10 +78,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for kind in (RegularsError, RequestValidationError):
         app.add_exception_handler(kind, _answer_refusal)
     app.add_exception_handler(Problem, answer_problem)
-    app.add_exception_handler(HTTPException, answer_exception)
+    app.add_exception_handler(HTTPException, _answer_exception)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(Watch, paths=_paths(app), logger=dashboard_log, broken=_BROKEN)
     return app
+
+
+async def _answer_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: as a page where a person looks for one that is not there."""
+    is_missing = isinstance(error, HTTPException) and error.status_code == 404
+    if is_missing and not request.url.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
+        return await run_in_threadpool(notice, request, status=404, name="missing")
+    return await answer_exception(request, error)
 
 
 async def _answer_refusal(_: Request, error: Exception) -> Response:

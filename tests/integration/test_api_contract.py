@@ -105,7 +105,17 @@ def test_every_answer_has_the_headers_that_protect_it(client: httpx.Client) -> N
             assert answer.headers[name] == value, path
         assert "unsafe" not in answer.headers["content-security-policy"]
     assert client.post(f"{API}/list").status_code == 405
-    assert client.get("/nothing", headers={"Accept": "application/json"}).json()["status"] == 404
+
+
+def test_what_is_not_there_is_a_page_for_a_person_and_a_problem_for_a_program(client: httpx.Client) -> None:
+    for path, accepts, is_page in (
+        ("/nothing", "text/html,*/*;q=0.8", True),
+        ("/nothing", "application/json", False),
+        (f"{API}/nothing", "text/html", False),
+    ):
+        answer = client.get(path, headers={"Accept": accepts})
+        kind = "text/html; charset=utf-8" if is_page else "application/problem+json"
+        assert (answer.status_code, answer.headers["content-type"]) == (404, kind)
 
 
 def test_the_dashboard_does_not_start_without_a_key_or_with_a_weak_one(home: Path, tmp_path: Path) -> None:
