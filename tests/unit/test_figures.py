@@ -1,0 +1,216 @@
+"""What the pages say and draw at the edges: nothing, one month, five years, sixty links, debts, a milliard."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from dashboard import charts, figures, wording
+from dashboard.answers import AcquisitionMonth, CohortMonth, RepeatRate, RevenueDay, SlugRow
+from dashboard.cards import CUSTOMERS, EARNINGS
+from dashboard.figures import Figure
+from dashboard.kept import Kept
+from dashboard.months import Known, recent
+
+NOVEMBER, OCTOBER, SEPTEMBER = date(2026, 11, 1), date(2026, 10, 1), date(2026, 9, 1)
+_ROOT = Path(__file__).resolve().parents[2]
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _month(month: date, new: int) -> AcquisitionMonth:
+    counts = {"new_customers": new, "returning_customers": 1, "active_customers": new + 1, "sales": 9}
+    return AcquisitionMonth.model_validate({"month": month, "net_amount": "10.00", **counts})
+
+
+def _months(number: int) -> list[date]:
+    return [date(2022 + step // 12, step % 12 + 1, 1) for step in range(number)]
+
+
+def _link(slug: str, net: str) -> SlugRow:
+    return SlugRow(
+        slug=slug, visits=0, converted_visits=0, sales=1, customers=1, new_customers=1, net_amount=Decimal(net),
+        conversion_rate=None,
+    )  # fmt: skip
+
+
+def _cohorts(months: list[date]) -> list[CohortMonth]:
+    return [
+        CohortMonth(
+            cohort_month=month, months_since=since, cohort_size=7, active_customers=7 if since == 0 else since % 8,
+            retention_rate=Decimal(1) if since == 0 else Decimal(since % 8) / 7, net_amount=Decimal(5),
+        )
+        for number, month in enumerate(months) for since in range(len(months) - number)
+    ]  # fmt: skip
+
+
+def _rates(months: list[date]) -> list[RepeatRate]:
+    return [RepeatRate(month=month, customers=4, repeat_customers=1, repeat_rate=Decimal("0.25")) for month in months]
+
+
+def _days(*nets: str) -> list[RevenueDay]:
+    first = date(2026, 8, 25)
+    return [
+        RevenueDay.model_validate(
+            {"order_date": first + timedelta(days=number), "sales": 1, "net_amount": net, "refunded_amount": "0.00"}
+        )
+        for number, net in enumerate(nets)
+    ]
+
+
+def _drawn(figure: Figure, size: charts.Size = "narrow", theme: charts.Theme = "dark") -> ElementTree.Element:
+    svg = ElementTree.fromstring(charts.draw(figure, theme=theme, size=size, currency="GHS"))
+    assert (svg.get("width"), svg.get("height")) == (str(charts.width(figure, size)), str(charts.height(figure)))
+    assert not any(element.get("style") for element in svg.iter()), "a policy without unsafe-inline blocks styles"
+    return svg
+
+
+def _texts(svg: ElementTree.Element) -> list[str]:
+    return ["".join(element.itertext()) for element in svg.iter(f"{_SVG}text")]
+
+
+def test_a_part_of_a_month_is_never_compared_with_a_whole_one() -> None:
+    months = [_month(SEPTEMBER, 20), _month(OCTOBER, 30), _month(NOVEMBER, 15)]
+    told = recent(months, current=NOVEMBER, as_of=datetime(2026, 11, 22, 2, 30, tzinfo=UTC), zone=UTC)
+    assert (told.this.known, told.last.known, told.before.known) == (Known.SO_FAR, Known.WHOLE, Known.WHOLE)
+    assert told.change("new_customers") == Decimal("0.5")
+    early = recent(months, current=NOVEMBER, as_of=datetime(2026, 10, 31, 23, 59, tzinfo=UTC), zone=UTC)
+    assert (early.this.known, early.last.known) == (Known.NOTHING, Known.SO_FAR)
+    assert early.this.figure("new_customers") is None
+    assert early.change("new_customers") is None
+
+
+def test_a_month_ends_when_it_ends_in_the_shops_zone() -> None:
+    as_of = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
+    told = recent([_month(OCTOBER, 3)], current=NOVEMBER, as_of=as_of, zone=timezone(timedelta(hours=1)))
+    assert (told.this.known, told.last.known) == (Known.SO_FAR, Known.WHOLE)
+    assert told.this.figure("sales") == 0
+
+
+def test_from_nothing_there_is_no_change() -> None:
+    told = recent([_month(OCTOBER, 3)], current=NOVEMBER, as_of=datetime(2026, 11, 2, tzinfo=UTC), zone=UTC)
+    assert told.before.figure("new_customers") == 0
+    assert told.change("new_customers") is None
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 8, 12, 13, 60, 240])
+def test_months_are_named_so_far_apart_that_they_can_be_read(number: int) -> None:
+    months = _months(number)
+    for size, most in (("narrow", 6), ("wide", 13)):
+        named = [
+            text
+            for text in _texts(_drawn(figures.acquisition([_month(m, 3) for m in months], running=months[-1]), size))  # type: ignore[arg-type]
+            if text[:3] in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+        ]
+        assert 1 <= len(named) <= most
+
+
+def test_the_line_of_rates_breaks_where_a_month_had_no_customer() -> None:
+    months = _months(6)
+    svg = _drawn(figures.repeat_rates(_rates([*months[:2], *months[3:]]), running=months[-1]))
+    line = next(e for e in svg.iter(f"{_SVG}path") if e.get("stroke-width") == "2" and e.get("fill") in (None, "none"))
+    assert (line.get("d") or "").count("M") == 2
+
+
+def test_of_one_month_nothing_is_known_of_who_stays() -> None:
+    assert figures.cohorts(_cohorts(_months(1))).rows == ()
+    assert "Not known yet" in figures.cohorts(_cohorts(_months(1))).told
+
+
+def test_five_years_of_cohorts_are_cut_to_the_latest_and_say_so() -> None:
+    figure = figures.cohorts(_cohorts(_months(60)))
+    assert len({row["cohort"] for row in figure.rows}) == figures.MOST_COHORTS
+    assert max(row["cohort"] for row in figure.rows) == "2026-11-01"
+    assert "latest 24 cohorts" in figure.note
+    assert charts.height(figure) < 700
+    _drawn(figure)
+
+
+def test_a_few_cohorts_have_their_shares_written_on_them() -> None:
+    texts = _texts(_drawn(figures.cohorts(_cohorts(_months(5))), "wide"))
+    assert texts.count("14%") == 4
+    assert not any("%" in text for text in _texts(_drawn(figures.cohorts(_cohorts(_months(13))), "narrow")))
+
+
+def test_sixty_links_are_cut_to_the_largest_and_html_and_arabic_stay_text() -> None:
+    names = ["<script>alert(1)</script>", "متجر أم أحمد", "x" * 300, *(f"link-{number}" for number in range(57))]
+    figure = figures.links([_link(name, f"{1000 - n}") for n, name in enumerate(names)], currency="GHS")
+    assert len(figure.rows) == figures.MOST_LINKS
+    assert "of 60" in figure.note
+    svg = _drawn(figure, "wide")
+    assert not list(svg.iter(f"{_SVG}script"))
+    texts = _texts(svg)
+    assert {"<script>alert(1)</script>", "متجر أم أحمد"} <= set(texts)
+    assert all(len(text) < 60 for text in texts), "a name as long as the page is cut"
+
+
+def test_debts_reach_below_the_line_and_a_milliard_is_no_giga() -> None:
+    svg = _drawn(figures.revenue(_days("-500000000", *["1000000000"] * 9), currency="GHS"), "wide")
+    texts = _texts(svg)
+    assert "1bn" in texts
+    assert any(text.startswith(("-", "\u2212")) for text in texts)
+    assert not any("G" in text and text != "GHS" for text in texts)
+
+
+def test_without_a_sale_nothing_is_drawn_and_the_text_says_why() -> None:
+    for figure in (
+        figures.acquisition([], running=NOVEMBER), figures.repeat_rates([], running=NOVEMBER), figures.cohorts([]),
+        figures.links([], currency="GHS"), figures.revenue([], currency="GHS"),
+    ):  # fmt: skip
+        assert figure.rows == ()
+        assert figure.told.endswith(".")
+
+
+def test_each_theme_and_size_is_another_picture_and_the_same_one_is_the_same() -> None:
+    figure = figures.links([_link("a", "1")], currency="GHS")
+    keys = {
+        charts.key(figure, theme=theme, size=size, currency=currency)
+        for _ in range(2)
+        for theme in ("light", "dark")
+        for size in ("wide", "narrow")
+        for currency in ("GHS", "NGN")
+    }  # fmt: skip
+    assert len(keys) == 8
+
+
+def test_what_is_kept_is_made_once_and_the_oldest_goes_first() -> None:
+    made: list[str] = []
+    kept: Kept[str, str] = Kept(most=2)
+
+    def make(name: str) -> str:
+        made.append(name)
+        return name.upper()
+
+    assert [kept.get(name, lambda name=name: make(name)) for name in "abacab"] == list("ABACAB")  # type: ignore[misc]
+    assert made == ["a", "b", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [
+        ("1234.5", "GHS", "GHS 1,234.50"), ("-5", "GHS", "GHS −5.00"), ("1000000000", "NGN", "NGN 1,000,000,000.00"),
+        ("1250", "XOF", "XOF 1,250"), ("1250.50", "XOF", "XOF 1,250.50"), ("1.2345", "KWD", "KWD 1.234"),
+        ("0", "GHS", "GHS 0.00"),
+    ],
+)  # fmt: skip
+def test_an_amount_is_written_with_its_currencys_digits(amount: str, currency: str, written: str) -> None:
+    assert wording.money(Decimal(amount), currency) == written.replace(" ", "\u00a0", 1)
+
+
+@pytest.mark.parametrize(("gigabytes", "written"), [("10", "10"), ("1.50", "1.5"), ("100.000", "100"), ("0.5", "0.5")])
+def test_a_volume_has_no_zeros_that_say_nothing(gigabytes: str, written: str) -> None:
+    assert wording.volume(Decimal(gigabytes)) == written
+
+
+def test_a_zone_that_nobody_knows_is_utc_as_in_the_models() -> None:
+    assert wording.moment(datetime(2026, 11, 22, 2, 31, tzinfo=UTC), wording.zone_of("Mars/Olympus")).endswith("02:31")
+
+
+def test_the_cards_are_the_nine_of_the_model_in_its_order() -> None:
+    described: dict[str, Any] = yaml.safe_load((_ROOT / "models/dashboard/_dashboard__models.yml").read_text())
+    (model,) = (model for model in described["models"] if model["name"] == "shop_overview")
+    numbered = [column["name"] for column in model["columns"] if column["description"].startswith("Card ")]
+    assert [card.name for card in (*EARNINGS, *CUSTOMERS)] == numbered
