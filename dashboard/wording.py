@@ -37,8 +37,9 @@ def percent(rate: Decimal | float, digits: int = 1) -> str:
 
 
 def change(rate: Decimal) -> str:
-    """0.082 as +8%, with its sign always."""
-    return f"{100 * rate:+.0f}%".replace("-", _MINUS)
+    """0.082 as +8%, with its sign; what rounds to nothing has none."""
+    rounded = round(100 * rate)
+    return f"{rounded:+,}%".replace("-", _MINUS) if rounded else "0%"
 
 
 def volume(gigabytes: Decimal) -> str:
