@@ -192,8 +192,8 @@ def test_what_is_kept_is_made_once_and_the_oldest_goes_first() -> None:
     ("amount", "currency", "written"),
     [
         ("1234.5", "GHS", "GHS 1,234.50"), ("-5", "GHS", "GHS −5.00"), ("1000000000", "NGN", "NGN 1,000,000,000.00"),
-        ("1250", "XOF", "XOF 1,250"), ("1250.50", "XOF", "XOF 1,250.50"), ("1.2345", "KWD", "KWD 1.234"),
-        ("0", "GHS", "GHS 0.00"),
+        ("1250", "XOF", "XOF 1,250"), ("1250.50", "XOF", "XOF 1,250.50"), ("1.2345", "KWD", "KWD 1.235"),
+        ("0", "GHS", "GHS 0.00"), ("1e40", "GHS", f"GHS {10**40:,}.00"),
     ],
 )  # fmt: skip
 def test_an_amount_is_written_with_its_currencys_digits(amount: str, currency: str, written: str) -> None:
@@ -203,6 +203,19 @@ def test_an_amount_is_written_with_its_currencys_digits(amount: str, currency: s
 @pytest.mark.parametrize(("gigabytes", "written"), [("10", "10"), ("1.50", "1.5"), ("100.000", "100"), ("0.5", "0.5")])
 def test_a_volume_has_no_zeros_that_say_nothing(gigabytes: str, written: str) -> None:
     assert wording.volume(Decimal(gigabytes)) == written
+
+
+def test_a_share_is_rounded_as_the_picture_rounds_it() -> None:
+    assert wording.percent(Decimal("0.125"), 0) == "13%"
+    figure = figures.cohorts(
+        [row.model_copy(update={"retention_rate": Decimal("0.125")}) for row in _cohorts(_months(3))]
+    )
+    assert set(_texts(_drawn(figure, "wide"))) >= {"13%"}
+
+
+def test_a_change_has_its_sign_unless_it_is_none() -> None:
+    rates = ("0.082", "-0.5", "0.001", "-0.004", "12")
+    assert [wording.change(Decimal(rate)) for rate in rates] == ["+8%", "−50%", "0%", "0%", "+1,200%"]
 
 
 def test_a_zone_that_nobody_knows_is_utc_as_in_the_models() -> None:
