@@ -83,6 +83,8 @@ create table regulars.conflicts (
 --                                      hand: the event is kept as failed
 --   unknown_shop, unknown_order        nothing was written
 --   failed                             something broke: nothing of it stands but the event, in regulars.failures
+--
+-- The cost of pages: a session keeps its plans, and one made while a table was small would go on reading all of it.
 create function regulars.track(
     in event jsonb,
     inout country text,
@@ -95,7 +97,7 @@ create function regulars.track(
     out key_check bytea
 )
 language plpgsql security definer
-set search_path = '' set lock_timeout = '150ms'
+set search_path = '' set lock_timeout = '150ms' set seq_page_cost = 100
 as $$
 #variable_conflict use_column
 <<facts>>

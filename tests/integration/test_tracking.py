@@ -69,6 +69,26 @@ def test_first_purchases_of_one_phone_at_the_same_time_make_one_customer(migrate
         assert len(set(threads.map(attempt, range(40)))) == 1
 
 
+def test_plans_that_were_made_while_a_shop_was_small_read_no_table_from_end_to_end(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+
+        checkouts = [
+            Checkout(shop_id=shop, order_id=add_order(connection, shop), phone=f"0241{n:06d}", visit_id=uuid4())
+            for n in range(25)
+        ]
+        for checkout in checkouts[:8]:
+            track(connection, checkout)
+        connection.execute("analyze")
+        for checkout in checkouts[8:24]:
+            track(connection, checkout)
+        with connection.transaction():
+            track(connection, checkouts[24])
+            for table in ("shop_orders", "shop_customers", "customer_tracking"):
+                ((read,),) = fetch(connection, "select pg_stat_get_xact_tuples_returned(%s::regclass)", table)
+                assert read in (0, 1), table
+
+
 def test_a_purchase_completes_its_visit(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
