@@ -23,6 +23,9 @@ from ingest.database import Connection
 
 router = APIRouter(route_class=Page, include_in_schema=False, default_response_class=Response)
 
+MOST_LINKS = 200
+"""In a table, or to choose from: those that brought the largest revenue."""
+
 _pictures: Kept[str, str] = Kept(most=512)
 _networks: Kept[tuple[UUID, datetime], list[str]] = Kept(most=512)
 
@@ -67,7 +70,8 @@ def overview(request: Request, shop: ShopNamed = None) -> Response:
         months=months,
         rates=rates,
         cohorts=figures.by_cohort(cohorts),
-        slugs=slugs,
+        slugs=slugs[:MOST_LINKS],
+        links=len(slugs),
         days=days,
         figures={
             "acquisition": figures.acquisition(months, running=desk.running),
@@ -115,7 +119,7 @@ def customers(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     query = CustomerQuery(**asked.model_dump(exclude={"shop"}))
     with opened(request, shop=asked.shop) as (connection, desk):
         found = questions.customers(connection, desk.shop, query)
-        slugs = [row.slug for row in questions.slugs(connection, desk.shop) if row.new_customers]
+        slugs = [row.slug for row in questions.slugs(connection, desk.shop) if row.new_customers][:MOST_LINKS]
         networks = _networks.get((desk.shop.shop_id, desk.as_of), lambda: questions.networks(connection, desk.shop))
     filters = {
         "search": query.search, "repeat": query.repeat, "slug": query.slug, "network": query.network,
@@ -130,6 +134,7 @@ def customers(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         slugs=_with(query.slug, slugs),
         networks=_with(query.network, networks),
         pages=_pages(found),
+        has_next=found.next_cursor is not None and found.offset + found.limit <= FARTHEST_OFFSET,
         address=lambda path="/customers", **changes: link(
             path,
             **{

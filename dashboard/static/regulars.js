@@ -30,7 +30,10 @@ if (form) {
     event.preventDefault();
     show();
   });
-  form.addEventListener("change", show);
+  // A text field changes when one leaves it, for a click on what it has found, say.
+  form.addEventListener("change", (event) => {
+    if (event.target.matches("select")) show();
+  });
   form.addEventListener("input", (event) => {
     if (event.target.type !== "search") return;
     clearTimeout(timer);

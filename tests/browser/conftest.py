@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from typer.testing import CliRunner
 
 from dashboard.app import create_app
@@ -83,6 +83,7 @@ def browser() -> Iterator[Browser]:
     if where is None:
         missing = "There is no Chromium for the tests of the pages: apt-get install chromium"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    expect.set_options(timeout=20_000)  # a machine that does other things too
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=where, args=_ARGUMENTS)
         yield browser
