@@ -182,17 +182,14 @@ def _serious(page: Page) -> list[str]:
 def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme: str) -> None:
     with looks(width=width, scheme=scheme, shop="ama-data") as visit:
         page = visit.page
-        faults = {"overview": _serious(page)}
         page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
-        faults["overview, all open"] = _serious(page)
+        faults = {"overview": _serious(page)}
         page.goto("/customers?shop=ama-data&limit=5&sort=-total_spent")
         faults["customers"] = _serious(page)
         page.locator(".people tbody a").first.click()
         faults["customer"] = _serious(page)
         page.goto("/customers?shop=ama-data&search=nobody")
         faults["nobody"] = _serious(page)
-        page.goto("/customers/1")
-        faults["missing"] = _serious(page)
         page.context.clear_cookies()
         page.goto("/")
         faults["not signed in"] = _serious(page)
