@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import httpx
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from dashboard import questions
+from dashboard.answers import CustomerQuery
 from dashboard.app import create_app
 from dashboard.errors import NoSuchShop, NotLoaded
 from dashboard.reading import Reader
@@ -156,6 +158,17 @@ def test_nothing_of_a_request_is_left_for_the_next_whatever_became_of_it(reader:
 def test_a_name_that_is_sql_is_nobody(reader: Reader, sub: str) -> None:
     with reader.as_owner(Owner(sub)) as connection:
         assert questions.own_shops(connection) == []
+
+
+def test_an_owner_is_answered_whatever_the_servers_settings_are(copied: Database, made: World) -> None:
+    odd = make_conninfo(copied.conninfo, options="-c row_security=off -c timezone=Asia/Tokyo -c jit=on")
+    reader = Reader(settings_of(copied).model_copy(update={"database_url": odd}))
+    reader.open()
+    with reader.as_owner(Owner(str(made.kofi))) as connection:
+        page = questions.customers(connection, questions.chosen_shop(connection, None), CustomerQuery())
+        assert page.total == len(page.customers) == len(made.shops["kofi-data"].buyers)
+        assert page.customers[0].last_purchase_at.utcoffset() == timedelta(0)
+    reader.close()
 
 
 def test_an_owner_can_neither_write_nor_see_what_is_not_the_dashboards(reader: Reader, made: World) -> None:
