@@ -58,6 +58,12 @@ class Spool:
         self.path = path
         self._most_events = most_events
 
+    def prepare(self) -> None:
+        """Makes the file, so that the first event that needs it waits for one write and not for three. Raises
+        SpoolRefused."""
+        with self._open():
+            pass
+
     def add(self, kind: Kind, event: str) -> None:
         """Keeps an event, on the disk when this returns. Raises SpoolRefused."""
         if self.add_many(kind, [event]) == 0:

@@ -104,6 +104,10 @@ class Tracker:
         self._conninfo = conninfo(self._settings)
         self._budget = self._settings.track_budget_ms / 1000
         self.spool = Spool(self._settings.home / SPOOL)
+        try:
+            self.spool.prepare()
+        except SpoolRefused as error:
+            log.error("nothing can be spooled: %s", error)
         self._lock = threading.Lock()
         self._pool: ConnectionPool[BudgetedConnection] | None = None
         self._is_down = False
