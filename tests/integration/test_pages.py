@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,7 +28,7 @@ from ingest.settings import Settings
 from tests.conftest import NAME, Database, Server
 from tests.owners import SECRET, Shop, World, copy_of, settings_of, world
 from tests.served import served
-from tests.storefront import add_shop
+from tests.storefront import add_order, add_shop
 
 FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
 NOBODY = "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # not made up anew: two workers must collect the same tests
@@ -536,6 +538,33 @@ def test_where_a_picture_cannot_be_drawn_the_page_and_its_tables_stand(
     assert answer.status_code == 503
     assert page.status_code == 200
     assert page.text.count("<table") == 6
+
+
+def test_who_looks_while_refreshes_run_sees_no_error_and_no_page_of_two_moments(house: House) -> None:
+    shop, stop, told = house.made.shops["kofi-data"], threading.Event(), []
+
+    def look() -> None:
+        with house.owner(shop.user_id) as client:
+            while not stop.is_set():
+                answer = client.get("/")
+                months = answer.text.split('id="acquisition"')[1].split("</section>")[0]
+                by_month = re.findall(r"<td>([\d,]+)</td><td>[^<]*</td></tr>", months)
+                card = re.findall(r'id="total_orders">.*?([\d,]+)</p>', answer.text, re.DOTALL)
+                told.append((answer.status_code, int(card[0]), sum(map(int, by_month))))
+
+    with ThreadPoolExecutor(1) as threads, house.database.connect() as connection:
+        looking = threads.submit(look)
+        try:
+            for mode in ("refresh", "rebuild"):
+                for _ in range(3):
+                    add_order(connection, shop.shop_id)
+                run_refresh(house.database.settings, mode=mode)  # type: ignore[arg-type]
+        finally:
+            stop.set()
+        looking.result(60)
+    assert {status for status, _, _ in told} == {200}
+    assert all(card == by_month for _, card, by_month in told)
+    assert len({card for _, card, _ in told}) >= 2, "nothing was published while somebody looked"
 
 
 def test_nothing_that_a_visitor_shows_or_looks_for_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
