@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
 
@@ -19,7 +21,7 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from dashboard import charts
+from dashboard import charts, questions
 from dashboard.app import create_app
 from dashboard.session import COOKIE
 from dashboard.tokens import SESSION, SIGN_IN, Keys
@@ -540,15 +542,24 @@ def test_where_a_picture_cannot_be_drawn_the_page_and_its_tables_stand(
     assert page.text.count("<table") == 6
 
 
-def test_who_looks_while_refreshes_run_sees_no_error_and_no_page_of_two_moments(house: House) -> None:
+def test_who_looks_while_refreshes_run_sees_no_error_and_no_page_of_two_moments(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = questions.acquisition
+
+    def take_time(*asked: Any) -> object:
+        time.sleep(0.3)  # between the cards and the months, so that something is published in between
+        return months(*asked)
+
+    monkeypatch.setattr(questions, "acquisition", take_time)
     shop, stop, told = house.made.shops["kofi-data"], threading.Event(), []
 
     def look() -> None:
         with house.owner(shop.user_id) as client:
             while not stop.is_set():
                 answer = client.get("/")
-                months = answer.text.split('id="acquisition"')[1].split("</section>")[0]
-                by_month = re.findall(r"<td>([\d,]+)</td><td>[^<]*</td></tr>", months)
+                table = answer.text.split('id="acquisition"')[1].split("</section>")[0]
+                by_month = re.findall(r"<td>([\d,]+)</td><td>[^<]*</td></tr>", table)
                 card = re.findall(r'id="total_orders">.*?([\d,]+)</p>', answer.text, re.DOTALL)
                 told.append((answer.status_code, int(card[0]), sum(map(int, by_month))))
 
