@@ -74,6 +74,11 @@ class DrawingFailed(Exception):
     """The picture can't be drawn; its table stands on the page all the same."""
 
 
+def warm_up() -> None:
+    """The first picture of a process takes a second more than the others: this one is for nobody."""
+    vl_convert.vegalite_to_svg({"mark": "point", "data": {"values": []}})
+
+
 def draw(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
     """The SVG of a figure that has rows."""
     colours = _COLOURS[theme]

@@ -1,6 +1,7 @@
 """`regulars dashboard`."""
 
 import logging
+import threading
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ def dashboard(
         # Not above: no other command needs them.
         import uvicorn
 
+        from dashboard import charts
         from dashboard.app import create_app
         from web.logs import log_as_json
     except ImportError:
@@ -34,6 +36,7 @@ def dashboard(
     _require_owners_role_if_there_is_a_database(settings)
     Console(stderr=True, highlight=False).print(f"The dashboard is at http://{host}:{port}. Stop with Ctrl-C.")
     log_as_json()
+    threading.Thread(target=charts.warm_up, daemon=True).start()
     # The server's own log of requests would hold their query strings.
     uvicorn.run(
         app, host=host, port=port, access_log=False, log_config=None, server_header=False, lifespan="on",
