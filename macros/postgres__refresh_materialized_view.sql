@@ -11,6 +11,9 @@
         {%- set next = relation.incorporate(path={'identifier': relation.identifier ~ '__next'}) -%}
         drop materialized view if exists {{ next }};
         {{ postgres__get_create_materialized_view_as_sql(next, model['compiled_code']) }};
+        -- Refreshed, its rows are frozen: a reader whose snapshot is older than this view sees them. PostgreSQL 17
+        -- and later build it so at once; before, it would seem empty to that reader.
+        refresh materialized view {{ next }};
         -- First what readers name: they lock it before what it reads, and so do we.
         drop view if exists dashboard.{{ relation.identifier }};
         drop materialized view {{ relation }} cascade;

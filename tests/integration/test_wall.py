@@ -317,6 +317,18 @@ def test_owners_who_read_while_models_are_replaced_meet_no_gap(walled: Database)
     assert reads > 100
 
 
+def test_who_began_to_read_before_a_model_was_replaced_does_not_find_it_empty(walled: Database) -> None:
+    with walled.connect() as connection, walled.connect() as reader:
+        (shop, owner), _ = _owners(connection)
+        reader.execute("begin isolation level repeatable read")
+        reader.execute("select set_config('request.jwt.claims', %s, true)", [_claims(owner)])
+        connection.execute("update regulars.published set body = 'older'")
+        run_refresh(walled.settings, mode="rebuild")
+        for name in ("shop_overview", "monthly_acquisition", "cohort_retention", "slug_analytics", "repeat_rates"):
+            query = sql.SQL("select count(*) > 0 from {} where shop_id = %s").format(sql.Identifier("dashboard", name))
+            assert reader.execute(query, [shop]).fetchone() == (True,), name
+
+
 def test_every_card_and_chart_changes_in_the_same_moment(walled: Database) -> None:
     stop = threading.Event()
     torn: list[tuple[object, ...]] = []
