@@ -35,6 +35,7 @@ lint: install
 serve: install  ## the nightly refresh, on its schedule
 	$(BIN)/regulars serve
 
+# The lock holds hashes and no address: who installs decides where from.
 lock:  ## make requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
