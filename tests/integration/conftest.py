@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from dashboard.app import create_app
+from flows.steps import run_refresh
 from ingest.database import Connection
 from ingest.spool import SPOOL, Spool
-from tests.conftest import Database
+from tests.conftest import NAME, Database, Server
+from tests.owners import copy_of, settings_of, world
+from tests.pages import House, Walk, walk, write_hostile
 from tests.person import KEY
+from tests.served import served
+from tests.storefront import add_shop
 
 
 @pytest.fixture
@@ -44,3 +50,24 @@ def checkout_login(migrated: Database) -> Iterator[str]:
             yield make_conninfo(migrated.conninfo, user=name, password=name)
         finally:
             admin.execute(sql.SQL("drop role {}").format(role))
+
+
+@pytest.fixture(scope="module")
+def house(server: Server, built_template: str) -> Iterator[House]:
+    made = world(server, built_template)
+    quiet = uuid4()
+    # Under the tests' own name: dbt parses its project anew for another.
+    with copy_of(server, made, name=NAME) as database:
+        with database.connect() as connection:
+            write_hostile(database, made.shops["kofi-data"])
+            shop_id = add_shop(connection, "quiet")
+            connection.execute("update user_shops set user_id = %s where id = %s", [quiet, shop_id])
+        run_refresh(database.settings)
+        settings = settings_of(database, dashboard_connections=8)
+        with served(create_app(settings), headers={}) as client:
+            yield House(made, database, settings, str(client.base_url), quiet)
+
+
+@pytest.fixture(scope="module")
+def walks(house: House) -> dict[UUID, Walk]:
+    return {owner: walk(house, owner) for owner in (house.made.ama, house.made.kofi)}

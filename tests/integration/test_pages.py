@@ -1,4 +1,4 @@
-"""The owners' pages on a real server and a real database: what they show, to whom, and what they say if they can't."""
+"""The owners' pages on a real server and a real database: what they show, and what they say if they can't."""
 
 import csv
 import io
@@ -8,151 +8,24 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
-from xml.etree import ElementTree
+from uuid import uuid4
 
 import httpx
-import jwt
 import pytest
 from pydantic import SecretStr
 
 from dashboard import charts, questions
 from dashboard.app import create_app
 from dashboard.session import COOKIE
-from dashboard.tokens import SESSION, SIGN_IN, Keys
+from dashboard.tokens import Keys
 from flows.steps import run_refresh
 from ingest.settings import Settings
-from tests.conftest import NAME, Database, Server
-from tests.owners import SECRET, Shop, World, copy_of, settings_of, world
+from tests.owners import SECRET
+from tests.pages import FIGURES, NOBODY, PATHS, House, Seen
 from tests.served import served
 from tests.storefront import add_order, add_shop
-
-FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
-NOBODY = "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # not made up anew: two workers must collect the same tests
-PATHS = ["/", "/customers", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
-HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass
-class Seen(HTMLParser):
-    """A page as somebody sees it: its text, where it leads, its elements."""
-
-    html: str
-    text: str = ""
-    leads: list[str] = field(default_factory=list)
-    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        self.feed(self.html)
-        self.text = re.sub(r"\s+", " ", self.text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self.leads += [value for name, value in attrs if name in ("href", "src", "srcset", "action") and value]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    made: World
-    database: Database
-    settings: Settings
-    address: str
-    quiet: UUID
-    """Owns a shop without a sale, and nothing else."""
-
-    def visitor(self, **cookies: str) -> httpx.Client:
-        return httpx.Client(base_url=self.address, cookies=cookies, timeout=30)
-
-    def owner(self, sub: object) -> httpx.Client:
-        return self.visitor(**{COOKIE: Keys(self.settings).session(str(sub))})
-
-    def ids(self, shop: Shop) -> list[str]:
-        with self.database.connect() as connection:
-            rows = connection.execute(
-                "select shop_customer_id::text from analytics.customers where shop_id = %s order by 1", [shop.shop_id]
-            ).fetchall()
-        return [row[0] for row in rows]
-
-
-@pytest.fixture(scope="module")
-def house(server: Server, built_template: str) -> Iterator[House]:
-    made = world(server, built_template)
-    quiet = uuid4()
-    # Under the tests' own name: dbt parses its project anew for another.
-    with copy_of(server, made, name=NAME) as database:
-        with database.connect() as connection:
-            _write_hostile(database, made.shops["kofi-data"])
-            shop_id = add_shop(connection, "quiet")
-            connection.execute("update user_shops set user_id = %s where id = %s", [quiet, shop_id])
-        run_refresh(database.settings)
-        settings = settings_of(database, dashboard_connections=8)
-        with served(create_app(settings), headers={}) as client:
-            yield House(made, database, settings, str(client.base_url), quiet)
-
-
-def _write_hostile(database: Database, shop: Shop) -> None:
-    """A sale by a customer, link, network and campaign that are all HTML; the shop's name is too."""
-    order_id = uuid4()
-    with database.connect() as connection:
-        connection.execute("update user_shops set shop_name = %s where id = %s", [f"shop {HOSTILE}", shop.shop_id])
-        connection.execute(
-            "insert into shop_orders (id, shop_id, customer_name, customer_email, customer_phone, network, volume_gb, "
-            "base_price, profit_amount, total_price, order_status, payment_status, created_at) values "
-            "(%s, %s, %s, %s, '0209999999', %s, 1, 4, 1, 5, 'completed', 'completed', now())",
-            [order_id, shop.shop_id, f"name {HOSTILE}", f"mail{HOSTILE}@example.com", f"network {HOSTILE}"],
-        )
-        connection.execute(
-            "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
-            "purchase_completed, referrer, utm_source, utm_medium, utm_campaign) "
-            "values (%s, %s, %s, now(), true, %s, %s, %s, %s)",
-            [shop.shop_id, order_id, *(f"{field} {HOSTILE}" for field in ("slug", "from", "source", "medium", "camp"))],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """Every page and picture that an owner can reach from the overview by links, by its address."""
-
-    pages: dict[str, str]
-    link: str
-    """The token of the link that signed in."""
-    session: str
-
-
-def _walk(house: House, owner: UUID) -> Walk:
-    read: dict[str, str] = {}
-    token = Keys(house.settings).sign_in_link_token(str(owner))
-    with house.visitor() as client:
-        client.get("/sign-in", params={"token": token})
-        wanted = ["/"]
-        while wanted:
-            address = wanted.pop()
-            if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
-                continue
-            # Orders and filters show the same people; each page in one order, and each theme once, will do.
-            if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
-                continue
-            answer = client.get(address)
-            assert answer.status_code == 200, (address, answer.text)
-            read[address] = answer.text
-            if answer.headers["content-type"].startswith("text/html"):
-                wanted += Seen(answer.text).leads
-        return Walk(read, token, client.cookies[COOKIE])
-
-
-@pytest.fixture(scope="module")
-def walks(house: House) -> dict[UUID, Walk]:
-    return {owner: _walk(house, owner) for owner in (house.made.ama, house.made.kofi)}
 
 
 def test_the_cards_are_what_python_counts_of_the_orders(house: House) -> None:
@@ -188,133 +61,6 @@ def test_every_page_says_as_of_when_in_the_shops_zone(house: House) -> None:
             said = f"As of {local.day} {local:%b %Y, %H:%M} ({shop.zone})"
             for path in ("/", "/customers", f"/customers/{house.ids(shop)[0]}"):
                 assert said in Seen(client.get(path, params={"shop": shop.slug}).text).text
-
-
-def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebuild(
-    house: House, walks: dict[UUID, Walk]
-) -> None:
-    ama, kofi = house.made.ama, house.made.kofi
-    shops = {owner: house.made.of(owner) for owner in (ama, kofi)}
-    before = {owner: walks[owner].pages for owner in (ama, kofi)}
-    run_refresh(house.database.settings, mode="rebuild")
-    after = {owner: _walk(house, owner).pages for owner in (ama, kofi)}
-    for pages in (before, after):
-        for owner, other in ((ama, kofi), (kofi, ama)):
-            text = "\n".join(pages[owner].values())
-            own = {row for shop in shops[owner] for row in house.ids(shop)}
-            assert own <= set(_UUID.findall(text)), "the owner's own customers are not all there"
-            foreign = {row for shop in shops[other] for row in (*house.ids(shop), str(shop.shop_id))}
-            assert not foreign & set(_UUID.findall(text))
-            # Both have customers of the same phones: addresses and slugs tell whose they are.
-            assert not any(f"@{shop.slug}.example" in text or shop.slug in text for shop in shops[other])
-    assert before[ama].keys() == after[ama].keys()
-    assert before[kofi].keys() == after[kofi].keys()
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_without_a_session_there_is_a_page_that_says_how_to_get_one(house: House, path: str) -> None:
-    keys, somebody = Keys(house.settings), str(house.made.ama)
-    now = datetime.now(UTC)
-    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
-    shown = {
-        "nothing": "",
-        "a forged session": jwt.encode(claims, SECRET[::-1], algorithm="HS256"),
-        "an unsigned one": jwt.encode(claims, None, algorithm="none"),
-        "an expired one": jwt.encode(claims | {"exp": now - timedelta(hours=1)}, SECRET, algorithm="HS256"),
-        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp")}, SECRET, algorithm="HS256"),
-        "a sign-in link's": keys.sign_in_link_token(somebody),
-        "the API's": keys.api_token(somebody, lasts=timedelta(hours=1)),
-        "no token": "nonsense",
-    }
-    for what, token in shown.items():
-        with house.visitor(**({COOKIE: token} if token else {})) as client:
-            answer = client.get(path)
-        assert answer.status_code == 401, what
-        assert "regulars token --shop" in answer.text
-        assert not _UUID.search(answer.text)
-
-
-def test_a_link_signs_in_and_no_address_holds_a_token_after_it(house: House, walks: dict[UUID, Walk]) -> None:
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
-        answer = client.get("/sign-in", params={"token": token})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/")
-        assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        cookie = answer.headers["set-cookie"]
-        assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
-        assert "Secure" not in cookie
-        assert token not in cookie
-        page = client.get("/")
-        assert page.status_code == 200
-        assert "set-cookie" not in page.headers
-    walk = walks[house.made.ama]
-    for address, text in walk.pages.items():
-        assert walk.link not in text
-        assert walk.session not in text
-        assert "token" not in address
-
-
-def test_behind_https_the_cookie_is_secure(house: House) -> None:
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
-        answer = client.get("/sign-in", params={"token": token}, headers={"X-Forwarded-Proto": "https"})
-    assert "Secure" in answer.headers["set-cookie"].split("; ")
-
-
-@pytest.mark.parametrize("kind", ["missing", "nonsense", "session", "expired"])
-def test_a_link_that_does_not_hold_sets_no_cookie(house: House, kind: str) -> None:
-    somebody, past = str(house.made.ama), datetime.now(UTC) - timedelta(minutes=16)
-    tokens = {
-        "missing": "",
-        "nonsense": "ey.ey.ey",
-        "session": Keys(house.settings).session(somebody),
-        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
-    }
-    with house.visitor() as client:
-        answer = client.get("/sign-in", params={"token": tokens[kind]})
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
-    assert not tokens[kind] or tokens[kind] not in answer.text
-
-
-def test_signing_out_takes_a_post_and_forgets_the_session(house: House) -> None:
-    with house.owner(house.made.ama) as client:
-        assert client.get("/sign-out").status_code == 405
-        answer = client.post("/sign-out")
-        assert "You are signed out" in answer.text
-        assert answer.headers["set-cookie"].startswith(f'{COOKIE}="";')
-        assert "Max-Age=0" in answer.headers["set-cookie"]
-
-
-def test_anothers_customer_is_as_missing_as_one_that_nobody_has(house: House) -> None:
-    (kofi,) = house.made.of(house.made.kofi)
-    with house.owner(house.made.ama) as client:
-        another = client.get(f"/customers/{house.ids(kofi)[0]}")
-        nobody = client.get(f"/customers/{uuid4()}")
-        no_id = client.get("/customers/1")
-        assert another.status_code == nobody.status_code == no_id.status_code == 404
-        assert another.text == nobody.text == no_id.text
-        others = (kofi.slug, str(kofi.shop_id), "none")
-        shops = [client.get(path, params={"shop": shop}) for path in PATHS for shop in others]
-        assert {answer.status_code for answer in shops} == {404}
-        assert len({answer.text for answer in shops}) == 1
-
-
-def test_html_in_any_text_is_text_on_every_page_and_picture(house: House, walks: dict[UUID, Walk]) -> None:
-    pages = walks[house.made.kofi].pages
-    shown = "".join(Seen(text).text for address, text in pages.items() if not address.startswith("/customers.csv"))
-    for what in ("shop", "name", "mail", "network", "slug", "from", "source", "medium", "camp"):
-        assert f"{what}{'' if what == 'mail' else ' '}{HOSTILE}" in shown, what
-    for address, text in pages.items():
-        if address.startswith("/charts"):
-            tags = {element.tag.split("}")[1] for element in ElementTree.fromstring(text).iter()}
-            assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath", "title"}
-        elif not address.startswith("/customers.csv"):
-            seen = Seen(text)
-            assert [attributes["src"] for tag, attributes in seen.elements if tag == "script"][1:] == []
-            assert not any(name.startswith("on") or name == "style" for _, held in seen.elements for name in held)
-            assert not any(held.get("src") == "x" for _, held in seen.elements)
 
 
 def test_a_shop_without_a_sale_has_unknown_rates_and_no_picture(house: House) -> None:
@@ -404,28 +150,6 @@ def test_without_a_database_the_page_says_so_and_holds_no_number(lost: httpx.Cli
     assert "could not be loaded" in seen.text
     assert not re.search(r"\d", seen.text)
     assert {"/", "/customers"} <= set(seen.leads)
-
-
-def test_every_page_forbids_what_it_does_not_need(house: House) -> None:
-    with house.owner(house.made.ama) as client:
-        answers = [client.get(path) for path in ("/", "/customers", "/customers/1", "/charts/links.svg", "/?limit=x")]
-        answers += [client.get("/static/regulars.css"), client.post("/sign-out")]
-    for answer in answers:
-        policy = answer.headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "unsafe" not in policy
-        assert "http" not in policy
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        if answer.headers["content-type"].startswith("text/html"):
-            assert answer.headers["cache-control"] == "no-store"
-
-
-def test_no_page_names_another_host(house: House, walks: dict[UUID, Walk]) -> None:
-    for address, text in walks[house.made.ama].pages.items():
-        if not address.startswith("/customers.csv"):
-            leads = Seen(text).leads
-            assert all(lead.startswith(("/", "#", "tel:", "mailto:")) and not lead.startswith("//") for lead in leads)
 
 
 def test_a_phone_is_found_in_any_spelling_and_a_name_by_a_part(house: House) -> None:
@@ -576,21 +300,6 @@ def test_who_looks_while_refreshes_run_sees_no_error_and_no_page_of_two_moments(
     assert {status for status, _, _ in told} == {200}
     assert all(card == by_month for _, card, by_month in told)
     assert len({card for _, card, _ in told}) >= 2, "nothing was published while somebody looked"
-
-
-def test_nothing_that_a_visitor_shows_or_looks_for_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
-        client.get("/sign-in", params={"token": token})
-        session = client.cookies[COOKIE]
-        client.get("/customers", params={"shop": "ama-data", "search": "0241000003"})
-        client.get("/customers/0241000003")
-    # httpx is the visitor's; the server's own log of requests is off where it serves in earnest.
-    ours = [record for record in caplog.records if not record.name.startswith(("http", "uvicorn.access"))]
-    told = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
-    assert "/sign-in" in told
-    assert not any(secret in told for secret in (token, session, "0241000003"))
 
 
 def test_templates_and_static_files_are_in_the_package() -> None:

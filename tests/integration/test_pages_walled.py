@@ -1,0 +1,181 @@
+"""The owners' pages: who sees them, how one signs in, and what never stands on them or in a log."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+from xml.etree import ElementTree
+
+import jwt
+import pytest
+
+from dashboard.session import COOKIE
+from dashboard.tokens import SESSION, SIGN_IN, Keys
+from flows.steps import run_refresh
+from tests.owners import SECRET
+from tests.pages import HOSTILE, PATHS, House, Seen, Walk, walk
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebuild(
+    house: House, walks: dict[UUID, Walk]
+) -> None:
+    ama, kofi = house.made.ama, house.made.kofi
+    shops = {owner: house.made.of(owner) for owner in (ama, kofi)}
+    before = {owner: walks[owner].pages for owner in (ama, kofi)}
+    run_refresh(house.database.settings, mode="rebuild")
+    after = {owner: walk(house, owner).pages for owner in (ama, kofi)}
+    for pages in (before, after):
+        for owner, other in ((ama, kofi), (kofi, ama)):
+            text = "\n".join(pages[owner].values())
+            own = {row for shop in shops[owner] for row in house.ids(shop)}
+            assert own <= set(_UUID.findall(text)), "the owner's own customers are not all there"
+            foreign = {row for shop in shops[other] for row in (*house.ids(shop), str(shop.shop_id))}
+            assert not foreign & set(_UUID.findall(text))
+            # Both have customers of the same phones: addresses and slugs tell whose they are.
+            assert not any(f"@{shop.slug}.example" in text or shop.slug in text for shop in shops[other])
+    assert before[ama].keys() == after[ama].keys()
+    assert before[kofi].keys() == after[kofi].keys()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_session_there_is_a_page_that_says_how_to_get_one(house: House, path: str) -> None:
+    keys, somebody = Keys(house.settings), str(house.made.ama)
+    now = datetime.now(UTC)
+    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
+    shown = {
+        "nothing": "",
+        "a forged session": jwt.encode(claims, SECRET[::-1], algorithm="HS256"),
+        "an unsigned one": jwt.encode(claims, None, algorithm="none"),
+        "an expired one": jwt.encode(claims | {"exp": now - timedelta(hours=1)}, SECRET, algorithm="HS256"),
+        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp")}, SECRET, algorithm="HS256"),
+        "a sign-in link's": keys.sign_in_link_token(somebody),
+        "the API's": keys.api_token(somebody, lasts=timedelta(hours=1)),
+        "no token": "nonsense",
+    }
+    for what, token in shown.items():
+        with house.visitor(**({COOKIE: token} if token else {})) as client:
+            answer = client.get(path)
+        assert answer.status_code == 401, what
+        assert "regulars token --shop" in answer.text
+        assert not _UUID.search(answer.text)
+
+
+def test_a_link_signs_in_and_no_address_holds_a_token_after_it(house: House, walks: dict[UUID, Walk]) -> None:
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": token})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        cookie = answer.headers["set-cookie"]
+        assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie
+        assert token not in cookie
+        page = client.get("/")
+        assert page.status_code == 200
+        assert "set-cookie" not in page.headers
+    walk = walks[house.made.ama]
+    for address, text in walk.pages.items():
+        assert walk.link not in text
+        assert walk.session not in text
+        assert "token" not in address
+
+
+def test_behind_https_the_cookie_is_secure(house: House) -> None:
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": token}, headers={"X-Forwarded-Proto": "https"})
+    assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize("kind", ["missing", "nonsense", "session", "expired"])
+def test_a_link_that_does_not_hold_sets_no_cookie(house: House, kind: str) -> None:
+    somebody, past = str(house.made.ama), datetime.now(UTC) - timedelta(minutes=16)
+    tokens = {
+        "missing": "",
+        "nonsense": "ey.ey.ey",
+        "session": Keys(house.settings).session(somebody),
+        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
+    }
+    with house.visitor() as client:
+        answer = client.get("/sign-in", params={"token": tokens[kind]})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert not tokens[kind] or tokens[kind] not in answer.text
+
+
+def test_signing_out_takes_a_post_and_forgets_the_session(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        assert client.get("/sign-out").status_code == 405
+        answer = client.post("/sign-out")
+        assert "You are signed out" in answer.text
+        assert answer.headers["set-cookie"].startswith(f'{COOKIE}="";')
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+def test_anothers_customer_is_as_missing_as_one_that_nobody_has(house: House) -> None:
+    (kofi,) = house.made.of(house.made.kofi)
+    with house.owner(house.made.ama) as client:
+        another = client.get(f"/customers/{house.ids(kofi)[0]}")
+        nobody = client.get(f"/customers/{uuid4()}")
+        no_id = client.get("/customers/1")
+        assert another.status_code == nobody.status_code == no_id.status_code == 404
+        assert another.text == nobody.text == no_id.text
+        others = (kofi.slug, str(kofi.shop_id), "none")
+        shops = [client.get(path, params={"shop": shop}) for path in PATHS for shop in others]
+        assert {answer.status_code for answer in shops} == {404}
+        assert len({answer.text for answer in shops}) == 1
+
+
+def test_html_in_any_text_is_text_on_every_page_and_picture(house: House, walks: dict[UUID, Walk]) -> None:
+    pages = walks[house.made.kofi].pages
+    shown = "".join(Seen(text).text for address, text in pages.items() if not address.startswith("/customers.csv"))
+    for what in ("shop", "name", "mail", "network", "slug", "from", "source", "medium", "camp"):
+        assert f"{what}{'' if what == 'mail' else ' '}{HOSTILE}" in shown, what
+    for address, text in pages.items():
+        if address.startswith("/charts"):
+            tags = {element.tag.split("}")[1] for element in ElementTree.fromstring(text).iter()}
+            assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath", "title"}
+        elif not address.startswith("/customers.csv"):
+            seen = Seen(text)
+            assert [attributes["src"] for tag, attributes in seen.elements if tag == "script"][1:] == []
+            assert not any(name.startswith("on") or name == "style" for _, held in seen.elements for name in held)
+            assert not any(held.get("src") == "x" for _, held in seen.elements)
+
+
+def test_every_page_forbids_what_it_does_not_need(house: House) -> None:
+    with house.owner(house.made.ama) as client:
+        answers = [client.get(path) for path in ("/", "/customers", "/customers/1", "/charts/links.svg", "/?limit=x")]
+        answers += [client.get("/static/regulars.css"), client.post("/sign-out")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        if answer.headers["content-type"].startswith("text/html"):
+            assert answer.headers["cache-control"] == "no-store"
+
+
+def test_no_page_names_another_host(house: House, walks: dict[UUID, Walk]) -> None:
+    for address, text in walks[house.made.ama].pages.items():
+        if not address.startswith("/customers.csv"):
+            leads = Seen(text).leads
+            assert all(lead.startswith(("/", "#", "tel:", "mailto:")) and not lead.startswith("//") for lead in leads)
+
+
+def test_nothing_that_a_visitor_shows_or_looks_for_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
+    with house.visitor() as client:
+        client.get("/sign-in", params={"token": token})
+        session = client.cookies[COOKIE]
+        client.get("/customers", params={"shop": "ama-data", "search": "0241000003"})
+        client.get("/customers/0241000003")
+    # httpx is the visitor's; the server's own log of requests is off where it serves in earnest.
+    ours = [record for record in caplog.records if not record.name.startswith(("http", "uvicorn.access"))]
+    told = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
+    assert "/sign-in" in told
+    assert not any(secret in told for secret in (token, session, "0241000003"))

@@ -1,0 +1,114 @@
+"""The owners' pages, as a visitor goes through them, over a world that holds HTML wherever text can stand."""
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from uuid import UUID, uuid4
+
+import httpx
+
+from dashboard.session import COOKIE
+from dashboard.tokens import Keys
+from ingest.settings import Settings
+from tests.conftest import Database
+from tests.owners import Shop, World
+
+FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
+NOBODY = "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # not made up anew: two workers must collect the same tests
+PATHS = ["/", "/customers", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
+
+
+@dataclass
+class Seen(HTMLParser):
+    """A page as somebody sees it: its text, where it leads, its elements."""
+
+    html: str
+    text: str = ""
+    leads: list[str] = field(default_factory=list)
+    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.html)
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.leads += [value for name, value in attrs if name in ("href", "src", "srcset", "action") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    made: World
+    database: Database
+    settings: Settings
+    address: str
+    quiet: UUID
+    """Owns a shop without a sale, and nothing else."""
+
+    def visitor(self, **cookies: str) -> httpx.Client:
+        return httpx.Client(base_url=self.address, cookies=cookies, timeout=30)
+
+    def owner(self, sub: object) -> httpx.Client:
+        return self.visitor(**{COOKIE: Keys(self.settings).session(str(sub))})
+
+    def ids(self, shop: Shop) -> list[str]:
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                "select shop_customer_id::text from analytics.customers where shop_id = %s order by 1", [shop.shop_id]
+            ).fetchall()
+        return [row[0] for row in rows]
+
+
+def write_hostile(database: Database, shop: Shop) -> None:
+    """A sale by a customer, link, network and campaign that are all HTML; the shop's name is too."""
+    order_id = uuid4()
+    with database.connect() as connection:
+        connection.execute("update user_shops set shop_name = %s where id = %s", [f"shop {HOSTILE}", shop.shop_id])
+        connection.execute(
+            "insert into shop_orders (id, shop_id, customer_name, customer_email, customer_phone, network, volume_gb, "
+            "base_price, profit_amount, total_price, order_status, payment_status, created_at) values "
+            "(%s, %s, %s, %s, '0209999999', %s, 1, 4, 1, 5, 'completed', 'completed', now())",
+            [order_id, shop.shop_id, f"name {HOSTILE}", f"mail{HOSTILE}@example.com", f"network {HOSTILE}"],
+        )
+        connection.execute(
+            "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
+            "purchase_completed, referrer, utm_source, utm_medium, utm_campaign) "
+            "values (%s, %s, %s, now(), true, %s, %s, %s, %s)",
+            [shop.shop_id, order_id, *(f"{field} {HOSTILE}" for field in ("slug", "from", "source", "medium", "camp"))],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Every page and picture that an owner can reach from the overview by links, by its address."""
+
+    pages: dict[str, str]
+    link: str
+    """The token of the link that signed in."""
+    session: str
+
+
+def walk(house: House, owner: UUID) -> Walk:
+    read: dict[str, str] = {}
+    token = Keys(house.settings).sign_in_link_token(str(owner))
+    with house.visitor() as client:
+        client.get("/sign-in", params={"token": token})
+        wanted = ["/"]
+        while wanted:
+            address = wanted.pop()
+            if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
+                continue
+            # Orders and filters show the same people; each page in one order, and each theme once, will do.
+            if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
+                continue
+            answer = client.get(address)
+            assert answer.status_code == 200, (address, answer.text)
+            read[address] = answer.text
+            if answer.headers["content-type"].startswith("text/html"):
+                wanted += Seen(answer.text).leads
+        return Walk(read, token, client.cookies[COOKIE])
