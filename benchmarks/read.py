@@ -46,7 +46,7 @@ _SALES = """
             coalesce(visits.accessed_via_slug, 'unknown') as slug
         from public.shop_orders as orders
         inner join public.user_shops as shops on orders.shop_id = shops.id
-        left join public.customer_tracking as visits
+        left join regulars.tracking as visits
             on orders.shop_id = visits.shop_id and orders.id = visits.shop_order_id
         where
             orders.shop_id = %s

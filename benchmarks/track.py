@@ -36,7 +36,7 @@ _ORDERS = """
     select id, %s, 10, 'completed', 'completed' from unnest(%s::uuid[]) as t (id)
 """
 
-_BARE_TABLE = "create table bare_tracking (like public.customer_tracking including defaults, primary key (id))"
+_BARE_TABLE = "create table bare_tracking (like regulars.tracking including defaults, primary key (id))"
 
 _BARE_INSERT = """
     insert into bare_tracking (shop_id, shop_order_id, accessed_via_slug, purchase_completed)
@@ -53,25 +53,25 @@ def four_statements(connection: Connection, checkout: Checkout) -> None:
     phone = read_phone(checkout.phone, country="GH").e164
     with connection.transaction():
         found = connection.execute(
-            "select id from public.shop_customers where shop_id = %s and phone_number = %s",
+            "select id from regulars.customers where shop_id = %s and phone_number = %s",
             [checkout.shop_id, phone],
             prepare=True,
         ).fetchone()
         customer = found[0] if found else uuid4()
         connection.execute(
-            "insert into public.shop_customers (id, shop_id, phone_number) values (%s, %s, %s) "
+            "insert into regulars.customers (id, shop_id, phone_number) values (%s, %s, %s) "
             "on conflict (shop_id, phone_number) do update set customer_name = excluded.customer_name",
             [customer, checkout.shop_id, phone],
             prepare=True,
         )
         connection.execute(
             "update public.shop_orders set shop_customer_id = "
-            "(select id from public.shop_customers where shop_id = %s and phone_number = %s) where id = %s",
+            "(select id from regulars.customers where shop_id = %s and phone_number = %s) where id = %s",
             [checkout.shop_id, phone, checkout.order_id],
             prepare=True,
         )
         connection.execute(
-            "insert into public.customer_tracking "
+            "insert into regulars.tracking "
             "(shop_id, shop_order_id, accessed_via_slug, purchase_completed) values (%s, %s, %s, true)",
             [checkout.shop_id, checkout.order_id, checkout.slug],
             prepare=True,

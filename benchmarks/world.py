@@ -35,7 +35,7 @@ _SHOPS = """
 """
 
 _CUSTOMERS = """
-    insert into public.shop_customers (id, shop_id, phone_number, first_seen_at)
+    insert into regulars.customers (id, shop_id, phone_number, first_seen_at)
     select md5('customer' || n)::uuid, pg_temp.shop_of(n), '+233' || (200000000 + n), '2024-01-01'
     from generate_series(%(first)s::int, %(last)s::int) as n
 """
@@ -64,7 +64,7 @@ _ORDERS = """
 """
 
 _VISITS = """
-    insert into public.customer_tracking (
+    insert into regulars.tracking (
         id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed
     )
     select

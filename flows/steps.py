@@ -49,7 +49,8 @@ def link_stragglers(run: Run) -> Linked:
     """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
     replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
-    run.linked = link(run.connection)
+    run.connection.execute("select regulars.take_over_earlier_visits()")
+    run.linked = link(run.connection, everything=run.refresh.mode == "rebuild")
     return run.linked
 
 

@@ -32,7 +32,7 @@ _PROOFS = """
 """
 
 _NEW_CUSTOMER = """
-    insert into public.shop_customers (shop_id, erased_at, first_seen_at)
+    insert into regulars.customers (shop_id, erased_at, first_seen_at)
     values (%(shop_id)s, clock_timestamp(), coalesce(%(first_seen_at)s, now()))
     returning id
 """
@@ -47,30 +47,43 @@ _PROVE = """
 """
 
 _FORGET_CUSTOMER = """
-    update public.shop_customers
+    update regulars.customers
     set phone_number = null, email = null, customer_name = null, erased_at = %(erased_at)s
     where shop_id = %(shop_id)s and id = %(customer_id)s
 """
 
 # Linked, but by now with another's phone: `link` gives them to that customer.
-_LET_GO = "update public.shop_orders set shop_customer_id = null where id = any(%(others)s)"
+_LET_GO = """
+    update regulars.tracking set shop_customer_id = null
+    where shop_id = %(shop_id)s and shop_order_id = any(%(others)s)
+"""
 
 _FORGET_ORDERS = """
     with
     forgotten as (
         update public.shop_orders
-        set shop_customer_id = %(customer_id)s, customer_phone = null, customer_email = null, customer_name = null
-        where shop_id = %(shop_id)s and (shop_customer_id = %(customer_id)s or id = any(%(order_ids)s))
+        set
+            customer_phone = regulars.empty_value('customer_phone'),
+            customer_email = regulars.empty_value('customer_email'),
+            customer_name = regulars.empty_value('customer_name')
+        where
+            shop_id = %(shop_id)s
+            and id in (
+                select unnest(%(order_ids)s::uuid[])
+                union
+                select shop_order_id from regulars.tracking
+                where shop_id = %(shop_id)s and shop_customer_id = %(customer_id)s
+            )
         returning id
     ),
-    visits as (
-        update public.customer_tracking as visits
-        set shop_customer_id = %(customer_id)s, fingerprint = null
-        from forgotten
-        where visits.shop_order_id = forgotten.id and visits.shop_id = %(shop_id)s
+    matched as (
+        insert into regulars.tracking (shop_id, shop_order_id, shop_customer_id)
+        select %(shop_id)s, id, %(customer_id)s from forgotten
+        on conflict (shop_order_id) do update
+        set shop_customer_id = excluded.shop_customer_id, fingerprint = null
     ),
     queued as (
-        delete from regulars.changed_phones using forgotten where changed_phones.order_id = forgotten.id
+        delete from regulars.orders_to_match using forgotten where orders_to_match.order_id = forgotten.id
     ),
     noted as (
         delete from regulars.unreadable_phones using forgotten where unreadable_phones.order_id = forgotten.id
@@ -91,6 +104,12 @@ _FORGET_CONFLICTS = """
     where shop_id = %(shop_id)s and order_id = any(%(order_ids)s)
 """
 
+_RESTORE_ERASED = """
+    select regulars.restore_erased_customer(shop_id, shop_customer_id)
+    from regulars.erasures
+    where shop_customer_id = any(%(customer_ids)s)
+"""
+
 _LINK_ERASED = """
     with
     found as (
@@ -99,35 +118,35 @@ _LINK_ERASED = """
     forgotten as (
         update public.shop_orders as orders
         set
-            shop_customer_id = found.customer_id,
-            customer_phone = null,
-            customer_email = null,
-            customer_name = null
+            customer_phone = regulars.empty_value('customer_phone'),
+            customer_email = regulars.empty_value('customer_email'),
+            customer_name = regulars.empty_value('customer_name')
         from found
         where orders.id = found.order_id
-        returning orders.id, orders.shop_id, orders.shop_customer_id
+        returning orders.id, orders.shop_id, found.customer_id
     ),
-    visits as (
-        update public.customer_tracking as visits
-        set shop_customer_id = forgotten.shop_customer_id, fingerprint = null
-        from forgotten
-        where visits.shop_order_id = forgotten.id and visits.shop_id = forgotten.shop_id
-    ),
-    noted as (
-        delete from regulars.unreadable_phones using found where unreadable_phones.order_id = found.order_id
+    matched as (
+        insert into regulars.tracking (shop_id, shop_order_id, shop_customer_id)
+        select shop_id, id, customer_id from forgotten
+        on conflict (shop_order_id) do update
+        set shop_customer_id = excluded.shop_customer_id, fingerprint = null
     )
-    delete from regulars.changed_phones using found where changed_phones.order_id = found.order_id
+    delete from regulars.unreadable_phones using found where unreadable_phones.order_id = found.order_id
 """
 
 # What the storefront wrote back into an erased person's order, or a checkout at the very moment of the erasure.
 _KEEP_ERASED = """
     update public.shop_orders as orders
-    set customer_phone = null, customer_email = null, customer_name = null
+    set
+        customer_phone = regulars.empty_value('customer_phone'),
+        customer_email = regulars.empty_value('customer_email'),
+        customer_name = regulars.empty_value('customer_name')
     from regulars.erasures as erasures
+    inner join regulars.tracking as standing
+        on erasures.shop_id = standing.shop_id and erasures.shop_customer_id = standing.shop_customer_id
     where
-        orders.shop_id = erasures.shop_id
-        and orders.shop_customer_id = erasures.shop_customer_id
-        and num_nonnulls(orders.customer_phone, orders.customer_email, orders.customer_name) > 0
+        orders.id = standing.shop_order_id
+        and concat(orders.customer_phone, orders.customer_email, orders.customer_name) <> ''
 """
 
 
@@ -252,7 +271,9 @@ def hash_for_track(key_check: bytes, *, shop_id: UUID, e164: str | None) -> byte
 
 def link_erased(connection: Connection, *, found: dict[UUID, UUID]) -> None:
     """Gives orders (order → erased customer) to the row of the erased, without identity."""
-    connection.execute(_LINK_ERASED, {"order_ids": list(found), "customer_ids": list(found.values())})
+    facts = {"order_ids": list(found), "customer_ids": list(found.values())}
+    connection.execute(_RESTORE_ERASED, facts)
+    connection.execute(_LINK_ERASED, facts)
 
 
 def keep_erased(connection: Connection) -> None:

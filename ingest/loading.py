@@ -58,14 +58,19 @@ _KEEP_ERASED = """
     set
         erased_customer_id = erasures.shop_customer_id,
         phone = null, customer_phone = null, customer_email = null, customer_name = null
-    from public.shop_orders as orders
+    from regulars.tracking as standing
     inner join regulars.erasures as erasures
-        on orders.shop_id = erasures.shop_id and orders.shop_customer_id = erasures.shop_customer_id
-    where incoming.id = orders.id
+        on standing.shop_id = erasures.shop_id and standing.shop_customer_id = erasures.shop_customer_id
+    where incoming.id = standing.shop_order_id
+"""
+
+_RESTORE_ERASED = """
+    select regulars.restore_erased_customer(shop_id, erased_customer_id)
+    from (select distinct shop_id, erased_customer_id from incoming where erased_customer_id is not null) as erased
 """
 
 _CUSTOMERS = """
-    insert into public.shop_customers as standing (shop_id, phone_number, email, customer_name, first_seen_at)
+    insert into regulars.customers as standing (shop_id, phone_number, email, customer_name, first_seen_at)
     select distinct on (shop_id, phone) shop_id, phone, customer_email, customer_name, created_at
     from incoming
     where phone is not null
@@ -75,20 +80,22 @@ _CUSTOMERS = """
 """
 
 
+# A storefront's columns may require a text where an export has none.
+_TEXTS = ("customer_name", "customer_email", "customer_phone", "network")
+_VALUES = ", ".join(
+    f"coalesce(incoming.{column}, (select regulars.empty_value('{column}')))"
+    if column in _TEXTS
+    else f"incoming.{column}"
+    for column in _ORDER_COLUMNS.split(", ")
+)
+
 _ORDERS = f"""
-    insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS}, shop_customer_id)
-    select incoming.id, incoming.shop_id, {_prefixed("incoming", _ORDER_COLUMNS)},
-        coalesce(incoming.erased_customer_id, customers.id)
+    insert into public.shop_orders as standing (id, shop_id, {_ORDER_COLUMNS})
+    select incoming.id, incoming.shop_id, {_VALUES}
     from incoming
-    left join public.shop_customers as customers
-        on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
     on conflict (id) do update
-    set
-        ({_ORDER_COLUMNS}, shop_customer_id, updated_at)
-        = ({_prefixed("excluded", _ORDER_COLUMNS)}, excluded.shop_customer_id, now())
-    where
-        ({_prefixed("standing", _ORDER_COLUMNS)}, standing.shop_customer_id)
-        is distinct from ({_prefixed("excluded", _ORDER_COLUMNS)}, excluded.shop_customer_id)
+    set ({_ORDER_COLUMNS}, updated_at) = ({_prefixed("excluded", _ORDER_COLUMNS)}, now())
+    where ({_prefixed("standing", _ORDER_COLUMNS)}) is distinct from ({_prefixed("excluded", _ORDER_COLUMNS)})
 """
 
 _NOTES = """
@@ -98,58 +105,61 @@ _NOTES = """
     where unreadable_phones.reason <> excluded.reason
 """
 
-_SETTLED = "delete from regulars.changed_phones using incoming where changed_phones.order_id = incoming.id"
+_MATCHED = "delete from regulars.orders_to_match using incoming where orders_to_match.order_id = incoming.id"
 
-_VISITS = f"""
-    insert into public.customer_tracking as standing (
-        shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed,
-        referrer, utm_source, utm_medium, utm_campaign
+_TOLD = f"""
+    with told as (
+        select
+            incoming.id as order_id,
+            incoming.shop_id,
+            coalesce(incoming.erased_customer_id, customers.id) as customer_id,
+            num_nonnulls({_VISIT_COLUMNS}) > 0 as has_visit,
+            incoming.accessed_via_slug,
+            coalesce(incoming.accessed_at, incoming.created_at) as accessed_at,
+            incoming.referrer,
+            incoming.utm_source,
+            incoming.utm_medium,
+            incoming.utm_campaign
+        from incoming
+        left join regulars.customers as customers
+            on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
     )
-    select
-        incoming.shop_id, incoming.id, coalesce(incoming.erased_customer_id, customers.id), incoming.accessed_via_slug,
-        coalesce(incoming.accessed_at, incoming.created_at), true,
-        incoming.referrer, incoming.utm_source, incoming.utm_medium, incoming.utm_campaign
-    from incoming
-    left join public.shop_customers as customers
-        on incoming.shop_id = customers.shop_id and incoming.phone = customers.phone_number
-    where num_nonnulls({_VISIT_COLUMNS}) > 0
-    on conflict (shop_order_id) do update
-    set
-        shop_customer_id = excluded.shop_customer_id,
-        accessed_via_slug = excluded.accessed_via_slug,
-        accessed_at = excluded.accessed_at,
-        referrer = excluded.referrer,
-        utm_source = excluded.utm_source,
-        utm_medium = excluded.utm_medium,
-        utm_campaign = excluded.utm_campaign
-    where
-        (
-            standing.shop_customer_id, standing.accessed_via_slug, standing.accessed_at, standing.referrer,
-            standing.utm_source, standing.utm_medium, standing.utm_campaign
-        ) is distinct from (
-            excluded.shop_customer_id, excluded.accessed_via_slug, excluded.accessed_at, excluded.referrer,
-            excluded.utm_source, excluded.utm_medium, excluded.utm_campaign
-        )
 """
 
-# Where the export tells nothing of a visit that checkout has noted, the visit stays, and follows its order.
-_FOLLOWERS = f"""
-    with orders as (
-        select orders.id, orders.shop_customer_id
-        from incoming
-        inner join public.shop_orders as orders on incoming.id = orders.id
-        where num_nonnulls({_VISIT_COLUMNS}) = 0
-    )
-    update public.customer_tracking as standing
-    set shop_customer_id = orders.shop_customer_id
-    from orders
+# Where the export tells nothing of a visit that checkout has noted, the visit stays.
+_CUSTOMERS_OF_ORDERS = f"""
+    {_TOLD}
+    update regulars.tracking as standing
+    set shop_customer_id = told.customer_id
+    from told
+    where standing.shop_order_id = told.order_id and standing.shop_customer_id is distinct from told.customer_id
+"""
+
+_VISITS = f"""
+    {_TOLD}
+    update regulars.tracking as standing
+    set ({_VISIT_COLUMNS}) = ({_prefixed("told", _VISIT_COLUMNS)})
+    from told
     where
-        standing.shop_order_id = orders.id
-        and standing.shop_customer_id is distinct from orders.shop_customer_id
+        standing.shop_order_id = told.order_id
+        and told.has_visit
+        and ({_prefixed("standing", _VISIT_COLUMNS)}) is distinct from ({_prefixed("told", _VISIT_COLUMNS)})
+"""
+
+_TRACKING = f"""
+    {_TOLD}
+    insert into regulars.tracking (shop_id, shop_order_id, shop_customer_id, {_VISIT_COLUMNS})
+    select
+        told.shop_id, told.order_id, told.customer_id, told.accessed_via_slug,
+        case when told.has_visit then told.accessed_at end,
+        told.referrer, told.utm_source, told.utm_medium, told.utm_campaign
+    from told
+    where told.customer_id is not null or told.has_visit
+    on conflict (shop_order_id) do nothing
 """
 
 # One round trip: after each, this thread would queue behind the one that reads for the interpreter's lock.
-_WRITE = ";".join([_CUSTOMERS, _ORDERS, _NOTES, _SETTLED, _VISITS, _FOLLOWERS])
+_WRITE = ";".join([_CUSTOMERS, _ORDERS, _NOTES, _MATCHED, _CUSTOMERS_OF_ORDERS, _VISITS, _TRACKING])
 
 _SHOP_COLUMNS = "user_id, shop_name, shop_slug, timezone, currency, country"
 
@@ -294,6 +304,7 @@ def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, load
         refused = cursor.execute(_STRANGERS).fetchall()
         if chunk.has_erasures:
             cursor.execute(_KEEP_ERASED)
+            cursor.execute(_RESTORE_ERASED)
         cursor.execute(_WRITE)
         counts = [cursor.rowcount]
         while cursor.nextset():

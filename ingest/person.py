@@ -26,7 +26,7 @@ _SHOP = """
 
 _CUSTOMER = """
     select id, phone_number, email, customer_name, first_seen_at::text
-    from public.shop_customers
+    from regulars.customers
     where shop_id = %(shop_id)s and phone_number = %(e164)s
 """
 
@@ -36,7 +36,7 @@ _ORDERS = """
     select
         orders.id,
         orders.customer_phone,
-        orders.shop_customer_id,
+        standing.shop_customer_id,
         case
             when coalesce(orders.created_at, orders.updated_at) is not null
             then least(
@@ -48,15 +48,17 @@ _ORDERS = """
             )
         end as at,
         exists (
-            select 1 from regulars.changed_phones as queue where queue.order_id = orders.id
+            select 1 from regulars.orders_to_match as queue where queue.order_id = orders.id
         ) as is_queued
     from public.shop_orders as orders
+    left join regulars.tracking as standing
+        on orders.id = standing.shop_order_id and orders.shop_id = standing.shop_id
     where
         orders.shop_id = %(shop_id)s
         and (
-            orders.shop_customer_id is null
-            or orders.shop_customer_id = %(customer_id)s
-            or orders.id in (select queue.order_id from regulars.changed_phones as queue)
+            standing.shop_customer_id is null
+            or standing.shop_customer_id = %(customer_id)s
+            or orders.id in (select queue.order_id from regulars.orders_to_match as queue)
         )
     order by orders.id
 """
@@ -80,9 +82,9 @@ _VISIT_ROWS = """
     select
         id as visit_id, shop_order_id as order_id, accessed_at::text as accessed_at,
         accessed_via_slug, referrer, utm_source, utm_medium, utm_campaign
-    from public.customer_tracking
-    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s)
-    order by customer_tracking.accessed_at, id
+    from regulars.tracking
+    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s) and tracking.accessed_at is not null
+    order by tracking.accessed_at, id
 """
 
 

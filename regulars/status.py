@@ -49,9 +49,14 @@ def gather(connection: Connection) -> dict[str, object]:
             (select count(*) from (select distinct entity, shop_id, entity_id from regulars.changes) as keys),
             (
                 select count(*)
-                from public.shop_orders as orders
-                left join regulars.unreadable_phones as notes on orders.id = notes.order_id
-                where orders.shop_customer_id is null and notes.order_id is null
+                from (
+                    select order_id from regulars.orders_to_match
+                    union
+                    select changes.entity_id
+                    from regulars.changes as changes
+                    inner join regulars.unmatched_orders as unmatched on changes.entity_id = unmatched.order_id
+                    where changes.entity = 'order'
+                ) as waiting
             ),
             (select count(*) from regulars.unreadable_phones)
         """

@@ -181,7 +181,7 @@ def _fill(connection: Connection, shop: Shop, buyers: int, dice: random.Random) 
     for slug in ("promo", "promo", "poster"):
         shop.empty_visits[slug] += 1
         connection.execute(
-            "insert into customer_tracking (shop_id, accessed_via_slug, accessed_at) values (%s, %s, %s)",
+            "insert into regulars.tracking (shop_id, accessed_via_slug, accessed_at) values (%s, %s, %s)",
             [shop.shop_id, slug, BEGAN],
         )
     connection.execute(
@@ -208,7 +208,7 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
     )  # fmt: skip
     if order.has_visit:
         connection.execute(
-            "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
             "purchase_completed) values (%s, %s, %s, %s, true)",
             [shop.shop_id, order.order_id, order.slug, order.at - timedelta(minutes=2)],
         )

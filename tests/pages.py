@@ -76,7 +76,7 @@ def write_hostile(database: Database, shop: Shop) -> None:
             [order_id, shop.shop_id, f"name {HOSTILE}", f"mail{HOSTILE}@example.com", f"network {HOSTILE}"],
         )
         connection.execute(
-            "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
             "purchase_completed, referrer, utm_source, utm_medium, utm_campaign) "
             "values (%s, %s, %s, now(), true, %s, %s, %s, %s)",
             [shop.shop_id, order_id, *(f"{field} {HOSTILE}" for field in ("slug", "from", "source", "medium", "camp"))],

@@ -55,7 +55,7 @@ def a_past(connection: Connection, shop: UUID, spool: Spool) -> dict[str, UUID]:
     connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, orders["moved here"]])
     track(connection, Checkout(shop_id=shop, order_id=orders["disputed"], phone="0203334444", slug="a"))
     track(connection, checkout(shop, orders["disputed"], slug="b"))
-    connection.execute("delete from shop_customers where phone_number = '+233201112222'")
+    connection.execute("delete from regulars.customers where phone_number = '+233201112222'")
     connection.execute(
         "insert into regulars.failures (order_id, shop_id, event, reason) values (%s, %s, %s, 'a deadlock')",
         [orders["failed"], shop, checkout(shop, orders["failed"]).model_dump_json()],

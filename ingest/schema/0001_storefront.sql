@@ -1,5 +1,5 @@
--- The storefront's own tables, created only where they are missing. Where they stand already, columns that
--- Regulars reads are added if absent; nothing else about them changes.
+-- The storefront's own tables, created only where they are missing. What stands already is not touched here: the
+-- next two migrations add the columns that Regulars reads and a table lacks, each locking one table for a moment.
 
 do $$
 declare
@@ -79,26 +79,6 @@ create table if not exists public.withdrawal_requests (
     status text not null default 'pending',
     created_at timestamptz not null default now()
 );
-
-alter table public.user_shops
-    add column if not exists user_id uuid,
-    add column if not exists shop_name text,
-    add column if not exists shop_slug text,
-    add column if not exists created_at timestamptz default now();
-alter table public.shop_orders
-    add column if not exists customer_name text,
-    add column if not exists customer_email text,
-    add column if not exists customer_phone text,
-    add column if not exists network text,
-    add column if not exists volume_gb numeric,
-    add column if not exists base_price numeric,
-    add column if not exists profit_amount numeric,
-    add column if not exists total_price numeric,
-    add column if not exists order_status text,
-    add column if not exists payment_status text,
-    add column if not exists reference_code text,
-    add column if not exists created_at timestamptz default now(),
-    add column if not exists updated_at timestamptz default now();
 
 -- Timestamps of a live storefront may be naive UTC. Written once for each kind, so that one expression reads both.
 create function regulars.as_utc(moment timestamp) returns timestamptz

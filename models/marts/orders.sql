@@ -14,20 +14,22 @@ orders as (
     where {{ only_changed() }}
 ),
 
-visits as (
+tracking as (
     select
         shop_id,
         order_id,
-        slug
-    from {{ ref('stg_visits') }}
+        shop_customer_id,
+        slug,
+        is_visit
+    from {{ ref('stg_tracking') }}
     where order_id is not null
 ),
 
-orders_with_their_visit as (
+tracked_orders as (
     select
         orders.order_id,
         orders.shop_id,
-        orders.shop_customer_id,
+        tracking.shop_customer_id,
         orders.ordered_at,
         orders.order_date,
         orders.order_month,
@@ -40,13 +42,13 @@ orders_with_their_visit as (
         orders.profit_amount,
         orders.network,
         orders.volume_gb,
-        visits.slug,
-        visits.order_id is not null as has_visit
+        tracking.slug,
+        coalesce(tracking.is_visit, false) as has_visit
     from orders
-    left join visits
+    left join tracking
         on
-            orders.shop_id = visits.shop_id
-            and orders.order_id = visits.order_id
+            orders.shop_id = tracking.shop_id
+            and orders.order_id = tracking.order_id
 )
 
-select * from orders_with_their_visit
+select * from tracked_orders

@@ -10,7 +10,23 @@
 with
 
 visits as (
-    select * from {{ ref('stg_visits') }}
+    select
+        tracking_id as visit_id,
+        shop_id,
+        order_id,
+        visited_at,
+        visit_date,
+        slug,
+        referrer,
+        utm_source,
+        utm_medium,
+        utm_campaign
+    from {{ ref('stg_tracking') }}
+    where is_visit
+),
+
+changed_visits as (
+    select * from visits
     where {{ only_changed() }}
 )
 
@@ -26,4 +42,4 @@ select
     utm_source,
     utm_medium,
     utm_campaign
-from visits
+from changed_visits

@@ -3,7 +3,6 @@
 select
     order_id,
     shop_id,
-    shop_customer_id,
     order_status,
     payment_status,
     network,
@@ -35,7 +34,6 @@ from (
         select
             orders.id as order_id,
             orders.shop_id,
-            orders.shop_customer_id,
             nullif(trim(cast(orders.network as text)), '') as network,
             cast(orders.volume_gb as numeric) as volume_gb,
             lower(trim(cast(orders.order_status as text))) as order_status,

@@ -122,7 +122,7 @@ def test_no_cell_is_a_formula(client: httpx.Client, copied: Database, made: Worl
     ]  # fmt: skip
     with copied.connect() as connection:
         connection.execute(
-            "update shop_customers as k set customer_name = v.name, email = '=cmd|x@example.com' "
+            "update regulars.customers as k set customer_name = v.name, email = '=cmd|x@example.com' "
             "from (select shop_customer_id as id, row_number() over () as n from analytics.customers "
             "where shop_id = %s) as c inner join unnest(%s::text[]) with ordinality as v (name, n) on c.n = v.n "
             "where k.id = c.id",

@@ -47,8 +47,8 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
             assert replay(connected, tracker.spool).written == 1
 
         assert fetch(connection, "select count(*), count(shop_customer_id) from shop_orders") == [(8, 7)]
-        assert fetch(connection, "select count(*), count(shop_order_id) from customer_tracking") == [(8, 7)]
-        connection.execute("delete from shop_customers where phone_number is not null and email is not null")
+        assert fetch(connection, "select count(*), count(shop_order_id) from regulars.tracking") == [(8, 7)]
+        connection.execute("delete from regulars.customers where phone_number is not null and email is not null")
         assert traces(connection, tracker.spool) == []
 
 
@@ -56,9 +56,9 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
     "statement",
     [
         "select from shop_orders",
-        "select from shop_customers",
-        "select from customer_tracking",
-        "insert into customer_tracking (shop_id) select gen_random_uuid()",
+        "select from regulars.customers",
+        "select from regulars.tracking",
+        "insert into regulars.tracking (shop_id) select gen_random_uuid()",
         "select from user_shops",
         "select from regulars.failures",
         "select from regulars.conflicts",

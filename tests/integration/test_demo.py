@@ -153,7 +153,7 @@ def test_each_customer_has_as_many_purchases_worth_as_much_as_the_world_knows(pl
         played.connection,
         "select people.phone_number, customers.total_purchases, customers.total_spent, "
         "customers.first_purchase_at, customers.last_purchase_at from analytics.customers "
-        "inner join shop_customers as people on customers.shop_id = people.shop_id "
+        "inner join regulars.customers as people on customers.shop_id = people.shop_id "
         "and customers.shop_customer_id = people.id where customers.shop_id = %s",
         shop.shop_id,
     )

@@ -219,7 +219,7 @@ def test_nothing_can_be_written_read_only_or_not(desk: Desk) -> None:
     assert len(re.findall("ERROR:  (?:permission denied|must be owner)", told)) == len(statements)
 
 
-@pytest.mark.parametrize("relation", ["public.shop_customers", "public.shop_orders", "regulars.failures"])
+@pytest.mark.parametrize("relation", ["regulars.customers", "public.shop_orders", "regulars.failures"])
 def test_an_analyst_cannot_read_who_people_are(analyst: Connection, relation: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         analyst.execute(f"select * from {relation}")
@@ -254,7 +254,7 @@ def test_no_value_that_an_analyst_reads_is_a_phone_an_e_mail_or_a_name(desk: Des
     assert not re.search("20333444|20111222|20999888|@", text)
     with desk.database.connect() as connection:
         # So would any of it be found.
-        assert all(is_personal(str(row)) for row in fetch(connection, "select * from shop_customers where email > ''"))
+        assert all(is_personal(str(row)) for row in fetch(connection, "select * from regulars.customers where email > ''"))
 
 
 def test_the_password_is_on_no_command_line(desk: Desk) -> None:
@@ -365,7 +365,7 @@ def test_a_login_made_as_the_page_says_reads_what_an_analyst_may_and_nothing_els
     with psycopg.connect(make_conninfo(desk.database.conninfo, **own), autocommit=True) as connection:
         assert connection.execute("select count(*) from customers").fetchone() == (2,)
         connection.execute("reset role; set default_transaction_read_only = off")
-        for statement in ("select * from public.shop_customers", "delete from analytics.customers"):
+        for statement in ("select * from regulars.customers", "delete from analytics.customers"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
     assert desk.ask("select count(*) from customers", **own) == (0, "2", "")

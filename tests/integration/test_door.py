@@ -104,7 +104,7 @@ def test_a_purchase_completes_the_visit_whose_id_it_hands_back(
     assert (bought.status_code, bought.json()["outcome"]) == (200, "new_customer")
     assert bought.json()["tracking_id"] == visit.json()["tracking_id"]
     assert _rows(
-        migrated, "select shop_order_id::text, accessed_via_slug, purchase_completed from customer_tracking"
+        migrated, "select shop_order_id::text, accessed_via_slug, purchase_completed from regulars.tracking"
     ) == [(order, "promo", True)]
     assert client.post(CHECKOUTS, json=event | {"phone": "+233241234567"}).json()["outcome"] == "replayed"
 
@@ -132,7 +132,7 @@ def test_a_name_cut_in_the_middle_of_an_emoji_does_not_refuse_a_purchase(
     )
     answer = client.post(CHECKOUTS, content=body, headers={"Content-Type": "application/json"})
     assert answer.json()["outcome"] == "new_customer"
-    assert _rows(migrated, "select customer_name from shop_customers") == [("Ama",)]
+    assert _rows(migrated, "select customer_name from regulars.customers") == [("Ama",)]
 
 
 def test_one_bad_event_of_a_batch_refuses_no_other_and_is_named(
@@ -154,7 +154,7 @@ def test_one_bad_event_of_a_batch_refuses_no_other_and_is_named(
     assert told[3]["errors"] == [{"pointer": "#/checkouts/3", "detail": "is not an object"}]
     again = client.post(CHECKOUTS, json={"checkouts": events})
     assert (again.status_code, {one["outcome"] for one in again.json()["answers"]}) == (200, {"replayed"})
-    assert _rows(migrated, "select count(*) from customer_tracking") == [(3,)]
+    assert _rows(migrated, "select count(*) from regulars.tracking") == [(3,)]
     visits = client.post(VISITS, json={"visits": [{"shop_id": str(shop)}] * 2}).json()["answers"]
     assert len({one["tracking_id"] for one in visits}) == 2
 
@@ -237,7 +237,7 @@ def test_while_the_database_is_down_events_are_kept_and_afterwards_each_stands_o
                     break
                 time.sleep(0.05)
             assert client.post(CHECKOUTS, json={"checkouts": events}).status_code == 200
-    assert _rows(migrated, "select count(*), count(distinct shop_order_id) from customer_tracking") == [(5, 5)]
+    assert _rows(migrated, "select count(*), count(distinct shop_order_id) from regulars.tracking") == [(5, 5)]
 
 
 def test_a_batch_that_meets_a_silent_database_waits_one_budget_and_not_one_for_each(
@@ -267,7 +267,7 @@ def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
         with served(create_app(behind), headers=SHOWN) as client, ThreadPoolExecutor() as thread:
             client.post(CHECKOUTS, json={"checkouts": events[:5]})
             told = thread.submit(client.post, CHECKOUTS, json={"checkouts": events})
-            while _rows(migrated, "select count(*) < 20 from customer_tracking") == [(True,)]:
+            while _rows(migrated, "select count(*) < 20 from regulars.tracking") == [(True,)]:
                 time.sleep(0.001)
             proxy.fault = fault
             answers = told.result().json()["answers"]
@@ -278,8 +278,8 @@ def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
                 if _metric(client, "regulars_spool_events") == 0:
                     break
                 time.sleep(0.05)
-    assert _rows(migrated, "select count(*), count(distinct shop_order_id) from customer_tracking") == [(90, 90)]
-    assert _rows(migrated, "select count(*) from shop_customers") == [(1,)]
+    assert _rows(migrated, "select count(*), count(distinct shop_order_id) from regulars.tracking") == [(90, 90)]
+    assert _rows(migrated, "select count(*) from regulars.customers") == [(1,)]
 
 
 def test_a_batch_is_on_the_servers_disk_when_it_is_answered(

@@ -40,12 +40,12 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     rows.append(rows[1] | {"customer_phone": "0207776666"})
     export = write(tmp_path / "orders.csv", *rows)
     erased(connection, spool)
-    ((customer,),) = fetch(connection, "select id from shop_customers where erased_at is not null")
-    phones = fetch(connection, "select phone_number from shop_customers order by 1")
+    ((customer,),) = fetch(connection, "select id from regulars.customers where erased_at is not null")
+    phones = fetch(connection, "select phone_number from regulars.customers order by 1")
 
     def assert_still_gone() -> None:
         assert traces(connection, spool) == []
-        assert fetch(connection, "select phone_number from shop_customers order by 1") == phones
+        assert fetch(connection, "select phone_number from regulars.customers order by 1") == phones
 
     # Another machine's spool, replayed.
     elsewhere = Spool(tmp_path / "elsewhere" / SPOOL)
@@ -125,12 +125,12 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     shop = add_shop(connection)
     first = person_order(connection, shop)
     erased(connection, spool)
-    ((gone,),) = fetch(connection, "select id from shop_customers")
+    ((gone,),) = fetch(connection, "select id from regulars.customers")
     new = person_order(connection, shop, at=datetime.now(UTC) + timedelta(seconds=1))
     tracked = track(connection, checkout(shop, new))
     assert (tracked.outcome, tracked.customer_id == gone) == ("new_customer", False)
     assert track(connection, checkout(shop, new, slug="promo")).outcome == "conflict"
-    assert fetch(connection, "select email, customer_name from shop_customers where phone_number = %s", E164) == [
+    assert fetch(connection, "select email, customer_name from regulars.customers where phone_number = %s", E164) == [
         (EMAIL, NAME)
     ]
     # What checkout didn't link is the new customer's too.
@@ -172,4 +172,4 @@ def test_orders_with_any_time_and_connections_with_any_rows_are_served(
     connection.row_factory = tuple_row  # type: ignore[assignment]
     link(connection)
     is_later = moment in ("infinity", "20000-01-01")
-    assert fetch(connection, "select count(*), count(phone_number) from shop_customers") == [(1 + is_later, is_later)]
+    assert fetch(connection, "select count(*), count(phone_number) from regulars.customers") == [(1 + is_later, is_later)]

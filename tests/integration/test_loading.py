@@ -29,8 +29,8 @@ SHOP = {
 VERSIONS = """
     select 'shop', id, xmin::text from user_shops
     union all select 'order', id, xmin::text from shop_orders
-    union all select 'customer', id, xmin::text from shop_customers
-    union all select 'visit', id, xmin::text from customer_tracking
+    union all select 'customer', id, xmin::text from regulars.customers
+    union all select 'visit', id, xmin::text from regulars.tracking
     union all select 'unreadable', order_id, xmin::text from regulars.unreadable_phones
     order by 1, 2
 """
@@ -38,8 +38,8 @@ VERSIONS = """
 LINKS = """
     select orders.id, customers.phone_number, visits.id is not null, visits.shop_customer_id = customers.id
     from shop_orders as orders
-    left join shop_customers as customers on orders.shop_customer_id = customers.id
-    left join customer_tracking as visits on orders.id = visits.shop_order_id
+    left join regulars.customers as customers on orders.shop_customer_id = customers.id
+    left join regulars.tracking as visits on orders.id = visits.shop_order_id
     order by orders.id
 """
 
@@ -101,8 +101,8 @@ def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(mig
         loaded = fetch(connection, LINKS)
         reasons = fetch(connection, "select order_id, reason from regulars.unreadable_phones order by order_id")
         connection.execute(
-            "truncate customer_tracking, regulars.unreadable_phones; "
-            "update shop_orders set shop_customer_id = null; delete from shop_customers"
+            "truncate regulars.tracking, regulars.unreadable_phones; "
+            "update shop_orders set shop_customer_id = null; delete from regulars.customers"
         )
         for each in orders:
             track(
@@ -130,11 +130,11 @@ def test_a_newer_export_updates_the_order_its_visit_and_its_customer(connection:
         connection,
         "select o.order_status, o.total_price::text, c.phone_number, t.accessed_via_slug, "
         "t.shop_customer_id = c.id "
-        "from shop_orders o join shop_customers c on o.shop_customer_id = c.id "
-        "join customer_tracking t on t.shop_order_id = o.id where o.id = %s",
+        "from shop_orders o join regulars.customers c on o.shop_customer_id = c.id "
+        "join regulars.tracking t on t.shop_order_id = o.id where o.id = %s",
         first["id"],
     ) == [("refunded", "12.00", "+233201112222", "ama-promo", True)]
-    assert fetch(connection, "select count(*) from customer_tracking") == [(2,)]
+    assert fetch(connection, "select count(*) from regulars.tracking") == [(2,)]
     assert fetch(connection, "select * from regulars.changed_phones") == []
 
 
@@ -163,7 +163,7 @@ def test_a_tracked_order_keeps_its_one_visit_and_the_visit_follows_the_customer(
     # The export tells a corrected phone, and nothing of the visit.
     load(connection, path, order(id=str(order_id), customer_phone="0201112222", accessed_via_slug=""))
     assert fetch(connection, LINKS) == [(order_id, "+233201112222", True, True)]
-    assert fetch(connection, "select id, accessed_via_slug from customer_tracking") == [
+    assert fetch(connection, "select id, accessed_via_slug from regulars.tracking") == [
         (tracked.tracking_id, "ama-data")
     ]
 
@@ -174,7 +174,7 @@ def test_a_customer_was_first_seen_at_the_earliest_order_in_whatever_order_they_
     shop_with(connection)
     for moment in ("2026-03-14T12:00Z", "2026-01-01T00:00Z", "2026-05-01T00:00Z"):
         load(connection, path, order(created_at=moment))
-    assert fetch(connection, "select first_seen_at from shop_customers") == [(datetime(2026, 1, 1, tzinfo=UTC),)]
+    assert fetch(connection, "select first_seen_at from regulars.customers") == [(datetime(2026, 1, 1, tzinfo=UTC),)]
 
 
 @pytest.mark.parametrize("chunk", [1, 100])
@@ -183,7 +183,7 @@ def test_of_an_order_given_twice_the_later_row_stands(connection: Connection, pa
     first = order()
     load(connection, path, first, first | {"network": "Telecel"}, chunk=chunk)
     assert fetch(connection, "select network from shop_orders") == [("Telecel",)]
-    assert fetch(connection, "select count(*) from customer_tracking") == [(1,)]
+    assert fetch(connection, "select count(*) from regulars.tracking") == [(1,)]
 
 
 @pytest.mark.parametrize("chunk", [1, 100])
@@ -207,8 +207,8 @@ def test_an_order_of_another_shop_is_rejected_and_leaves_nothing(
         (3, "id: another shop has an order with this id"),
         (4, "id: another shop has an order with this id"),
     ]
-    assert fetch(connection, "select phone_number from shop_customers") == [("+233241234567",)]
-    assert fetch(connection, "select shop_order_id from customer_tracking") == [(UUID(mine["id"]),)]
+    assert fetch(connection, "select phone_number from regulars.customers") == [("+233241234567",)]
+    assert fetch(connection, "select shop_order_id from regulars.tracking") == [(UUID(mine["id"]),)]
 
 
 def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(connection: Connection, path: Path) -> None:

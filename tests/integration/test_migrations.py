@@ -146,7 +146,7 @@ def test_a_storefront_that_stands_keeps_its_tables_and_gets_its_numbers(empty: D
         assert fetch(
             connection,
             "select relname from pg_class where relrowsecurity and relnamespace = 'public'::regnamespace order by 1",
-        ) == [("customer_tracking",), ("shop_customers",), ("shop_slugs",)]
+        ) == [("regulars.tracking",), ("regulars.customers",), ("shop_slugs",)]
 
         linked = link(connection)
         assert (linked.linked, linked.unreadable) == (2, 0)
@@ -165,7 +165,7 @@ def test_an_order_cannot_point_at_another_shops_customer(migrated: Database) -> 
             "('11111111-1111-1111-1111-111111111111', 'a'), ('44444444-4444-4444-4444-444444444444', 'b')"
         )
         connection.execute(
-            "insert into shop_customers (id, shop_id, phone_number) values "
+            "insert into regulars.customers (id, shop_id, phone_number) values "
             "('55555555-5555-5555-5555-555555555555', '44444444-4444-4444-4444-444444444444', '+233241234567')"
         )
         with pytest.raises(psycopg.errors.ForeignKeyViolation):

@@ -121,7 +121,7 @@ def _trade(connection: Connection) -> UUID:
             )
             if number % 2:
                 connection.execute(
-                    "insert into customer_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
+                    "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
                     "values (%s, %s, %s, '2026-02-01')",
                     [shop, order, "promo" if number % 3 else None],
                 )

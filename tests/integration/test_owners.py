@@ -65,8 +65,8 @@ def _ids_of(database: Database, made: World, owner: UUID) -> set[str]:
             connection,
             "select id::text from user_shops where id = any(%(shops)s) "
             "union all select id::text from shop_orders where shop_id = any(%(shops)s) "
-            "union all select id::text from shop_customers where shop_id = any(%(shops)s) "
-            "union all select id::text from customer_tracking where shop_id = any(%(shops)s)".replace(
+            "union all select id::text from regulars.customers where shop_id = any(%(shops)s) "
+            "union all select id::text from regulars.tracking where shop_id = any(%(shops)s)".replace(
                 "%(shops)s", "%s"
             ),
             *[shops] * 4,

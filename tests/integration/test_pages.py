@@ -204,7 +204,7 @@ def test_a_customers_history_holds_every_order_whatever_became_of_it(house: Hous
     with house.database.connect() as connection, house.owner(shop.user_id) as client:
         for phone in list(shop.buyers)[:5]:
             row = connection.execute(
-                "select id from shop_customers where shop_id = %s and phone_number = %s", [shop.shop_id, phone]
+                "select id from regulars.customers where shop_id = %s and phone_number = %s", [shop.shop_id, phone]
             ).fetchone()
             assert row
             orders = [order for order in shop.orders if order.phone == phone]
@@ -222,9 +222,9 @@ def test_an_erased_person_has_no_name_and_keeps_the_sums(house: House) -> None:
     (kofi,) = house.made.of(house.made.kofi)
     with house.database.connect() as connection, house.owner(kofi.user_id) as client:
         person = house.ids(kofi)[0]
-        before = connection.execute("select * from shop_customers where id = %s", [person]).fetchone()
+        before = connection.execute("select * from regulars.customers where id = %s", [person]).fetchone()
         connection.execute(
-            "update shop_customers set erased_at = now(), customer_name = null, email = null, phone_number = null "
+            "update regulars.customers set erased_at = now(), customer_name = null, email = null, phone_number = null "
             "where id = %s", [person],
         )  # fmt: skip
         assert before

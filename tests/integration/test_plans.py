@@ -12,14 +12,14 @@ _WORLD = """
     insert into user_shops (id, shop_slug) select gen_random_uuid(), 'shop-' || n from generate_series(1, 20) as n;
     insert into shop_orders (shop_id, total_price, order_status, payment_status)
     select id, 10, 'completed', 'completed' from user_shops cross join generate_series(1, 1500);
-    insert into customer_tracking (shop_id, shop_order_id) select shop_id, id from shop_orders;
+    insert into regulars.tracking (shop_id, shop_order_id) select shop_id, id from shop_orders;
     insert into shop_profits (shop_id, profit_amount, status) select shop_id, 1, 'credited' from shop_orders;
     analyze;
 """
 
 _CHANGE = """
     update shop_orders set total_price = 11 where id in (select id from shop_orders limit 10);
-    update customer_tracking set accessed_via_slug = 'x' where id in (select id from customer_tracking limit 10);
+    update regulars.tracking set accessed_via_slug = 'x' where id in (select id from regulars.tracking limit 10);
     update shop_profits set status = 'withdrawn' where id in (select id from shop_profits limit 10);
     select regulars.claim_changes();
 """
@@ -28,8 +28,8 @@ _CHANGE = """
 @pytest.mark.parametrize(
     ("mart", "raw"),
     [
-        ("orders", {"shop_orders", "customer_tracking"}),
-        ("visits", {"customer_tracking"}),
+        ("orders", {"shop_orders", "regulars.tracking"}),
+        ("visits", {"regulars.tracking"}),
         ("ledger_entries", {"shop_profits"}),
     ],
 )

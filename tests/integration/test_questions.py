@@ -78,7 +78,7 @@ def asked(server: Server, migrated_template: str) -> Iterator[Asked]:
     with database.connect() as connection:
         people = {
             (shop_id, phone): person
-            for shop_id, phone, person in fetch(connection, "select shop_id, phone_number, id from shop_customers")
+            for shop_id, phone, person in fetch(connection, "select shop_id, phone_number, id from regulars.customers")
         }
         orders = [order for shop in world.shops for order in _judged(shop, people)]
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'Pacific/Auckland'")
@@ -110,7 +110,7 @@ def _write(connection: Connection, shop: Shop) -> None:
         if not o.checkout.visit_id
     ]
     columns = "shop_id shop_order_id accessed_via_slug accessed_at utm_source"
-    _copy(connection, "customer_tracking", columns, visits)
+    _copy(connection, "regulars.tracking", columns, visits)
 
 
 def _copy(connection: Connection, table: str, columns: str, rows: Iterable[_Row]) -> None:

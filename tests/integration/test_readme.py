@@ -28,7 +28,7 @@ def test_the_examples_of_checkout_and_analyst_run(
         order = add_order(connection, shop, phone=None, total="12.00")
         (example,) = _examples("python")
         exec(compile(example, "README.md", "exec"), {"shop_id": shop, "order_id": order})
-        assert fetch(connection, "select accessed_via_slug, shop_order_id from customer_tracking") == [
+        assert fetch(connection, "select accessed_via_slug, shop_order_id from regulars.tracking") == [
             ("march-promo", order)
         ]
         run_refresh(built.settings)

@@ -120,7 +120,7 @@ def _move_order(connection: Connection, step: Step) -> None:
 def _relink_order(connection: Connection, step: Step) -> None:
     order, customer = (
         _pick(connection, "shop_orders", step.which),
-        _pick(connection, "shop_customers", step.how),
+        _pick(connection, "regulars.customers", step.how),
     )
     if order and customer and order[1] == customer[1]:
         connection.execute("update public.shop_orders set shop_customer_id = %s where id = %s", [customer[0], order[0]])
@@ -130,21 +130,21 @@ def _insert_visit(connection: Connection, step: Step) -> None:
     shop = _pick(connection, "user_shops", step.which)
     assert shop
     connection.execute(
-        "insert into public.customer_tracking (shop_id, accessed_via_slug, accessed_at) values (%s, %s, %s)",
+        "insert into regulars.tracking (shop_id, accessed_via_slug, accessed_at) values (%s, %s, %s)",
         [shop[0], _SLUGS[step.how % 5], _MOMENTS[step.also % len(_MOMENTS)]],
     )
 
 
 def _complete_visit(connection: Connection, step: Step) -> None:
     visit, order = (
-        _pick(connection, "customer_tracking", step.which),
+        _pick(connection, "regulars.tracking", step.which),
         _pick(connection, "shop_orders", step.how),
     )
     if visit and order:
         connection.execute(
-            "update public.customer_tracking set shop_order_id = null where shop_order_id = %s", [order[0]]
+            "update regulars.tracking set shop_order_id = null where shop_order_id = %s", [order[0]]
         )
-        connection.execute("update public.customer_tracking set shop_order_id = %s where id = %s", [order[0], visit[0]])
+        connection.execute("update regulars.tracking set shop_order_id = %s where id = %s", [order[0], visit[0]])
 
 
 def _insert_profit(connection: Connection, step: Step) -> None:
@@ -185,12 +185,12 @@ _CHANGES: dict[str, Callable[[Connection, Step], None]] = {
     "order's shop": _move_order,
     "order's customer": _relink_order,
     "delete order": _delete("shop_orders"),
-    "delete customer": _delete("shop_customers"),
+    "delete customer": _delete("regulars.customers"),
     "insert visit": _insert_visit,
-    "visit's slug": _update("customer_tracking", "accessed_via_slug", _SLUGS),
-    "visit's moment": _update("customer_tracking", "accessed_at", _MOMENTS),
+    "visit's slug": _update("regulars.tracking", "accessed_via_slug", _SLUGS),
+    "visit's moment": _update("regulars.tracking", "accessed_at", _MOMENTS),
     "visit's order": _complete_visit,
-    "delete visit": _delete("customer_tracking"),
+    "delete visit": _delete("regulars.tracking"),
     "shop's zone": _update("user_shops", "timezone", _ZONES),
     "shop's country": _update("user_shops", "country", ("GH", "US")),
     "shop's currency": _update("user_shops", "currency", ("GHS", "USD")),

@@ -121,10 +121,10 @@ def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None
         "select count(*), count(shop_customer_id) from shop_orders where id = any(%s)",
         orders,
     ) == [(len(orders), len(orders))]
-    assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
+    assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]
     assert fetch(
         connection,
-        "select count(*), count(distinct shop_order_id) from customer_tracking where shop_order_id is not null",
+        "select count(*), count(distinct shop_order_id) from regulars.tracking where shop_order_id is not null",
     ) == [(len(orders), len(orders))]
 
 
@@ -161,7 +161,7 @@ def test_a_network_fault_costs_no_more_than_the_budget_and_loses_nothing(
         _await_empty(tracker)
         _assert_each_stands_once(connection, orders)
         assert fetch(
-            connection, "select accessed_via_slug from customer_tracking where id = %s", visit.tracking_id
+            connection, "select accessed_via_slug from regulars.tracking where id = %s", visit.tracking_id
         ) == [("promo",)]
 
 
@@ -186,7 +186,7 @@ def test_a_lock_on_the_customer_is_not_waited_for_and_the_event_is_kept(migrated
         shop = add_shop(connection)
         order = add_order(connection, shop)
         holder.execute("begin")
-        holder.execute("insert into shop_customers (shop_id, phone_number) values (%s, '+233241234567')", [shop])
+        holder.execute("insert into regulars.customers (shop_id, phone_number) values (%s, '+233241234567')", [shop])
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
         took, answer = _timed(lambda: tracker.track(checkout))
         assert took <= BUDGET + GRACE
@@ -240,7 +240,7 @@ def test_events_are_replayed_in_their_order_so_that_a_purchase_completes_its_vis
             visit = tracker.visit(Visit(shop_id=shop, slug="promo"))
             tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit.tracking_id))
         _await_empty(tracker)
-        assert fetch(connection, "select id, shop_order_id from customer_tracking") == [(visit.tracking_id, order)]
+        assert fetch(connection, "select id, shop_order_id from regulars.tracking") == [(visit.tracking_id, order)]
 
 
 def test_a_poisonous_entry_is_set_aside_with_its_reason_and_stops_nobody(
@@ -409,7 +409,7 @@ def test_within_the_callers_transaction_a_failure_leaves_that_transaction_whole(
         order = add_order(connection, shop)
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
         holder.execute("begin")
-        holder.execute("lock table shop_customers in access exclusive mode")
+        holder.execute("lock table regulars.customers in access exclusive mode")
         connection.execute("set statement_timeout = '100ms'")
         with connection.transaction():
             connection.execute("update shop_orders set reference_code = 'R1' where id = %s", [order])

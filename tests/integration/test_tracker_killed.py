@@ -105,10 +105,10 @@ def test_what_was_answered_before_the_kills_stands_exactly_once(home: Path) -> N
             "select count(*) from shop_orders where id = any(%s) and shop_customer_id is not null",
             answered,
         ) == [(len(answered),)]
-        assert fetch(connection, "select count(*) from customer_tracking where shop_order_id = any(%s)", answered) == [
+        assert fetch(connection, "select count(*) from regulars.tracking where shop_order_id = any(%s)", answered) == [
             (len(answered),)
         ]
-        assert fetch(connection, "select count(*) from shop_customers") == [(50,)]
+        assert fetch(connection, "select count(*) from regulars.customers") == [(50,)]
 
 
 def _await(happens: object) -> None:

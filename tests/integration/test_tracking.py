@@ -23,13 +23,13 @@ def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migr
         order = add_order(connection, shop)
         tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone="024 123 4567", slug="ama-data"))
         assert tracked.outcome == "new_customer"
-        assert fetch(connection, "select id, phone_number from shop_customers") == [
+        assert fetch(connection, "select id, phone_number from regulars.customers") == [
             (tracked.customer_id, "+233241234567")
         ]
         assert fetch(connection, "select shop_customer_id from shop_orders") == [(tracked.customer_id,)]
         assert fetch(
             connection,
-            "select id, shop_order_id, purchase_completed, accessed_via_slug from customer_tracking",
+            "select id, shop_order_id, purchase_completed, accessed_via_slug from regulars.tracking",
         ) == [(tracked.tracking_id, order, True, "ama-data")]
 
 
@@ -50,8 +50,8 @@ def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_o
 
     assert sorted(outcomes) == ["new_customer"] + ["replayed"] * 49
     with migrated.connect() as connection:
-        assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
-        assert fetch(connection, "select count(*) from customer_tracking") == [(1,)]
+        assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]
+        assert fetch(connection, "select count(*) from regulars.tracking") == [(1,)]
         assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
 
 
@@ -84,7 +84,7 @@ def test_plans_that_were_made_while_a_shop_was_small_read_no_table_from_end_to_e
             track(connection, checkout)
         with connection.transaction():
             track(connection, checkouts[24])
-            for table in ("shop_orders", "shop_customers", "customer_tracking"):
+            for table in ("shop_orders", "regulars.customers", "regulars.tracking"):
                 ((read,),) = fetch(connection, "select pg_stat_get_xact_tuples_returned(%s::regclass)", table)
                 assert read in (0, 1), table
 
@@ -98,7 +98,7 @@ def test_a_purchase_completes_its_visit(migrated: Database) -> None:
         assert tracked.tracking_id == visit_id
         assert fetch(
             connection,
-            "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from customer_tracking",
+            "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from regulars.tracking",
         ) == [("promo", True, order, "whatsapp")]
 
 
@@ -109,8 +109,8 @@ def test_a_visit_that_another_order_completed_is_left_to_it(migrated: Database) 
         first, second = add_order(connection, shop), add_order(connection, shop)
         track(connection, Checkout(shop_id=shop, order_id=first, phone="0241234567", visit_id=visit_id))
         track(connection, Checkout(shop_id=shop, order_id=second, phone="0241234567", visit_id=visit_id))
-        assert fetch(connection, "select shop_order_id from customer_tracking where id = %s", visit_id) == [(first,)]
-        assert fetch(connection, "select count(*) from customer_tracking") == [(2,)]
+        assert fetch(connection, "select shop_order_id from regulars.tracking where id = %s", visit_id) == [(first,)]
+        assert fetch(connection, "select count(*) from regulars.tracking") == [(2,)]
 
 
 def test_another_shops_visit_is_not_completed(migrated: Database) -> None:
@@ -119,7 +119,7 @@ def test_another_shops_visit_is_not_completed(migrated: Database) -> None:
         visit_id = visit(connection, Visit(shop_id=theirs))
         order = add_order(connection, mine)
         track(connection, Checkout(shop_id=mine, order_id=order, phone="0241234567", visit_id=visit_id))
-        assert fetch(connection, "select shop_order_id from customer_tracking where id = %s", visit_id) == [(None,)]
+        assert fetch(connection, "select shop_order_id from regulars.tracking where id = %s", visit_id) == [(None,)]
 
 
 def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_visits_facts(migrated: Database) -> None:
@@ -129,12 +129,12 @@ def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_v
         late = Visit(shop_id=shop, slug="promo", utm_source="whatsapp", accessed_at=MOMENT)
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=late.visit_id, slug="ama-data")
         assert track(connection, checkout).tracking_id == late.visit_id
-        rows = "select id, shop_order_id, purchase_completed, accessed_via_slug, utm_source from customer_tracking"
+        rows = "select id, shop_order_id, purchase_completed, accessed_via_slug, utm_source from regulars.tracking"
         assert fetch(connection, rows) == [(late.visit_id, order, True, "ama-data", None)]
         for again in (late, late.model_copy(update={"slug": "other"})):
             visit(connection, again)
             assert fetch(connection, rows) == [(late.visit_id, order, True, "promo", "whatsapp")]
-        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,)]
+        assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,)]
         assert track(connection, checkout).outcome == "replayed"
 
 
@@ -145,7 +145,7 @@ def test_a_late_visit_without_a_time_was_no_later_than_its_checkout(migrated: Da
         order = add_order(connection, shop)
         track(connection, Checkout(shop_id=shop, order_id=order, visit_id=late.visit_id, accessed_at=MOMENT))
         visit(connection, late)
-        assert fetch(connection, "select accessed_via_slug, accessed_at from customer_tracking") == [("promo", MOMENT)]
+        assert fetch(connection, "select accessed_via_slug, accessed_at from regulars.tracking") == [("promo", MOMENT)]
 
 
 def test_of_two_orders_with_one_visit_to_come_the_first_gets_it(migrated: Database) -> None:
@@ -158,7 +158,7 @@ def test_of_two_orders_with_one_visit_to_come_the_first_gets_it(migrated: Databa
         visit(connection, late.model_copy(update={"shop_id": other, "slug": "stranger"}))
         visit(connection, late)
         assert fetch(
-            connection, "select accessed_via_slug from customer_tracking order by shop_order_id = %s desc", orders[0]
+            connection, "select accessed_via_slug from regulars.tracking order by shop_order_id = %s desc", orders[0]
         ) == [("promo",), (None,)]
 
 
@@ -183,7 +183,7 @@ def test_a_visit_and_its_checkout_at_the_same_time_make_one_row(migrated: Databa
         assert fetch(
             connection,
             "select count(*), count(distinct shop_order_id), min(accessed_via_slug), count(accessed_via_slug) "
-            "from customer_tracking where purchase_completed and not awaits_visit",
+            "from regulars.tracking where purchase_completed and not awaits_visit",
         ) == [(60, 60, "promo", 60)]
 
 
@@ -192,7 +192,7 @@ def test_noting_a_visit_twice_changes_nothing(migrated: Database) -> None:
         one = Visit(shop_id=add_shop(connection), slug="promo")
         visit(connection, one)
         visit(connection, one)
-        assert fetch(connection, "select count(*) from customer_tracking") == [(1,)]
+        assert fetch(connection, "select count(*) from regulars.tracking") == [(1,)]
 
 
 def test_one_phone_is_two_customers_in_two_shops(migrated: Database) -> None:
@@ -225,7 +225,7 @@ def test_an_unreadable_phone_is_kept_with_its_reason(migrated: Database, phone: 
         tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone=phone))
         assert tracked.outcome == "unreadable"
         assert fetch(connection, "select order_id, reason from regulars.unreadable_phones") == [(order, tracked.reason)]
-        assert fetch(connection, "select shop_order_id from customer_tracking") == [(order,)]
+        assert fetch(connection, "select shop_order_id from regulars.tracking") == [(order,)]
 
 
 def test_a_naive_moment_is_utc_whatever_the_connections_time_zone(migrated: Database) -> None:
@@ -235,7 +235,7 @@ def test_a_naive_moment_is_utc_whatever_the_connections_time_zone(migrated: Data
         naive = MOMENT.replace(tzinfo=None)
         visit(connection, Visit(shop_id=shop, accessed_at=naive))
         track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), accessed_at=naive))
-        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,), (MOMENT,)]
+        assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,), (MOMENT,)]
 
 
 def test_names_with_nul_emoji_and_halves_of_characters_land(migrated: Database) -> None:
@@ -244,7 +244,7 @@ def test_names_with_nul_emoji_and_halves_of_characters_land(migrated: Database) 
         name = "A\0ma 😀 \ud83d"
         checkout = Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567", customer_name=name)
         track(connection, checkout)
-        assert fetch(connection, "select customer_name from shop_customers") == [("Ama 😀",)]
+        assert fetch(connection, "select customer_name from regulars.customers") == [("Ama 😀",)]
 
 
 def test_an_unknown_shop_or_order_is_an_error_that_says_so_and_writes_nothing(migrated: Database) -> None:
@@ -259,8 +259,8 @@ def test_an_unknown_shop_or_order_is_an_error_that_says_so_and_writes_nothing(mi
             track(connection, Checkout(shop_id=other, order_id=order, phone="0241234567"))
         with pytest.raises(UnknownShop):
             visit(connection, Visit(shop_id=uuid4()))
-        assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
-        assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]
+        assert fetch(connection, "select count(*) from regulars.customers") == [(0,)]
+        assert fetch(connection, "select count(*) from regulars.tracking") == [(0,)]
 
 
 def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migrated: Database) -> None:
@@ -276,8 +276,8 @@ def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migr
         same = Checkout(shop_id=shop, order_id=order, phone="024 123 4567", slug="ama-data", accessed_at=MOMENT)
         assert track(connection, same).outcome == "replayed"
         assert fetch(connection, "select order_id, event ->> 'slug' from regulars.conflicts") == [(order, "promo")]
-        assert fetch(connection, "select accessed_via_slug from customer_tracking") == [("ama-data",)]
-        assert fetch(connection, "select count(*) from shop_customers") == [(1,)]
+        assert fetch(connection, "select accessed_via_slug from regulars.tracking") == [("ama-data",)]
+        assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]
 
 
 def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Database) -> None:
@@ -294,11 +294,11 @@ def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Data
             (order, 2, "ama-data")
         ]
         assert fetch(connection, "select event ? 'accessed_at' from regulars.failures") == [(True,)]
-        assert fetch(connection, "select count(*) from shop_customers") == [(0,)]
-        assert fetch(connection, "select count(*) from customer_tracking") == [(0,)]
+        assert fetch(connection, "select count(*) from regulars.customers") == [(0,)]
+        assert fetch(connection, "select count(*) from regulars.tracking") == [(0,)]
         connection.execute("update regulars.failures set event = event || %s", [f'{{"accessed_at": "{MOMENT}"}}'])
         assert retry_failures(connection) == 1
-        assert fetch(connection, "select accessed_at from customer_tracking") == [(MOMENT,)]
+        assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,)]
         assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert track(connection, checkout).outcome == "replayed"
@@ -308,6 +308,6 @@ def test_a_customer_who_is_deleted_leaves_order_and_visit_without_one(migrated: 
     with migrated.connect() as connection:
         shop = add_shop(connection)
         track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567"))
-        connection.execute("delete from shop_customers")
-        assert fetch(connection, "select shop_customer_id from customer_tracking") == [(None,)]
+        connection.execute("delete from regulars.customers")
+        assert fetch(connection, "select shop_customer_id from regulars.tracking") == [(None,)]
         assert fetch(connection, "select shop_customer_id from shop_orders") == [(None,)]

@@ -57,7 +57,7 @@ def _trade(connection: Connection, slug: str, *, first: int) -> tuple[UUID, UUID
             [uuid4(), shop, order],
         )
         connection.execute(
-            "insert into customer_tracking (shop_id, accessed_via_slug) values (%s, %s)", [shop, f"{slug}-{number}"]
+            "insert into regulars.tracking (shop_id, accessed_via_slug) values (%s, %s)", [shop, f"{slug}-{number}"]
         )
     add_order(connection, shop, phone=f"0{first}9999999", order_status="refunded")
     ((owner,),) = fetch(connection, "select user_id from user_shops where id = %s", shop)

@@ -15,25 +15,25 @@ declare
     target record;
 begin
     for target in
-        select t.name, t.shop_column
+        select t.folder, t.name, t.shop_column
         from (
             values
-            ('user_shops', 'id'),
-            ('shop_orders', 'shop_id'),
-            ('shop_profits', 'shop_id'),
-            ('withdrawal_requests', 'shop_id'),
-            ('shop_customers', 'shop_id'),
-            ('customer_tracking', 'shop_id'),
-            ('shop_slugs', 'shop_id')
-        ) as t (name, shop_column)
+            ('public', 'user_shops', 'id'),
+            ('public', 'shop_orders', 'shop_id'),
+            ('public', 'shop_profits', 'shop_id'),
+            ('public', 'withdrawal_requests', 'shop_id'),
+            ('public', 'shop_slugs', 'shop_id'),
+            ('regulars', 'customers', 'shop_id'),
+            ('regulars', 'tracking', 'shop_id')
+        ) as t (folder, name, shop_column)
         where
-            t.name in ('shop_customers', 'customer_tracking', 'shop_slugs')
+            t.name in ('shop_slugs', 'customers', 'tracking')
             or t.name in (select c.name from regulars.created_tables as c)
     loop
         execute format(
-            'alter table public.%1$I enable row level security;
-            create policy regulars_owner_reads on public.%1$I for select
-            using (%2$I = any ((select regulars.own_shops())::uuid[]))', target.name, target.shop_column
+            'alter table %1$I.%2$I enable row level security;
+            create policy regulars_owner_reads on %1$I.%2$I for select
+            using (%3$I = any ((select regulars.own_shops())::uuid[]))', target.folder, target.name, target.shop_column
         );
     end loop;
 end

@@ -34,36 +34,36 @@ begin
 end
 $$;
 
--- A tracking row is a visit, and it tells its order the slug.
+-- A tracking row is a visit where one is known, and it tells its order the customer and the slug.
 create function regulars.note_tracking_changes() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if tg_op = 'INSERT' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select 'visit', r.shop_id, r.id from new_rows as r
+        select 'visit', r.shop_id, r.id from new_rows as r where r.accessed_at is not null
         union all
         select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
     elsif tg_op = 'DELETE' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select 'visit', r.shop_id, r.id from old_rows as r
+        select 'visit', r.shop_id, r.id from old_rows as r where r.accessed_at is not null
         union all
         select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null;
     elsif tg_op = 'UPDATE' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select 'visit', r.shop_id, r.id from old_rows as r
+        select 'visit', r.shop_id, r.id from old_rows as r where r.accessed_at is not null
         union
-        select 'visit', r.shop_id, r.id from new_rows as r
+        select 'visit', r.shop_id, r.id from new_rows as r where r.accessed_at is not null
         union
         select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null
         union
         select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
     else
         insert into regulars.changes (entity, shop_id, entity_id)
-        select 'visit', r.shop_id, r.id from public.customer_tracking as r
+        select 'visit', r.shop_id, r.id from regulars.tracking as r where r.accessed_at is not null
         union all
         select 'order', r.shop_id, r.shop_order_id
-        from public.customer_tracking as r
+        from regulars.tracking as r
         where r.shop_order_id is not null;
     end if;
     return null;
@@ -100,37 +100,33 @@ begin
 end
 $$;
 
--- `enable always`: rows that arrive by replication or a restore are changes too.
-do $$
-declare
-    target record;
+-- Has every change of a table noted by the function that `call` names. `enable always`: rows that arrive by
+-- replication or a restore are changes too.
+create function regulars.log_changes(relation regclass, call text) returns void
+language plpgsql set search_path = ''
+as $$
 begin
-    for target in
-        select * from (
-            values
-            ('user_shops', 'note_shop_changes()'),
-            ('shop_orders', 'note_changes(''order'')'),
-            ('shop_profits', 'note_changes(''profit'')'),
-            ('withdrawal_requests', 'note_changes(''withdrawal'')'),
-            ('customer_tracking', 'note_tracking_changes()')
-        ) as t (name, call)
-    loop
-        execute format(
-            'create trigger regulars_insert after insert on public.%1$I
-            referencing new table as new_rows for each statement execute function regulars.%2$s;
-            create trigger regulars_update after update on public.%1$I
-            referencing old table as old_rows new table as new_rows
-            for each statement execute function regulars.%2$s;
-            create trigger regulars_delete after delete on public.%1$I
-            referencing old table as old_rows for each statement execute function regulars.%2$s;
-            create trigger regulars_truncate before truncate on public.%1$I
-            for each statement execute function regulars.%2$s;
-            alter table public.%1$I enable always trigger regulars_insert;
-            alter table public.%1$I enable always trigger regulars_update;
-            alter table public.%1$I enable always trigger regulars_delete;
-            alter table public.%1$I enable always trigger regulars_truncate;', target.name, target.call
-        );
-    end loop;
+    execute format(
+        'create trigger regulars_insert after insert on %1$s
+        referencing new table as new_rows for each statement execute function regulars.%2$s;
+        create trigger regulars_update after update on %1$s
+        referencing old table as old_rows new table as new_rows
+        for each statement execute function regulars.%2$s;
+        create trigger regulars_delete after delete on %1$s
+        referencing old table as old_rows for each statement execute function regulars.%2$s;
+        create trigger regulars_truncate before truncate on %1$s
+        for each statement execute function regulars.%2$s;
+        alter table %1$s enable always trigger regulars_insert;
+        alter table %1$s enable always trigger regulars_update;
+        alter table %1$s enable always trigger regulars_delete;
+        alter table %1$s enable always trigger regulars_truncate;', relation, call
+    );
+end
+$$;
+
+do $$
+begin
+    perform regulars.log_changes('regulars.tracking', 'note_tracking_changes()');
 end
 $$;
 

@@ -145,7 +145,7 @@ select
     c.customer_name,
     c.first_seen_at,
     c.erased_at
-from public.shop_customers as c
+from regulars.customers as c
 where c.shop_id = any ((select regulars.own_shops())::uuid[]);
 
 create view dashboard.shop_profiles with (security_barrier = true) as

@@ -26,8 +26,9 @@ create table regulars.batch (
     primary key (entity, shop_id, entity_id)
 );
 
--- Moves the log's committed rows into the batch. A transaction that commits later lands in the next batch:
--- there is no watermark that it could slip under. Answers how many keys wait in the batch.
+-- Moves the log's committed rows into the batch. A transaction that commits later lands in the next batch: there is no
+-- watermark that it could slip under. Orders without a customer are queued for the next matching, since after this
+-- the log doesn't know them any more. Returns how many keys wait in the batch.
 create function regulars.claim_changes() returns bigint
 language plpgsql set search_path = ''
 as $$
@@ -38,6 +39,15 @@ begin
 
     clocks as (
         select distinct m.shop_id from moved as m where m.entity = 'clock'
+    ),
+
+    queued as (
+        insert into regulars.orders_to_match (order_id)
+        select m.entity_id
+        from moved as m
+        inner join regulars.unmatched_orders as u on m.entity_id = u.order_id
+        where m.entity = 'order'
+        on conflict do nothing
     )
 
     insert into regulars.batch (entity, shop_id, entity_id)
@@ -45,8 +55,7 @@ begin
     union
     select 'order', o.shop_id, o.id from public.shop_orders as o inner join clocks on o.shop_id = clocks.shop_id
     union
-    select 'visit', t.shop_id, t.id
-    from public.customer_tracking as t inner join clocks on t.shop_id = clocks.shop_id
+    select 'visit', t.shop_id, t.id from regulars.tracking as t inner join clocks on t.shop_id = clocks.shop_id
     on conflict do nothing;
     -- The models' plans depend on how small the batch is.
     analyze regulars.batch;
@@ -54,13 +63,22 @@ begin
 end
 $$;
 
--- The same for a rebuild, which computes everything and needs no batch. Answers how many changes there were.
+-- The same for a rebuild, which computes everything and needs no batch. Returns how many changes there were.
 create function regulars.skip_changes() returns bigint
 language sql set search_path = ''
 as $$
     truncate regulars.batch;
     with skipped as (
-        delete from regulars.changes returning 1
+        delete from regulars.changes returning entity, entity_id
+    ),
+
+    queued as (
+        insert into regulars.orders_to_match (order_id)
+        select s.entity_id
+        from skipped as s
+        inner join regulars.unmatched_orders as u on s.entity_id = u.order_id
+        where s.entity = 'order'
+        on conflict do nothing
     )
 
     select count(*) from skipped;

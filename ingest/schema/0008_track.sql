@@ -1,0 +1,334 @@
+-- `regulars.track`: one checkout, in one call. The steps that few checkouts need stand before it, each on its own.
+
+-- Keeps an event that disputes what its order's checkout told first. Of an order from before an erasure it keeps no
+-- identity: the phone in it, or what its fingerprint is made of, may be an erased person's.
+create function regulars.keep_conflict(event jsonb, fingerprint uuid, is_before_erasure boolean) returns void
+language sql set search_path = ''
+as $$
+    insert into regulars.conflicts (order_id, shop_id, fingerprint, event)
+    select
+        (event ->> 'order_id')::uuid,
+        (event ->> 'shop_id')::uuid,
+        case when is_before_erasure then md5(regulars.without_identity(event)::text)::uuid else fingerprint end,
+        case when is_before_erasure then regulars.without_identity(event) else event end
+    on conflict do nothing
+$$;
+
+-- Keeps an event that could not be carried out, with its time: when it is tried again, it happened no later.
+create function regulars.keep_failure(event jsonb, accessed_at timestamptz, reason text) returns void
+language sql set search_path = ''
+as $$
+    insert into regulars.failures as f (order_id, shop_id, event, reason)
+    values (
+        (event ->> 'order_id')::uuid, (event ->> 'shop_id')::uuid,
+        jsonb_build_object('accessed_at', accessed_at) || event, reason
+    )
+    on conflict (order_id, shop_id) do update set tries = f.tries + 1, reason = excluded.reason
+$$;
+
+-- The erased customer whose order this is, by the hash of its phone; null where nobody who was erased made it.
+create function regulars.find_erased(shop uuid, ordered_at timestamptz, phone_hash bytea) returns uuid
+language plpgsql stable set search_path = ''
+as $$
+begin
+    if phone_hash = '' then
+        raise exception 'whether an erased person made this order can''t be told: set REGULARS_ERASURE_KEY';
+    end if;
+    return (
+        select e.shop_customer_id
+        from regulars.erasures as e
+        where e.shop_id = shop and e.phone_hash = find_erased.phone_hash and e.erased_at >= find_erased.ordered_at
+        order by e.erased_at
+        limit 1
+    );
+end
+$$;
+
+-- Takes what the storefront's row of an erased person's order holds of them.
+create function regulars.clear_erased_order(shop uuid, order_id uuid, customer uuid) returns void
+language sql set search_path = ''
+as $$
+    select regulars.restore_erased_customer(shop, customer);
+    update public.shop_orders as o
+    set
+        customer_phone = regulars.empty_value('customer_phone'),
+        customer_email = regulars.empty_value('customer_email'),
+        customer_name = regulars.empty_value('customer_name')
+    where o.id = clear_erased_order.order_id;
+    delete from regulars.unreadable_phones as n where n.order_id = clear_erased_order.order_id;
+$$;
+
+-- A new customer, or the one whom another transaction has made in the meantime: on a conflict `returning` returns
+-- nothing, and the row that has just been committed is visible only to a new statement.
+create function regulars.make_customer(
+    shop uuid, phone text, event jsonb, first_seen_at timestamptz, out customer uuid, out is_new boolean
+)
+language plpgsql set search_path = ''
+as $$
+begin
+    insert into regulars.customers as c (shop_id, phone_number, email, customer_name, first_seen_at)
+    values (shop, phone, event ->> 'email', event ->> 'customer_name', make_customer.first_seen_at)
+    on conflict (shop_id, phone_number) do nothing
+    returning c.id into customer;
+    is_new := found;
+    if not is_new then
+        select c.id into strict customer
+        from regulars.customers as c
+        where c.shop_id = shop and c.phone_number = phone;
+    end if;
+end
+$$;
+
+-- Writes the order's tracking row: completes its visit's row where there is one, or makes one. Returns the row's id;
+-- null where another transaction has written the order's row.
+create function regulars.write_tracking(
+    event jsonb, customer uuid, visit_id uuid, accessed_at timestamptz, fingerprint uuid
+) returns uuid
+language plpgsql set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    shop uuid := event ->> 'shop_id';
+    ordered uuid := event ->> 'order_id';
+    is_visit_to_come boolean := false;
+    tracking_id uuid;
+begin
+    for attempt in 1 .. 3 loop
+        if visit_id is not null then
+            update regulars.tracking as t
+            set
+                shop_order_id = ordered,
+                shop_customer_id = customer,
+                fingerprint = write_tracking.fingerprint
+            where
+                t.id = write_tracking.visit_id
+                and t.shop_id = shop
+                and t.shop_order_id is null
+                and not exists (select 1 from regulars.tracking as o where o.shop_order_id = ordered)
+            returning t.id into tracking_id;
+            if found then
+                return tracking_id;
+            end if;
+            is_visit_to_come := not exists (
+                select 1 from regulars.tracking as t where t.id = write_tracking.visit_id
+            );
+        end if;
+        insert into regulars.tracking as t (
+            id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at,
+            referrer, utm_source, utm_medium, utm_campaign, awaits_visit, fingerprint
+        )
+        values (
+            case when is_visit_to_come then write_tracking.visit_id else gen_random_uuid() end,
+            shop, ordered, customer, event ->> 'slug', write_tracking.accessed_at,
+            event ->> 'referrer', event ->> 'utm_source', event ->> 'utm_medium', event ->> 'utm_campaign',
+            is_visit_to_come, write_tracking.fingerprint
+        )
+        on conflict do nothing
+        returning t.id into tracking_id;
+        -- In conflict with its visit, which has come this very moment, it is tried again.
+        if found or exists (select 1 from regulars.tracking as t where t.shop_order_id = ordered) then
+            return tracking_id;
+        end if;
+    end loop;
+    return null;
+end
+$$;
+
+-- One checkout; `event` is all of it as it was told. The phone comes in E.164 as read in `country`, or null with the
+-- reason why it can't be read.
+--
+-- outcome:
+--   new_customer, returning_customer   the order has its customer
+--   unreadable                         the order is kept without a customer, the reason is noted
+--   replayed                           everything stood already; nothing was written
+--   conflict                           the order was tracked with other facts: those stand, these are kept
+--   other_country                      the shop's country is not `country`: it is returned, read the phone in it
+--   perhaps_erased                     the order is older than an erasure: nothing was written, tell `phone_hash`,
+--                                      keyed with the key of `key_check`, or an empty one where that key is not at
+--                                      hand: the event is kept as failed
+--   unknown_shop, unknown_order        nothing was written
+--   failed                             something broke: nothing of it stands but the event, in regulars.failures
+--
+-- The cost of pages: a session keeps its plans, and one made while a table was small would go on reading all of it.
+create function regulars.track(
+    in event jsonb,
+    inout country text,
+    in phone text,
+    in unreadable_reason text,
+    in phone_hash bytea default null,
+    out outcome text,
+    out customer_id uuid,
+    out tracking_id uuid,
+    out key_check bytea
+)
+language plpgsql security definer
+set search_path = '' set lock_timeout = '150ms' set seq_page_cost = 100
+as $$
+#variable_conflict use_column
+<<facts>>
+declare
+    shop_id uuid := event ->> 'shop_id';
+    order_id uuid := event ->> 'order_id';
+    visit_id uuid := event ->> 'visit_id';
+    accessed_at timestamptz := coalesce((event ->> 'accessed_at')::timestamptz, now());
+    -- One for all spellings of a phone, and for whenever it is told: who tries again may stamp their own time.
+    fingerprint uuid := md5(
+        (event - '{phone,accessed_at}'::text[])::text || coalesce(phone, event ->> 'phone', '')
+    );
+    told_country text := country;
+    standing record;
+    is_erased boolean := false;
+    broke text;
+begin
+    -- The order by its key alone: where tables are too new for statistics, another index would seem as good.
+    select
+        s.country,
+        o.shop_id as order_shop_id,
+        regulars.ordered_at(regulars.as_utc(o.created_at), regulars.as_utc(o.updated_at)) as ordered_at,
+        t.id as tracking_id,
+        t.shop_customer_id as order_customer_id,
+        t.accessed_at is not null as is_told,
+        t.fingerprint,
+        c.id as phone_customer_id,
+        exists (
+            select 1
+            from regulars.erasures as e
+            where
+                e.shop_id = s.id
+                and e.erased_at
+                >= regulars.ordered_at(regulars.as_utc(o.created_at), regulars.as_utc(o.updated_at))
+        ) as is_before_erasure
+    into standing
+    from public.user_shops as s
+    left join public.shop_orders as o on o.id = facts.order_id
+    left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
+    left join regulars.customers as c on s.id = c.shop_id and c.phone_number = track.phone
+    where s.id = facts.shop_id;
+    if not found then
+        outcome := 'unknown_shop';
+    elsif standing.country is distinct from told_country then
+        outcome := 'other_country';
+    elsif standing.order_shop_id is distinct from shop_id then
+        outcome := 'unknown_order';
+    end if;
+    country := standing.country;
+    if outcome is not null then
+        return;
+    end if;
+
+    if standing.is_told then
+        tracking_id := standing.tracking_id;
+        customer_id := standing.order_customer_id;
+    else
+        outcome := 'returning_customer';
+        customer_id := standing.order_customer_id;
+        if standing.tracking_id is not null then
+            -- Matched in bulk before its checkout was told: that row makes room for the checkout's.
+            delete from regulars.tracking as t where t.id = standing.tracking_id and t.accessed_at is null;
+        end if;
+        if customer_id is not null then
+            is_erased := exists (
+                select 1
+                from regulars.erasures as e
+                where e.shop_id = facts.shop_id and e.shop_customer_id = track.customer_id
+            );
+        elsif phone is null then
+            outcome := 'unreadable';
+            insert into regulars.unreadable_phones (order_id, shop_id, reason)
+            values (facts.order_id, facts.shop_id, track.unreadable_reason)
+            on conflict (order_id) do nothing;
+        elsif standing.is_before_erasure and phone_hash is null then
+            outcome := 'perhaps_erased';
+            select e.key_check into key_check
+            from regulars.erasures as e
+            where e.shop_id = facts.shop_id
+            limit 1;
+            return;
+        elsif standing.is_before_erasure then
+            customer_id := regulars.find_erased(shop_id, standing.ordered_at, phone_hash);
+            is_erased := customer_id is not null;
+            if is_erased then
+                perform regulars.clear_erased_order(shop_id, order_id, customer_id);
+            end if;
+        end if;
+        if customer_id is null and phone is not null then
+            customer_id := standing.phone_customer_id;
+            if customer_id is null then
+                select
+                    m.customer,
+                    case when m.is_new then 'new_customer' else 'returning_customer' end
+                into customer_id, outcome
+                from regulars.make_customer(shop_id, phone, event, accessed_at) as m;
+            end if;
+        end if;
+        tracking_id := regulars.write_tracking(
+            event, customer_id, visit_id, accessed_at, case when not is_erased then fingerprint end
+        );
+        if tracking_id is not null then
+            return;
+        end if;
+        -- Another was quicker: what stands now is what it wrote.
+        select t.id, t.shop_customer_id, t.fingerprint into tracking_id, customer_id, standing.fingerprint
+        from regulars.tracking as t
+        where t.shop_order_id = facts.order_id and t.shop_id = facts.shop_id;
+        if not found then
+            raise exception 'the order came from another shop and has not been matched since';
+        end if;
+    end if;
+
+    -- Of an erased person's order no fingerprint stands: whatever is told of it again is a replay.
+    if standing.fingerprint <> fingerprint then
+        outcome := 'conflict';
+        perform regulars.keep_conflict(event, fingerprint, standing.is_before_erasure);
+    else
+        outcome := 'replayed';
+    end if;
+exception
+    when others then
+        -- The message and never the detail, which may hold a phone.
+        get stacked diagnostics broke = message_text;
+        perform regulars.keep_failure(
+            case when is_erased then regulars.without_identity(event) else event end, accessed_at, broke
+        );
+        outcome := 'failed';
+        customer_id := null;
+        tracking_id := null;
+end
+$$;
+
+-- One visit, as it was told; false where there is no such shop, and nothing was written. One that has come before
+-- changes nothing; one that comes after its own checkout tells that row what it knows.
+create function regulars.visit(in event jsonb) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+<<facts>>
+declare
+    shop_id uuid := event ->> 'shop_id';
+    accessed_at timestamptz := event ->> 'accessed_at';
+begin
+    perform from public.user_shops as s where s.id = facts.shop_id;
+    if not found then
+        return false;
+    end if;
+    insert into regulars.tracking as t (
+        id, shop_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
+    )
+    values (
+        (visit.event ->> 'visit_id')::uuid, facts.shop_id, visit.event ->> 'slug',
+        coalesce(facts.accessed_at, now()), visit.event ->> 'referrer', visit.event ->> 'utm_source',
+        visit.event ->> 'utm_medium', visit.event ->> 'utm_campaign'
+    )
+    on conflict (id) do update
+    set
+        accessed_via_slug = excluded.accessed_via_slug,
+        accessed_at = coalesce(facts.accessed_at, t.accessed_at),
+        referrer = excluded.referrer,
+        utm_source = excluded.utm_source,
+        utm_medium = excluded.utm_medium,
+        utm_campaign = excluded.utm_campaign,
+        awaits_visit = false
+    where t.awaits_visit and t.shop_id = excluded.shop_id;
+    return true;
+end
+$$;
