@@ -37,7 +37,7 @@ _SALES = """
 
     sales as (
         select
-            orders.shop_customer_id,
+            visits.shop_customer_id,
             orders.created_at,
             orders.total_price,
             cast(date_trunc('month', orders.created_at at time zone shops.timezone) as date) as month,
@@ -52,7 +52,7 @@ _SALES = """
             orders.shop_id = %s
             and orders.payment_status = 'completed'
             and orders.order_status in ('pending', 'processing', 'completed')
-        window buyer as (partition by orders.shop_customer_id)
+        window buyer as (partition by visits.shop_customer_id)
     )
 """
 

@@ -43,7 +43,7 @@ _CUSTOMERS = """
 _ORDERS = """
     insert into public.shop_orders (
         id, shop_id, customer_name, customer_phone, network, volume_gb, base_price, profit_amount,
-        total_price, order_status, payment_status, created_at, shop_customer_id
+        total_price, order_status, payment_status, created_at
     )
     select
         md5('order' || n)::uuid,
@@ -57,27 +57,22 @@ _ORDERS = """
         5 + n %% 50,
         case when n %% 50 = 0 then 'refunded' else 'completed' end,
         case when n %% 20 = 0 then 'failed' else 'completed' end,
-        timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n),
-        md5('customer' || customer)::uuid
+        timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n)
     from generate_series(%(first)s::int, %(last)s::int) as n
     cross join lateral (select pg_temp.customer_of(n, %(customers)s) as customer offset 0) as buyer
 """
 
-_VISITS = """
-    insert into regulars.tracking (
-        id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at, purchase_completed
-    )
+_TRACKING = """
+    insert into regulars.tracking (id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at)
     select
         md5('visit' || n)::uuid,
         pg_temp.shop_of(customer),
         md5('order' || n)::uuid,
         md5('customer' || customer)::uuid,
-        'link-' || n %% 5,
-        timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n),
-        true
+        case when n %% 5 > 0 then 'link-' || n %% 5 end,
+        case when n %% 5 > 0 then timestamptz '2024-01-01' + interval '730 days' * pg_temp.chance('at' || n) end
     from generate_series(%(first)s::int, %(last)s::int) as n
     cross join lateral (select pg_temp.customer_of(n, %(customers)s) as customer offset 0) as buyer
-    where n %% 5 > 0
 """
 
 _PROFITS = """
@@ -115,7 +110,7 @@ def make_world(connection: Connection, orders: int, *, customers: int | None = N
     connection.execute("set session_replication_role = replica")
     people = customers or customers_of(orders)
     _in_slices(connection, _CUSTOMERS, 1, people, people)
-    for statement in (_ORDERS, _VISITS, _PROFITS):
+    for statement in (_ORDERS, _TRACKING, _PROFITS):
         _in_slices(connection, statement, 1, orders, people)
         connection.execute("truncate regulars.changes")
     connection.execute("set session_replication_role = origin")
@@ -132,7 +127,7 @@ def change(connection: Connection, *, orders: int, number: int, round: str) -> N
     last = standing[0] if standing else 0
     connection.execute(_CORRECT, {"orders": orders, "number": number - new, "round": round})
     _in_slices(connection, _ORDERS, last + 1, last + new, customers_of(orders))
-    _in_slices(connection, _VISITS, last + 1, last + new, customers_of(orders))
+    _in_slices(connection, _TRACKING, last + 1, last + new, customers_of(orders))
 
 
 def settle(connection: Connection) -> None:

@@ -208,8 +208,8 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
     )  # fmt: skip
     if order.has_visit:
         connection.execute(
-            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
-            "purchase_completed) values (%s, %s, %s, %s, true)",
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
+            "values (%s, %s, %s, %s)",
             [shop.shop_id, order.order_id, order.slug, order.at - timedelta(minutes=2)],
         )
 

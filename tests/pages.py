@@ -77,8 +77,8 @@ def write_hostile(database: Database, shop: Shop) -> None:
         )
         connection.execute(
             "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, "
-            "purchase_completed, referrer, utm_source, utm_medium, utm_campaign) "
-            "values (%s, %s, %s, now(), true, %s, %s, %s, %s)",
+            "referrer, utm_source, utm_medium, utm_campaign) "
+            "values (%s, %s, %s, now(), %s, %s, %s, %s)",
             [shop.shop_id, order_id, *(f"{field} {HOSTILE}" for field in ("slug", "from", "source", "medium", "camp"))],
         )
 

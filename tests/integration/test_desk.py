@@ -254,7 +254,9 @@ def test_no_value_that_an_analyst_reads_is_a_phone_an_e_mail_or_a_name(desk: Des
     assert not re.search("20333444|20111222|20999888|@", text)
     with desk.database.connect() as connection:
         # So would any of it be found.
-        assert all(is_personal(str(row)) for row in fetch(connection, "select * from regulars.customers where email > ''"))
+        assert all(
+            is_personal(str(row)) for row in fetch(connection, "select * from regulars.customers where email > ''")
+        )
 
 
 def test_the_password_is_on_no_command_line(desk: Desk) -> None:

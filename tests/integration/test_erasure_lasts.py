@@ -55,7 +55,9 @@ def test_nothing_that_is_told_again_brings_the_person_back(
         elsewhere.add("checkout", checkout(shop, order, slug="other").model_dump_json())
     assert replay(connection, elsewhere).left == 0
     assert_still_gone()
-    assert fetch(connection, "select shop_customer_id from shop_orders where id = %s", never_seen) == [(customer,)]
+    assert fetch(connection, "select shop_customer_id from regulars.tracking where shop_order_id = %s", never_seen) == [
+        (customer,)
+    ]
 
     replay(connection, spool)
     retry_failures(connection)
@@ -69,14 +71,18 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     assert load_orders(connection, Export(export, OrderRow)).written == 0
     link(connection)
     assert_still_gone()
-    assert fetch(connection, "select count(*) from shop_orders where shop_customer_id = %s", customer) == [(7,)]
+    assert fetch(
+        connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
+    ) == [(7,)]
 
     # What the storefront writes past us is taken away with the next link.
     person_order(connection, shop)
     connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, orders["tracked"]])
     link(connection)
     assert_still_gone()
-    assert fetch(connection, "select count(*) from shop_orders where shop_customer_id = %s", customer) == [(8,)]
+    assert fetch(
+        connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
+    ) == [(8,)]
     assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(0,)]
 
 
@@ -91,9 +97,9 @@ def test_a_failure_from_before_the_erasure_is_settled_without_the_person(connect
     )
     assert retry_failures(connection) == 1
     assert traces(connection, spool) == []
-    assert fetch(connection, "select count(distinct shop_customer_id), count(shop_customer_id) from shop_orders") == [
-        (1, 2)
-    ]
+    assert fetch(
+        connection, "select count(distinct shop_customer_id), count(shop_customer_id) from regulars.tracking"
+    ) == [(1, 2)]
 
 
 def test_without_the_key_an_old_checkout_is_kept_until_it_is_there(
@@ -141,7 +147,7 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     assert track(connection, checkout(shop, old)).customer_id == gone
     person_order(connection, shop)
     link(connection)
-    assert fetch(connection, "select shop_customer_id, count(*) from shop_orders group by 1 order by 2") == [
+    assert fetch(connection, "select shop_customer_id, count(shop_order_id) from regulars.tracking group by 1 order by 2") == [
         (tracked.customer_id, 2), (gone, 3),
     ]  # fmt: skip
     assert track(connection, checkout(shop, first)).customer_id == gone
@@ -172,4 +178,6 @@ def test_orders_with_any_time_and_connections_with_any_rows_are_served(
     connection.row_factory = tuple_row  # type: ignore[assignment]
     link(connection)
     is_later = moment in ("infinity", "20000-01-01")
-    assert fetch(connection, "select count(*), count(phone_number) from regulars.customers") == [(1 + is_later, is_later)]
+    assert fetch(connection, "select count(*), count(phone_number) from regulars.customers") == [
+        (1 + is_later, is_later)
+    ]

@@ -62,7 +62,7 @@ Row = tuple[object, ...]
 def _pick(connection: Connection, table: str, number: int) -> Row | None:
     """One row's (id, shop_id), by number; None where the table is empty."""
     columns = "id, id" if table == "user_shops" else "id, shop_id"
-    rows = connection.execute(f"select {columns} from public.{table} order by id").fetchall()  # type: ignore[arg-type]
+    rows = connection.execute(f"select {columns} from {table} order by id").fetchall()  # type: ignore[arg-type]
     return rows[number % len(rows)] if rows else None
 
 
@@ -93,7 +93,7 @@ def _update(table: str, column: str, values: tuple[object, ...]) -> Callable[[Co
     def change(connection: Connection, step: Step) -> None:
         if row := _pick(connection, table, step.which):
             connection.execute(
-                f"update public.{table} set {column} = %s where id = %s",  # type: ignore[arg-type]
+                f"update {table} set {column} = %s where id = %s",  # type: ignore[arg-type]
                 [values[step.how % len(values)], row[0]],
             )
 
@@ -103,7 +103,7 @@ def _update(table: str, column: str, values: tuple[object, ...]) -> Callable[[Co
 def _delete(table: str) -> Callable[[Connection, Step], None]:
     def remove(connection: Connection, step: Step) -> None:
         if row := _pick(connection, table, step.which):
-            connection.execute(f"delete from public.{table} where id = %s", [row[0]])  # type: ignore[arg-type]
+            connection.execute(f"delete from {table} where id = %s", [row[0]])  # type: ignore[arg-type]
 
     return remove
 
@@ -112,7 +112,7 @@ def _move_order(connection: Connection, step: Step) -> None:
     order, shop = _pick(connection, "shop_orders", step.which), _pick(connection, "user_shops", step.how)
     if order and shop:
         connection.execute(
-            "update public.shop_orders set shop_id = %s, shop_customer_id = null where id = %s",
+            "update public.shop_orders set shop_id = %s where id = %s",
             [shop[0], order[0]],
         )
 
@@ -123,7 +123,10 @@ def _relink_order(connection: Connection, step: Step) -> None:
         _pick(connection, "regulars.customers", step.how),
     )
     if order and customer and order[1] == customer[1]:
-        connection.execute("update public.shop_orders set shop_customer_id = %s where id = %s", [customer[0], order[0]])
+        connection.execute(
+            "update regulars.tracking set shop_customer_id = %s where shop_order_id = %s and shop_id = %s",
+            [customer[0], order[0], order[1]],
+        )
 
 
 def _insert_visit(connection: Connection, step: Step) -> None:
@@ -141,9 +144,7 @@ def _complete_visit(connection: Connection, step: Step) -> None:
         _pick(connection, "shop_orders", step.how),
     )
     if visit and order:
-        connection.execute(
-            "update regulars.tracking set shop_order_id = null where shop_order_id = %s", [order[0]]
-        )
+        connection.execute("update regulars.tracking set shop_order_id = null where shop_order_id = %s", [order[0]])
         connection.execute("update regulars.tracking set shop_order_id = %s where id = %s", [order[0], visit[0]])
 
 

@@ -118,7 +118,7 @@ def _await_empty(tracker: Tracker) -> None:
 def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None:
     assert fetch(
         connection,
-        "select count(*), count(shop_customer_id) from shop_orders where id = any(%s)",
+        "select count(*), count(shop_customer_id) from regulars.tracking where shop_order_id = any(%s)",
         orders,
     ) == [(len(orders), len(orders))]
     assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]

@@ -102,7 +102,7 @@ def test_what_was_answered_before_the_kills_stands_exactly_once(home: Path) -> N
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert fetch(
             connection,
-            "select count(*) from shop_orders where id = any(%s) and shop_customer_id is not null",
+            "select count(*) from regulars.tracking where shop_order_id = any(%s) and shop_customer_id is not null",
             answered,
         ) == [(len(answered),)]
         assert fetch(connection, "select count(*) from regulars.tracking where shop_order_id = any(%s)", answered) == [

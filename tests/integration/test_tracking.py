@@ -26,11 +26,13 @@ def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migr
         assert fetch(connection, "select id, phone_number from regulars.customers") == [
             (tracked.customer_id, "+233241234567")
         ]
-        assert fetch(connection, "select shop_customer_id from shop_orders") == [(tracked.customer_id,)]
+        assert fetch(connection, "select shop_customer_id from regulars.tracking where shop_order_id is not null") == [
+            (tracked.customer_id,)
+        ]
         assert fetch(
             connection,
-            "select id, shop_order_id, purchase_completed, accessed_via_slug from regulars.tracking",
-        ) == [(tracked.tracking_id, order, True, "ama-data")]
+            "select id, shop_order_id, accessed_via_slug from regulars.tracking",
+        ) == [(tracked.tracking_id, order, "ama-data")]
 
 
 def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(
@@ -52,7 +54,7 @@ def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_o
     with migrated.connect() as connection:
         assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.tracking") == [(1,)]
-        assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
+        assert fetch(connection, "select count(shop_customer_id) from regulars.tracking") == [(1,)]
 
 
 def test_first_purchases_of_one_phone_at_the_same_time_make_one_customer(migrated: Database) -> None:
@@ -98,8 +100,8 @@ def test_a_purchase_completes_its_visit(migrated: Database) -> None:
         assert tracked.tracking_id == visit_id
         assert fetch(
             connection,
-            "select accessed_via_slug, purchase_completed, shop_order_id, utm_source from regulars.tracking",
-        ) == [("promo", True, order, "whatsapp")]
+            "select accessed_via_slug, shop_order_id, utm_source from regulars.tracking",
+        ) == [("promo", order, "whatsapp")]
 
 
 def test_a_visit_that_another_order_completed_is_left_to_it(migrated: Database) -> None:
@@ -129,11 +131,11 @@ def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_v
         late = Visit(shop_id=shop, slug="promo", utm_source="whatsapp", accessed_at=MOMENT)
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=late.visit_id, slug="ama-data")
         assert track(connection, checkout).tracking_id == late.visit_id
-        rows = "select id, shop_order_id, purchase_completed, accessed_via_slug, utm_source from regulars.tracking"
-        assert fetch(connection, rows) == [(late.visit_id, order, True, "ama-data", None)]
+        rows = "select id, shop_order_id, accessed_via_slug, utm_source from regulars.tracking"
+        assert fetch(connection, rows) == [(late.visit_id, order, "ama-data", None)]
         for again in (late, late.model_copy(update={"slug": "other"})):
             visit(connection, again)
-            assert fetch(connection, rows) == [(late.visit_id, order, True, "promo", "whatsapp")]
+            assert fetch(connection, rows) == [(late.visit_id, order, "promo", "whatsapp")]
         assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,)]
         assert track(connection, checkout).outcome == "replayed"
 
@@ -183,7 +185,7 @@ def test_a_visit_and_its_checkout_at_the_same_time_make_one_row(migrated: Databa
         assert fetch(
             connection,
             "select count(*), count(distinct shop_order_id), min(accessed_via_slug), count(accessed_via_slug) "
-            "from regulars.tracking where purchase_completed and not awaits_visit",
+            "from regulars.tracking where shop_order_id is not null and not awaits_visit",
         ) == [(60, 60, "promo", 60)]
 
 
@@ -299,7 +301,7 @@ def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Data
         connection.execute("update regulars.failures set event = event || %s", [f'{{"accessed_at": "{MOMENT}"}}'])
         assert retry_failures(connection) == 1
         assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,)]
-        assert fetch(connection, "select count(shop_customer_id) from shop_orders") == [(1,)]
+        assert fetch(connection, "select count(shop_customer_id) from regulars.tracking") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert track(connection, checkout).outcome == "replayed"
 
@@ -310,4 +312,6 @@ def test_a_customer_who_is_deleted_leaves_order_and_visit_without_one(migrated: 
         track(connection, Checkout(shop_id=shop, order_id=add_order(connection, shop), phone="0241234567"))
         connection.execute("delete from regulars.customers")
         assert fetch(connection, "select shop_customer_id from regulars.tracking") == [(None,)]
-        assert fetch(connection, "select shop_customer_id from shop_orders") == [(None,)]
+        assert fetch(connection, "select shop_customer_id from regulars.tracking where shop_order_id is not null") == [
+            (None,)
+        ]
