@@ -4,9 +4,11 @@
 -- Not a failure: an order that came, or whose phone or country changed, since that refresh began:
 -- the next one matches it. Warns only: the numbers are right as far as they go, and held back they
 -- would be older as well.
--- In a refresh it reads the orders that the refresh wrote and those that have waited since an
--- earlier one, so that it costs what changed.
+-- Reads the raw orders; in a refresh the orders that the refresh wrote and those that have waited
+-- since an earlier one, so that it costs what changed.
 {{ config(severity='warn', tags=['nightly']) }}
+{%- set mart, raw_orders, tracking = ref('orders'), ref('stg_orders'), ref('stg_tracking') %}
+{%- set is_refresh = invocation_args_dict.which == 'build' and not flags.FULL_REFRESH %}
 
 with
 
@@ -38,11 +40,12 @@ waiting as (
 ),
 
 sales_without_a_customer as (
+    {%- if is_refresh %}
     select
         shop_id,
         order_id,
         ordered_at
-    from {{ get_where_subquery(ref('orders')) }}
+    from {{ postgres__get_where_subquery(mart) }}
     where
         shop_customer_id is null
         and is_sale
@@ -52,10 +55,24 @@ sales_without_a_customer as (
         orders.order_id,
         orders.ordered_at
     from queued
-    inner join {{ ref('orders') }} as orders on queued.order_id = orders.order_id
+    inner join {{ mart }} as orders on queued.order_id = orders.order_id
     where
         orders.shop_customer_id is null
         and orders.is_sale
+    {%- else %}
+    select
+        orders.shop_id,
+        orders.order_id,
+        orders.ordered_at
+    from {{ raw_orders }} as orders
+    left join {{ tracking }} as tracking
+        on
+            orders.shop_id = tracking.shop_id
+            and orders.order_id = tracking.order_id
+    where
+        tracking.shop_customer_id is null
+        and orders.is_sale
+    {%- endif %}
 )
 
 select

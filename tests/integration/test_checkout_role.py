@@ -47,9 +47,9 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
             assert replay(connected, tracker.spool).written == 1
 
         assert fetch(connection, "select count(shop_order_id), count(shop_customer_id) from regulars.tracking") == [
-            (7, 7)
+            (8, 7)
         ]
-        assert fetch(connection, "select count(*), count(shop_order_id) from regulars.tracking") == [(8, 7)]
+        assert fetch(connection, "select count(*), count(shop_order_id) from regulars.tracking") == [(9, 8)]
         connection.execute("delete from regulars.customers where phone_number is not null and email is not null")
         assert traces(connection, tracker.spool) == []
 

@@ -147,7 +147,8 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     assert track(connection, checkout(shop, old)).customer_id == gone
     person_order(connection, shop)
     link(connection)
-    assert fetch(connection, "select shop_customer_id, count(shop_order_id) from regulars.tracking group by 1 order by 2") == [
+    counted = "select shop_customer_id, count(shop_order_id) from regulars.tracking group by 1 order by 2"
+    assert fetch(connection, counted) == [
         (tracked.customer_id, 2), (gone, 3),
     ]  # fmt: skip
     assert track(connection, checkout(shop, first)).customer_id == gone
