@@ -11,9 +11,10 @@ from psycopg.conninfo import make_conninfo
 
 from door.bodies import ErasureBody, PersonBody
 from ingest.access import answer_access
-from ingest.database import conninfo, require_schema
+from ingest.database import conninfo
 from ingest.erasure import Erased, ErasureBusy, erase, required_key
 from ingest.errors import DatabaseError, InputError, SettingError, UnknownShop
+from ingest.migrations import require_schema
 from ingest.person import UnknownPerson
 from ingest.settings import Settings
 from ingest.spool import Spool, SpoolRefused

@@ -8,9 +8,10 @@ from flows.history import Mode, Refresh
 from flows.lock import refresh_lock
 from flows.publishing import publish_all
 from flows.reconcile import reconcile
-from ingest.database import Connection, conninfo, require_schema
+from ingest.database import Connection, conninfo
 from ingest.failures import retry_failures
 from ingest.linking import Linked, link
+from ingest.migrations import require_schema
 from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool

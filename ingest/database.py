@@ -1,7 +1,6 @@
 """Connections: to the server that DATABASE_URL names, or else to the embedded one."""
 
 import re
-from typing import LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -49,20 +48,6 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
         raise DatabaseError(f"This is PostgreSQL {version}; Regulars needs 15 to 18. Upgrade the server.")
     connection.execute("set time zone 'UTC'")
     return connection
-
-
-def require_schema(connection: Connection) -> None:
-    """Raises DatabaseError where Regulars has not been migrated into this database."""
-    if not _exists(connection, "select to_regclass('regulars.migrations') is not null"):
-        raise DatabaseError(
-            f"The database {connection.info.dbname} has no Regulars in it: run `regulars migrate`, "
-            "or mend DATABASE_URL."
-        )
-
-
-def _exists(connection: Connection, query: LiteralString) -> bool:
-    row = connection.execute(query).fetchone()
-    return bool(row and row[0])
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -2,10 +2,20 @@
 
 from ingest.database import Connection
 
+ROLES = ("regulars_checkout", "regulars_owner", "regulars_analyst")
+
 
 def raise_wall(connection: Connection) -> list[str]:
-    """Makes the group roles and grants them what they may; answers the SQL that somebody with the right must run.
+    """Makes the group roles and grants them what they may; returns the SQL that somebody with the right must run.
 
     With roles made by somebody else, calling it again completes the wall. `connection` is in autocommit.
     """
     return [statement for (statement,) in connection.execute("select regulars.raise_wall()")]
+
+
+def missing_roles(connection: Connection) -> list[str]:
+    """The group roles that this server doesn't have."""
+    standing = {
+        name for (name,) in connection.execute("select rolname from pg_roles where rolname = any(%s)", [[*ROLES]])
+    }
+    return [role for role in ROLES if role not in standing]

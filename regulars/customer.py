@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 
 from ingest.access import answer_access
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 

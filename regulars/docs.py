@@ -9,8 +9,9 @@ from rich.console import Console
 
 from flows import history
 from flows.project import dbt_environment, project_folder
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.errors import RegularsError
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 
 # dbt's page has a place for each of the two files that it would fetch otherwise.

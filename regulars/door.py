@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.errors import DatabaseError, SettingError
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 
 log = logging.getLogger("regulars.door")

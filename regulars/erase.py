@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.erasure import erase as erase_person
 from ingest.erasure import required_key
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 

@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.errors import InputError
 from ingest.export import Export, OrderRow, Reject, ShopRow
 from ingest.loading import load_orders, load_shops
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 
 SOME_REJECTED = 3

@@ -6,8 +6,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ingest.database import connect, conninfo, require_schema
+from ingest.database import connect, conninfo
 from ingest.errors import InputError
+from ingest.migrations import require_schema
 from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import history
-from ingest.database import Connection, connect, conninfo, require_schema
+from ingest.database import Connection, connect, conninfo
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ingest.database import Connection, connect, conninfo, require_schema
+from ingest.database import Connection, connect, conninfo
 from ingest.errors import SettingError, UnknownShop
+from ingest.migrations import require_schema
 from ingest.settings import Settings
 
 

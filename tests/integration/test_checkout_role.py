@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from ingest import Checkout, Tracker, Visit
-from ingest.database import connect, require_schema
+from ingest.database import connect
+from ingest.migrations import require_schema
 from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
