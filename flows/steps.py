@@ -80,6 +80,8 @@ def publish(run: Run) -> None:
 
 def record(run: Run) -> Refresh:
     """Empties batch and deltas and notes the success, in one transaction."""
+    if run.has_work:
+        run.connection.execute("select regulars.revoke_from_strangers()")
     run.refresh = history.succeed(run.connection, run.refresh.refresh_id, warnings=run.warnings)
     return run.refresh
 

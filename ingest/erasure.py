@@ -91,6 +91,14 @@ _FORGET_ORDERS = """
     select id from forgotten
 """
 
+# The storefront's own row stays, with its counters and under a placeholder: its phone may be neither null nor the same
+# as another's.
+_FORGET_EARLIER = """
+    update public.shop_customers
+    set phone_number = 'erased-' || left(md5(id::text), 13), email = null, customer_name = null
+    where id = any(%(earlier_ids)s)
+"""
+
 _FORGET_FAILURES = """
     update regulars.failures
     set event = regulars.without_identity(event)
@@ -368,6 +376,8 @@ def _forget(connection: Connection, person: Person, *, customer_id: UUID) -> int
     connection.execute(_LET_GO, facts)
     facts["order_ids"] = [order.order_id for order in person.orders]
     forgotten = [order_id for (order_id,) in connection.execute(_FORGET_ORDERS, facts)]
+    if person.earlier:
+        connection.execute(_FORGET_EARLIER, {"earlier_ids": [row.earlier_id for row in person.earlier]})
     told = {"shop_id": person.shop_id}
     failed = [*forgotten, *(event.order_id for event in person.failed)]
     connection.execute(_FORGET_FAILURES, told | {"order_ids": failed})

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from ingest.database import Connection
 from ingest.erasure import Erasures, no_erasure
+from ingest.errors import InputError
 from ingest.export import Export, OrderRow, Reject, ShopRow
 from ingest.phone import read_phone
 
@@ -161,6 +162,21 @@ _TRACKING = f"""
 # One round trip: after each, this thread would queue behind the one that reads for the interpreter's lock.
 _WRITE = ";".join([_CUSTOMERS, _ORDERS, _NOTES, _MATCHED, _CUSTOMERS_OF_ORDERS, _VISITS, _TRACKING])
 
+# Columns of the storefront's table that need a value which no export brings.
+_REQUIRED = """
+    select attname::text
+    from pg_attribute
+    where
+        attrelid = 'public.shop_orders'::regclass
+        and attnum > 0
+        and not attisdropped
+        and attnotnull
+        and not atthasdef
+        and attidentity = ''
+        and attname <> all(%(written)s)
+    order by attnum
+"""
+
 _SHOP_COLUMNS = "user_id, shop_name, shop_slug, timezone, currency, country"
 
 _SHOPS = f"""
@@ -230,6 +246,7 @@ def load_orders(
             "select shop_slug, id, coalesce(country, '') from public.user_shops where shop_slug is not null"
         )
     }
+    _require_no_other_column(connection)
     connection.execute(_INCOMING)
     with no_erasure(connection), _short_turns(), ThreadPoolExecutor(max_workers=1) as writer:
         erasures = Erasures.read(connection)
@@ -244,6 +261,16 @@ def load_orders(
             writing.result()
     loaded.rejects = sorted(export.rejects, key=lambda reject: reject.line)
     return loaded
+
+
+def _require_no_other_column(connection: Connection) -> None:
+    written = ["id", "shop_id", *_ORDER_COLUMNS.split(", ")]
+    if required := [name for (name,) in connection.execute(_REQUIRED, {"written": written})]:
+        settings = "; ".join(f"alter table shop_orders alter column {name} set default …" for name in required)
+        raise InputError(
+            f"shop_orders requires a value in {', '.join(required)}, which an export doesn't have; nothing was "
+            f"written. Give each a default and load again: {settings}."
+        )
 
 
 @contextmanager

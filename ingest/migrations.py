@@ -159,7 +159,8 @@ def _apply(connection: Connection, migration: Migration) -> None:
     try:
         # Our own file, not a user's text.
         connection.execute(migration.sql.encode())
-    except psycopg.errors.LockNotAvailable:
+    except psycopg.OperationalError:
+        # A busy table, or a connection that is gone: nothing is wrong with the migration.
         raise
     except psycopg.Error as error:
         diagnostic = error.diag

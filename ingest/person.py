@@ -65,6 +65,15 @@ _ORDERS = """
 
 _LOCKED = " for no key update of orders"
 
+# The storefront's own rows of customers, where it has a customer tracking from before Regulars.
+_HAS_EARLIER = "select to_regclass('public.shop_customers') is not null"
+
+_EARLIER = """
+    select id, phone_number, email, customer_name
+    from public.shop_customers
+    where shop_id = %(shop_id)s
+"""
+
 _FAILURES = "select order_id, event, noted_at from regulars.failures where shop_id = %(shop_id)s order by noted_at"
 
 _CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where shop_id = %(shop_id)s order by noted_at"
@@ -102,6 +111,16 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierCustomer:
+    """A row of the storefront's own customer tracking; one person may have several, each in another spelling."""
+
+    earlier_id: UUID
+    phone_number: str
+    email: str | None
+    customer_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     order_id: UUID
     at: datetime | None
@@ -123,6 +142,7 @@ class Person:
     shop_id: UUID
     e164: str
     customer: Customer | None
+    earlier: list[EarlierCustomer]
     orders: list[Order]
     others: list[UUID]
     failed: list[Event]
@@ -131,7 +151,7 @@ class Person:
 
     @property
     def is_unknown(self) -> bool:
-        return not (self.customer or self.orders or self.failed or self.disputed or self.spooled)
+        return not (self.customer or self.earlier or self.orders or self.failed or self.disputed or self.spooled)
 
 
 def read_shop(connection: Connection, *, shop: str, phone: str) -> tuple[UUID, str, str]:
@@ -186,6 +206,7 @@ def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, 
         shop_id=shop_id,
         e164=e164,
         customer=customer,
+        earlier=_earlier(connection, shop_id=shop_id, country=country, e164=e164),
         orders=orders,
         others=others,
         failed=[event for event in failures if event.order_id in theirs or is_theirs(event.event)],
@@ -196,6 +217,13 @@ def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, 
             if (_is_debris_of(entry, e164) if event is None else is_theirs(event) or _order_of(event) in theirs)
         ],
     )
+
+
+def _earlier(connection: Connection, *, shop_id: UUID, country: str, e164: str) -> list[EarlierCustomer]:
+    if connection.execute(_HAS_EARLIER).fetchone() != (True,):
+        return []
+    rows = [EarlierCustomer(*row) for row in connection.execute(_EARLIER, {"shop_id": shop_id})]
+    return [row for row in rows if read_phone(clean_text(row.phone_number), country=country).e164 == e164]
 
 
 def tell(connection: Connection, person: Person) -> dict[str, Any]:
@@ -215,6 +243,10 @@ def tell(connection: Connection, person: Person) -> dict[str, Any]:
         }
         if customer
         else None,
+        "storefront_customers": [
+            {"phone_number": row.phone_number, "email": row.email, "customer_name": row.customer_name}
+            for row in person.earlier
+        ],
         "orders": orders,
         "visits": visits,
         "conflicts": _told(person.disputed),

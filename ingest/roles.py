@@ -10,7 +10,9 @@ def raise_wall(connection: Connection) -> list[str]:
 
     With roles made by somebody else, calling it again completes the wall. `connection` is in autocommit.
     """
-    return [statement for (statement,) in connection.execute("select regulars.raise_wall()")]
+    left = [statement for (statement,) in connection.execute("select regulars.raise_wall()")]
+    connection.execute("select regulars.revoke_from_strangers()")
+    return left
 
 
 def missing_roles(connection: Connection) -> list[str]:

@@ -56,8 +56,12 @@ class Server:
         self._execute("alter database {} rename to {}", database.name, name)
         return name
 
+    def admin(self) -> Connection:
+        """As the server's superuser, outside every test's database."""
+        return psycopg.connect(self._admin, autocommit=True)
+
     def _execute(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self._admin, autocommit=True) as admin:
+        with self.admin() as admin:
             admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
 
 

@@ -44,17 +44,19 @@ begin
 end
 $$;
 
--- Takes what the storefront's row of an erased person's order holds of them.
-create function regulars.clear_erased_order(shop uuid, order_id uuid, customer uuid) returns void
+-- Takes what the storefront's row of an erased person's order holds of them. Their tracking row must stand already:
+-- by it the trigger on the phone knows that the order stays theirs.
+create function regulars.clear_erased_order(order_id uuid) returns void
 language sql set search_path = ''
 as $$
-    select regulars.restore_erased_customer(shop, customer);
     update public.shop_orders as o
     set
         customer_phone = regulars.empty_value('customer_phone'),
         customer_email = regulars.empty_value('customer_email'),
         customer_name = regulars.empty_value('customer_name')
-    where o.id = clear_erased_order.order_id;
+    where
+        o.id = clear_erased_order.order_id
+        and concat(o.customer_phone, o.customer_email, o.customer_name) <> '';
     delete from regulars.unreadable_phones as n where n.order_id = clear_erased_order.order_id;
 $$;
 
@@ -248,7 +250,7 @@ begin
             customer_id := regulars.find_erased(shop_id, standing.ordered_at, phone_hash);
             is_erased := customer_id is not null;
             if is_erased then
-                perform regulars.clear_erased_order(shop_id, order_id, customer_id);
+                perform regulars.restore_erased_customer(shop_id, customer_id);
             end if;
         end if;
         if customer_id is null and phone is not null then
@@ -264,6 +266,9 @@ begin
         tracking_id := regulars.write_tracking(
             event, customer_id, visit_id, accessed_at, case when not is_erased then fingerprint end
         );
+        if is_erased then
+            perform regulars.clear_erased_order(order_id);
+        end if;
         if tracking_id is not null then
             return;
         end if;

@@ -37,7 +37,7 @@ def _fails(done: subprocess.CompletedProcess[str], *said: str) -> None:
 
 def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Path) -> None:
     where = {"home": home, "database_url": empty.conninfo}
-    assert "applied 0001_storefront" in regulars("migrate", **where).stdout
+    assert "applying 0001_storefront" in regulars("migrate", **where).stdout
     assert "up to date already" in regulars("migrate", **where).stdout
     with empty.connect() as connection:
         add_order(connection, add_shop(connection))

@@ -1,0 +1,311 @@
+"""A storefront with a customer tracking of its own is migrated beside its running code, and both go on working."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from flows.steps import run_refresh
+from ingest import Checkout, track
+from ingest.database import Connection
+from ingest.errors import DatabaseError, InputError
+from ingest.export import Export, OrderRow
+from ingest.linking import link
+from ingest.loading import load_orders
+from ingest.migrations import migrate, migrations, pending, require_schema
+from ingest.roles import raise_wall
+from ingest.spool import Spool
+from ingest.storefront import survey
+from tests import standing
+from tests.conftest import NAME, Database, Server
+from tests.person import erased
+from tests.standing import BULK, Order, checkout_as_before, count, spellings
+from tests.storefront import fetch
+
+USERS = {"superuser": "superuser", "owner": "nosuperuser", "owner who makes roles": "nosuperuser createrole"}
+
+
+@contextmanager
+def standing_storefront(server: Server, attributes: str = "nosuperuser") -> Iterator[Database]:
+    """Its database, reached as the user who owns it and migrates it."""
+    made = server.create(NAME)
+    with standing.migrating_user(server, made.name, attributes) as user:
+        where = make_conninfo(made.conninfo, user=user, password=user)
+        database = Database(made.settings.model_copy(update={"database_url": where}), made.name, where)
+        with database.connect() as connection:
+            connection.execute(standing.SCHEMA)  # type: ignore[arg-type]
+        yield database
+
+
+@pytest.fixture
+def storefront(server: Server) -> Iterator[Database]:
+    with standing_storefront(server) as database:
+        yield database
+
+
+def published(connection: Connection) -> dict[object, tuple[object, ...]]:
+    return {
+        shop: tuple(numbers)
+        for shop, *numbers in fetch(
+            connection,
+            "select shop_id, total_orders, total_customers, repeat_customers, customer_revenue "
+            "from analytics.shop_overview",
+        )
+    }
+
+
+@pytest.mark.parametrize("attributes", USERS.values(), ids=USERS)
+def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server, attributes: str) -> None:
+    with standing_storefront(server, attributes) as storefront, storefront.connect() as connection:
+        orders = standing.fill(connection, orders=20_000)
+        shops = list(count(orders))
+        orders.append(checkout_as_before(connection, shops[0], "0241234567", slug="promo"))
+        before = fetch(connection, "select * from shop_orders order by id")
+
+        assert migrate(connection) == [migration.name for migration in migrations()]
+        assert migrate(connection) == []
+        raise_wall(connection)
+        run_refresh(storefront.settings)
+        assert published(connection) == count(orders)
+        assert fetch(connection, "select * from shop_orders order by id") == before
+
+        # The code goes on: a person whom it knows, one whom Regulars knows in another spelling, and a stranger.
+        for phone in ("0241234567", *spellings("240000001"), "0209998887"):
+            orders.append(checkout_as_before(connection, shops[0], phone, slug="later"))
+        assert fetch(connection, "select total_purchases from shop_customers where phone_number = '0241234567'") == [
+            (2,)
+        ]
+        run_refresh(storefront.settings)
+        assert published(connection) == count(orders)
+        assert fetch(connection, "select sales from analytics.slug_analytics where slug = 'later'") == [(5,)]
+        run_refresh(storefront.settings, mode="rebuild")
+        assert published(connection) == count(orders)
+
+
+def test_the_links_that_the_earlier_tracking_noted_are_taken_over(storefront: Database) -> None:
+    with storefront.connect() as connection:
+        orders = standing.fill(connection, orders=800)
+        migrate(connection)
+        run_refresh(storefront.settings)
+        expected: dict[tuple[UUID, str], int] = {}
+        for order in orders:
+            if order.is_sale:
+                key = (order.shop_id, order.slug or "unknown")
+                expected[key] = expected.get(key, 0) + 1
+        assert {slug for _, slug in expected} == {BULK, "promo", "march", "unknown"}
+        assert {
+            (shop, slug): sales
+            for shop, slug, sales in fetch(
+                connection, "select shop_id, slug, sales from analytics.slug_analytics where sales > 0"
+            )
+        } == expected
+        # What checkout tells Regulars itself stands, whatever the earlier tracking has of it.
+        shop = orders[0].shop_id
+        later = checkout_as_before(connection, shop, "0241112223", slug="theirs")
+        track(connection, Checkout(shop_id=shop, order_id=later.order_id, phone=later.phone, slug="ours"))
+        run_refresh(storefront.settings)
+        assert fetch(connection, "select slug from analytics.orders where order_id = %s", later.order_id) == [("ours",)]
+
+
+def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_by_the_next(server: Server) -> None:
+    names = [migration.name for migration in migrations()]
+    for killed_at in names:
+        with standing_storefront(server) as storefront:
+            with storefront.connect() as connection, storefront.connect() as other:
+                (orders := standing.fill(connection, orders=30))
+                pid = connection.info.backend_pid
+
+                def kill(name: str, pid: int = pid, at: str = killed_at, other: Connection = other) -> None:
+                    if name == at:
+                        other.execute("select pg_terminate_backend(%s)", [pid])
+
+                with pytest.raises(psycopg.OperationalError):
+                    migrate(connection, on_step=kill)
+            with storefront.connect() as connection:
+                with pytest.raises(DatabaseError, match="run `regulars migrate`"):
+                    require_schema(connection)
+                orders.append(checkout_as_before(connection, orders[0].shop_id, "0241234567", slug="promo"))
+                assert migrate(connection) == names[names.index(killed_at) :]
+                require_schema(connection)
+                link(connection, everything=True)
+                ((matched,),) = fetch(
+                    connection, "select count(*) from regulars.tracking where shop_customer_id is not null"
+                )
+                ((noted,),) = fetch(connection, "select count(*) from regulars.unreadable_phones")
+                assert matched + noted == len(orders)  # type: ignore[operator]
+
+
+def test_checkouts_go_on_without_a_fault_or_a_long_wait_while_it_migrates(storefront: Database) -> None:
+    with storefront.connect() as connection:
+        orders = standing.fill(connection, orders=5_000)
+        shop = orders[0].shop_id
+        waits: list[float] = []
+        made: list[Order] = []
+        is_over = threading.Event()
+
+        def sell() -> None:
+            with storefront.connect() as till:
+                while not is_over.is_set():
+                    began = time.monotonic()
+                    made.append(checkout_as_before(till, shop, f"024{len(made):07d}", slug="promo"))
+                    waits.append(time.monotonic() - began)
+
+        till = threading.Thread(target=sell)
+        till.start()
+        try:
+            while len(made) < 20:
+                time.sleep(0.01)
+            migrate(connection)
+            sold = len(made)
+            while len(made) < sold + 20:
+                time.sleep(0.01)
+        finally:
+            is_over.set()
+            till.join()
+        assert max(waits) < 2
+        run_refresh(storefront.settings)
+        assert published(connection) == count(orders + made)
+
+
+def test_a_dry_run_tells_what_is_found_and_changes_nothing(storefront: Database) -> None:
+    with storefront.connect() as connection:
+        standing.fill(connection, orders=30)
+        assert pending(connection) == [migration.name for migration in migrations()]
+        found = survey(connection)
+        assert [table.name for table in found.earlier] == ["shop_customers", "customer_tracking"]
+        assert all(table.has_naive_times for table in found.standing)
+        assert found.missing == []
+        assert fetch(connection, "select to_regnamespace('regulars') is null") == [(True,)]
+
+
+def test_nothing_that_is_made_is_open_to_the_roles_of_a_public_api(storefront: Database) -> None:
+    with storefront.connect() as connection:
+        # The worst case: the privileges are given whatever the schema.
+        connection.execute("alter default privileges grant all on tables to anon, authenticated")
+        standing.fill(connection, orders=30)
+        before = _granted(connection)
+        migrate(connection)
+        raise_wall(connection)
+        run_refresh(storefront.settings)
+        assert _granted(connection) == before
+
+
+def _granted(connection: Connection) -> list[tuple[object, ...]]:
+    return fetch(
+        connection,
+        """
+        select c.oid::regclass::text, r.rolname, a.privilege_type
+        from pg_class as c
+        cross join aclexplode(c.relacl) as a
+        inner join pg_roles as r on a.grantee = r.oid
+        where
+            r.rolname in ('anon', 'authenticated')
+            and c.relnamespace::regnamespace::text in ('public', 'regulars', 'analytics', 'dashboard', 'staging')
+        order by 1, 2, 3
+        """,
+    )
+
+
+@pytest.mark.usefixtures("erasure_key")
+def test_a_person_is_erased_where_phone_and_email_may_not_be_null(storefront: Database, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite")
+    with storefront.connect() as connection:
+        standing.fill(connection, orders=30)
+        ((shop,),) = fetch(connection, "select id from user_shops where shop_slug = 'shop-0'")
+        assert isinstance(shop, UUID)
+        bought = [checkout_as_before(connection, shop, phone, slug="promo") for phone in spellings("241234567")]
+        migrate(connection)
+        run_refresh(storefront.settings)
+        numbers = published(connection)
+        done = erased(connection, spool, shop="shop-0", phone="024 123 4567")
+        assert (done.was_erased, done.orders) == (False, 3)
+        # An order of theirs from before that comes later, and one that the storefront writes back.
+        connection.execute("update shop_orders set customer_phone = '0241234567' where id = %s", [bought[0].order_id])
+        late = checkout_as_before(connection, shop, "0241234567", slug="promo")
+        connection.execute("update shop_orders set created_at = '2026-01-01' where id = %s", [late.order_id])
+        told = Checkout(shop_id=shop, order_id=late.order_id, phone="0241234567", email="a@example.com")
+        assert track(connection, told).outcome == "returning_customer"
+        connection.execute("delete from shop_customers where phone_number = '0241234567'")
+        run_refresh(storefront.settings)
+        assert _mentions(connection, "241234567") == []
+        sales, *rest = numbers[shop]
+        assert published(connection)[shop] == (sales + 1, *rest[:2], rest[2] + Decimal(10))  # type: ignore[operator]
+
+
+def _mentions(connection: Connection, digits: str) -> list[tuple[object, ...]]:
+    """Where those digits stand, in any column of any table of the database."""
+    tables = fetch(
+        connection,
+        "select oid::regclass::text from pg_class where relkind in ('r', 'm') "
+        "and relnamespace::regnamespace::text in ('public', 'regulars', 'analytics')",
+    )
+    return [
+        table
+        for table in tables
+        if fetch(connection, f"select 1 from {table[0]} as t where t::text like %s limit 1", f"%{digits}%")
+    ]
+
+
+def test_a_load_says_which_required_column_the_export_has_not_before_it_writes(
+    storefront: Database, tmp_path: Path
+) -> None:
+    with storefront.connect() as connection:
+        standing.fill(connection, orders=30)
+        migrate(connection)
+        export = tmp_path / "orders.csv"
+        export.write_text(
+            "id,shop_slug,customer_name,customer_email,customer_phone,network,volume_gb,base_price,profit_amount,"
+            "total_price,order_status,payment_status,reference_code,created_at,accessed_via_slug\n"
+            "7c9e6679-7425-40de-944b-e07fc1f90ae7,shop-0,,,0241234567,MTN,1,9,1,10,completed,completed,,2026-03-01,\n"
+        )
+        with pytest.raises(InputError, match=r"shop_package_id.*set default"):
+            load_orders(connection, Export(export, OrderRow))
+        assert fetch(connection, "select count(*) from shop_orders") == [(30,)]
+        connection.execute("alter table shop_orders alter column shop_package_id set default gen_random_uuid()")
+        assert load_orders(connection, Export(export, OrderRow)).written == 1
+        assert load_orders(connection, Export(export, OrderRow)).written == 0
+
+
+@pytest.mark.usefixtures("erasure_key")
+def test_deleting_a_user_takes_shop_orders_and_links_along_and_leaves_the_proofs_of_erasures(
+    storefront: Database, tmp_path: Path
+) -> None:
+    with storefront.connect() as connection:
+        standing.fill(connection, orders=300)
+        ((shop, user),) = fetch(connection, "select id, user_id from user_shops where shop_slug = 'shop-0'")
+        assert isinstance(shop, UUID)
+        checkout_as_before(connection, shop, "0241234567", slug="promo")
+        migrate(connection)
+        connection.execute("insert into shop_slugs (shop_id, slug) values (%s, 'their-link')", [shop])
+        run_refresh(storefront.settings)
+        erased(connection, Spool(tmp_path / "spool.sqlite"), shop="shop-0", phone="0241234567")
+        proofs = fetch(connection, "select * from regulars.erasures")
+
+        connection.execute("delete from auth.users where id = %s", [user])
+
+        for table in ("shop_orders", "shop_slugs", "regulars.customers", "regulars.tracking", "shop_customers"):
+            assert fetch(connection, f"select count(*) from {table} where shop_id = %s", shop) == [(0,)], table
+        assert fetch(connection, "select * from regulars.erasures") == proofs
+        run_refresh(storefront.settings)
+        assert shop not in published(connection)
+
+        # The shop comes back from a backup with an old order of the erased person: it is known, and names nobody.
+        connection.execute("insert into auth.users (id) values (%s)", [user])
+        connection.execute(
+            "insert into user_shops (id, user_id, shop_name, shop_slug) values (%s, %s, 'Shop 0', 'shop-0')",
+            [shop, user],
+        )
+        old = checkout_as_before(connection, shop, "0241234567", slug="promo")
+        connection.execute("update shop_orders set created_at = '2026-01-01' where id = %s", [old.order_id])
+        run_refresh(storefront.settings)
+        assert fetch(connection, "select id, phone_number from regulars.customers where shop_id = %s", shop) == [
+            (proofs[0][1], None)
+        ]
+        assert fetch(connection, "select customer_phone from shop_orders where id = %s", old.order_id) == [("",)]
