@@ -39,8 +39,8 @@ _ORDERS = """
 _BARE_TABLE = "create table bare_tracking (like regulars.tracking including defaults, primary key (id))"
 
 _BARE_INSERT = """
-    insert into bare_tracking (shop_id, shop_order_id, accessed_via_slug, purchase_completed)
-    values (%s, %s, %s, true)
+    insert into bare_tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at)
+    values (%s, %s, %s, now())
 """
 
 
@@ -49,7 +49,7 @@ def bare_insert(connection: Connection, checkout: Checkout) -> None:
 
 
 def four_statements(connection: Connection, checkout: Checkout) -> None:
-    """What is usually written: find the customer, make or touch it, link the order, note the visit."""
+    """What is usually written: find the customer, make or touch it, note the visit, match the order."""
     phone = read_phone(checkout.phone, country="GH").e164
     with connection.transaction():
         found = connection.execute(
@@ -64,16 +64,16 @@ def four_statements(connection: Connection, checkout: Checkout) -> None:
             [customer, checkout.shop_id, phone],
             prepare=True,
         )
+        visit = uuid4()
         connection.execute(
-            "update public.shop_orders set shop_customer_id = "
-            "(select id from regulars.customers where shop_id = %s and phone_number = %s) where id = %s",
-            [checkout.shop_id, phone, checkout.order_id],
+            "insert into regulars.tracking (id, shop_id, accessed_via_slug, accessed_at) values (%s, %s, %s, now())",
+            [visit, checkout.shop_id, checkout.slug],
             prepare=True,
         )
         connection.execute(
-            "insert into regulars.tracking "
-            "(shop_id, shop_order_id, accessed_via_slug, purchase_completed) values (%s, %s, %s, true)",
-            [checkout.shop_id, checkout.order_id, checkout.slug],
+            "update regulars.tracking set shop_order_id = %s, shop_customer_id = "
+            "(select id from regulars.customers where shop_id = %s and phone_number = %s) where id = %s",
+            [checkout.order_id, checkout.shop_id, phone, visit],
             prepare=True,
         )
 

@@ -1,0 +1,102 @@
+"""Matching orders with their customers in bulk: what changes whose an order is, and what doesn't."""
+
+from flows.steps import run_refresh
+from ingest import Checkout, track
+from ingest.linking import link
+from tests.conftest import Database
+from tests.storefront import add_order, add_shop, fetch
+
+
+def test_a_shops_country_put_right_reads_all_its_phones_anew(built: Database) -> None:
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        other = add_shop(connection, "kofi-data")
+        told = add_order(connection, shop, phone=None)
+        local = [add_order(connection, shop, phone="020 123 4567") for _ in range(2)]
+        foreign = add_order(connection, shop, phone="0712 345 678")
+        add_order(connection, other, phone="020 123 4567")
+        track(connection, Checkout(shop_id=shop, order_id=told, phone="+233 24 123 4567"))
+        run_refresh(built.settings)
+        assert fetch(connection, "select order_id from regulars.unreadable_phones") == [(foreign,)]
+
+        connection.execute("update user_shops set country = 'KE' where id = %s", [shop])
+        late = add_order(connection, shop, phone="020 123 4567")
+        run_refresh(built.settings)
+
+        assert fetch(
+            connection,
+            "select o.id, c.phone_number from shop_orders o left join regulars.tracking t on t.shop_order_id = o.id "
+            "left join regulars.customers c on c.shop_id = t.shop_id and c.id = t.shop_customer_id "
+            "where o.shop_id = %s order by o.id",
+            shop,
+        ) == sorted(
+            [
+                (told, "+233241234567"),
+                (foreign, "+254712345678"),
+                *((order, "+254201234567") for order in (*local, late)),
+            ]
+        )
+        # One buyer with three purchases, not one with two and one with one; the other shop's are as they were.
+        assert fetch(
+            connection, "select total_purchases from analytics.customers where shop_id = %s order by 1", shop
+        ) == [(1,), (1,), (3,)]
+        assert fetch(connection, "select phone_number from regulars.customers where shop_id = %s", other) == [
+            ("+233201234567",)
+        ]
+
+
+def test_what_a_checkout_told_stands_where_the_order_has_another_phone(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        order = add_order(connection, shop, phone="0201112222")
+        # Queued by a refresh before its checkout comes out of a spool.
+        connection.execute("select regulars.claim_changes()")
+        track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567"))
+        link(connection)
+        assert fetch(connection, "select phone_number from regulars.customers") == [("+233241234567",)]
+        assert fetch(connection, "select count(*) from regulars.orders_to_match") == [(0,)]
+        # Until the storefront corrects the phone.
+        connection.execute("update shop_orders set customer_phone = '0203334444' where id = %s", [order])
+        link(connection)
+        assert fetch(
+            connection,
+            "select c.phone_number, t.accessed_at is not null from regulars.tracking t "
+            "inner join regulars.customers c on c.id = t.shop_customer_id",
+        ) == [("+233203334444", True)]
+
+
+def test_an_order_that_comes_between_matching_and_the_batch_is_matched_by_the_next_refresh(built: Database) -> None:
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        link(connection)
+        order = add_order(connection, shop)
+        connection.execute("select regulars.claim_changes()")
+        assert fetch(connection, "select count(*) from regulars.changes") == [(0,)]
+        assert link(connection).linked == 1
+        assert fetch(connection, "select shop_order_id from regulars.tracking") == [(order,)]
+
+
+def test_an_order_that_moves_to_another_shop_finds_that_shops_customer_and_leaves_its_visit(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        first, second = add_shop(connection), add_shop(connection, "kofi-data")
+        orders = [add_order(connection, first), add_order(connection, first)]
+        track(connection, Checkout(shop_id=first, order_id=orders[0], phone="0241234567", slug="promo"))
+        link(connection)
+        connection.execute("update shop_orders set shop_id = %s", [second])
+        link(connection)
+        assert fetch(
+            connection,
+            "select shop_id, shop_order_id is not null, accessed_via_slug from regulars.tracking order by 2",
+        ) == [(first, False, "promo"), (second, True, None), (second, True, None)]
+        assert fetch(connection, "select count(distinct shop_customer_id) from regulars.tracking") == [(1,)]
+
+
+def test_a_match_goes_with_its_order_and_a_visit_stays(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        tracked, matched = add_order(connection, shop), add_order(connection, shop)
+        track(connection, Checkout(shop_id=shop, order_id=tracked, phone="0241234567", slug="promo"))
+        link(connection)
+        connection.execute("delete from shop_orders")
+        assert fetch(connection, "select shop_order_id, accessed_via_slug from regulars.tracking") == [(None, "promo")]
+        assert matched
