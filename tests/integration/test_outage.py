@@ -122,8 +122,6 @@ def test_readyz_tells_whether_the_database_answers_and_healthz_that_the_process_
     assert_answers(200, "ready", {})
     house.server.stop()
     try:
-        for client in both:
-            assert _seconds_until(client, "/readyz", status=503) < 2
         assert_answers(503, "not ready", {"database": "down"})
         # Not ready, and open all the same: the door keeps what it is told.
         event = {"shop_id": str(house.shop), "order_id": str(uuid4()), "phone": "0241234567"}
@@ -131,6 +129,4 @@ def test_readyz_tells_whether_the_database_answers_and_healthz_that_the_process_
         assert (kept.status_code, kept.json()["outcome"]) == (202, "spooled")
     finally:
         house.server.start()
-    for client in both:
-        assert _seconds_until(client, "/readyz", status=200) < 2
     assert_answers(200, "ready", {})

@@ -1,4 +1,4 @@
-"""What `/readyz` answers: each thing by its name, promptly, and without asking more often than twice a second."""
+"""What `/readyz` answers: each thing by its name, as it is now, and however many ask."""
 
 import asyncio
 import json
@@ -36,19 +36,17 @@ def test_all_must_be_up_and_each_is_named(up: tuple[bool, bool], status: int, to
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_many_who_ask_at_once_cost_one_check_and_what_changes_is_seen_soon() -> None:
+def test_many_who_ask_at_once_share_a_check_and_nobody_is_told_what_was_before_they_asked() -> None:
     database = Database()
     readiness = Readiness({"database": database.answers})
 
     async def ask() -> None:
         answers = await asyncio.gather(*(readiness.answer() for _ in range(50)))
-        assert ({answer.status_code for answer in answers}, database.asked) == ({200}, 1)
-        database.is_up = False
-        began = time.monotonic()
-        while (await readiness.answer()).status_code == 200:
-            assert time.monotonic() - began < 5
-            await asyncio.sleep(0.02)
-        assert database.asked == 2
+        assert {answer.status_code for answer in answers} == {200}
+        assert database.asked <= 2
+        for is_up, status in ((False, 503), (True, 200)):
+            database.is_up = is_up
+            assert (await readiness.answer()).status_code == status
 
     asyncio.run(ask())
 
