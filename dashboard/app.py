@@ -22,6 +22,7 @@ from ingest.settings import Settings
 from web.headers import Headers
 from web.logs import Watch
 from web.problems import ParameterError, Problem, answer_exception, answer_problem
+from web.readiness import Readiness
 
 STATIC = Path(__file__).with_name("static")
 
@@ -68,8 +69,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
-        """The process answers; it does so without the database too, and says then that nothing could be loaded."""
+        """The process is alive; it is without the database too, and says then that nothing could be loaded."""
         return {"status": "ok"}
+
+    readiness = Readiness({"database": reader.can_answer})
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether an owner would be answered now."""
+        return await readiness.answer()
 
     app.include_router(api.router)
     app.include_router(pages.router)

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
-from psycopg_pool import ConnectionPool, PoolClosed
 
 from dashboard.errors import NotLoaded
+from dashboard.pool import Pool
 from dashboard.tokens import Owner
 from ingest.database import Connection, conninfo
 from ingest.errors import SettingError
@@ -23,8 +23,9 @@ log = logging.getLogger("regulars.dashboard")
 ROLE = "regulars_owner"
 
 _SECONDS_FOR_A_CONNECTION = 1.0
-_SECONDS_FOR_A_CHECK = 1.0
 _SECONDS_IDLE = 60
+
+_NOBODY = Owner("")
 
 
 class Reader:
@@ -35,30 +36,18 @@ class Reader:
             update={"database_url": settings.dashboard_database_url or settings.database_url}
         )
         self._timeout = settings.dashboard_timeout_ms / 1000
-        self._pool: ConnectionPool[BudgetedConnection] | None = None
+        self._pool: Pool | None = None
         self._few = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
 
     def open(self) -> None:
-        """May start the embedded server; does not wait for a connection. Raises DatabaseError, SettingError."""
-        self._pool = ConnectionPool(
-            conninfo(self._settings),
-            connection_class=BudgetedConnection,
-            # Prepared statements would not outlive a transaction pooler's.
-            kwargs={"autocommit": True, "application_name": "regulars-dashboard", "prepare_threshold": None},
-            min_size=1,
-            max_size=self._settings.dashboard_connections,
-            max_waiting=50,
-            timeout=_SECONDS_FOR_A_CONNECTION,
-            check=_check,
-            num_workers=2,
-            # After an outage the next request asks for a connection anew, instead of an ever rarer retry.
-            reconnect_timeout=2,
-            open=True,
+        """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
+        self._pool = Pool(
+            conninfo(self._settings), size=self._settings.dashboard_connections, application="regulars-dashboard"
         )
 
     def close(self) -> None:
         if self._pool is not None:
-            self._pool.close(1)
+            self._pool.close()
 
     @contextmanager
     def as_owner(self, owner: Owner) -> Iterator[BudgetedConnection]:
@@ -69,7 +58,7 @@ class Reader:
         if self._pool is None:
             raise NotLoaded
         try:
-            with self._pool.connection() as connection:
+            with self._pool.connection(timeout=_SECONDS_FOR_A_CONNECTION) as connection:
                 self.allow_time(connection)
                 try:
                     self._begin(connection, owner)
@@ -77,7 +66,7 @@ class Reader:
                 finally:
                     if not connection.closed:
                         connection.execute("rollback")
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolClosed) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             log.warning("the database did not answer: %s", type(error).__name__)
             raise NotLoaded from None
 
@@ -105,10 +94,17 @@ class Reader:
             raise NotLoaded
         try:
             with self._pool.connection(timeout=10) as connection:
-                connection.deadline = None
                 _require_role(connection)
-        except (psycopg.OperationalError, PoolClosed):
+        except psycopg.OperationalError:
             raise NotLoaded from None
+
+    def can_answer(self) -> bool:
+        """Whether an owner's request would be answered now: it is tried in the same way, as nobody."""
+        try:
+            with self.as_owner(_NOBODY):
+                return True
+        except NotLoaded:
+            return False
 
     def _begin(self, connection: Connection, owner: Owner) -> None:
         """One message, so one round trip. Everything is the transaction's, and gone with it."""
@@ -136,11 +132,6 @@ class Reader:
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
             log.error("this database's user may not read as %s: `regulars dashboard` says why when it starts", ROLE)
             raise NotLoaded from None
-
-
-def _check(connection: BudgetedConnection) -> None:
-    connection.deadline = time.monotonic() + _SECONDS_FOR_A_CHECK
-    ConnectionPool.check_connection(connection)
 
 
 def _require_role(connection: Connection) -> None:

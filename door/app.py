@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -29,6 +30,8 @@ from door.bodies import (
 )
 from door.metrics import Metrics
 from door.people import People
+from door.readiness import database_answers, spool_opens
+from ingest.database import conninfo
 from ingest.errors import SettingError
 from ingest.replay import Answer
 from ingest.settings import Settings
@@ -36,6 +39,7 @@ from ingest.spool import Kind
 from ingest.tracker import Tracker
 from web.logs import Watch
 from web.problems import Problem, answer_exception, answer_problem
+from web.readiness import Readiness
 
 _STATUS = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
 
@@ -63,6 +67,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.tracker = tracker
         app.state.people = await run_in_threadpool(People, settings, spool=tracker.spool)
         app.state.for_people = CapacityLimiter(_PEOPLE_AT_ONCE)
+        where = await run_in_threadpool(conninfo, settings)
+        app.state.readiness = Readiness(
+            {"database": partial(database_answers, where), "spool": partial(spool_opens, tracker.spool)}
+        )
         try:
             yield
         finally:
@@ -134,8 +142,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
-        """The door answers. It does so without the database too: then it keeps what it is told on the disk."""
+        """The process is alive; it is without the database too, and then keeps what it is told on the disk."""
         return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        """Whether the database answers and the spool opens."""
+        readiness: Readiness = request.app.state.readiness
+        return await readiness.answer()
 
     @app.get("/metrics", include_in_schema=False)
     def show_metrics() -> Response:

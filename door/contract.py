@@ -154,6 +154,10 @@ class ErasedBody(BaseModel):
     was_erased: bool = Field(description="The person was erased before: `erased_at` and `erased_by` are of then.")
     orders: int = Field(description="Orders that held the person, and stay without identity.")
     events: int = Field(description="Events kept as failed, disputed or spooled that held the person.")
+    unresolved: list[int] = Field(
+        description="Numbers of events on the door's disk that could hold the person or anybody, and were left: their "
+        "phone can't be read, and no known order or e-mail says whose they are."
+    )
 
 
 class HeldBody(BaseModel):
@@ -202,6 +206,7 @@ ERASURE_ANSWERS: dict[int | str, dict[str, Any]] = {
             "was_erased": False,
             "orders": 3,
             "events": 0,
+            "unresolved": [],
         },
     ),
     **_PEOPLES_PROBLEMS,

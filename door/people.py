@@ -110,6 +110,7 @@ def _content(done: Erased) -> dict[str, Any]:
         "was_erased": done.was_erased,
         "orders": done.orders,
         "events": done.events,
+        "unresolved": done.unresolved,
     }
 
 

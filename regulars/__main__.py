@@ -11,7 +11,9 @@ def main() -> None:
     """Runs the command; what a user can mend is one line on stderr and exit status 1, never a traceback."""
     try:
         import typer  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
         sys.exit("The command needs more than a checkout does: pip install 'regulars[pipeline]'.")
     from regulars.app import app
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ingest.errors import SettingError
 from ingest.settings import Settings
+from regulars.parts import needs
 
 log = logging.getLogger("regulars.dashboard")
 
@@ -20,17 +20,13 @@ def dashboard(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8086,
 ) -> None:
     """Serve the owners' dashboard and its API, until stopped. `regulars token` makes a sign-in link."""
-    try:
+    with needs("dashboard", subject="The dashboard needs"):
         # Not above: no other command needs them.
         import uvicorn
 
         from dashboard import charts
         from dashboard.app import create_app
         from web.logs import log_as_json
-    except ImportError:
-        raise SettingError(
-            "The dashboard needs more than the other commands: pip install 'regulars[dashboard]'."
-        ) from None
     settings = Settings.from_environment()
     app = create_app(settings)
     _require_owners_role_if_there_is_a_database(settings)

@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 
 from ingest.database import connect, conninfo
-from ingest.errors import DatabaseError, SettingError
+from ingest.errors import DatabaseError
 from ingest.migrations import require_schema
 from ingest.settings import Settings
+from regulars.parts import needs
 
 log = logging.getLogger("regulars.door")
 
@@ -21,14 +22,12 @@ def door(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8085,
 ) -> None:
     """Take checkouts and visits over HTTP, until stopped. Callers show one of REGULARS_INGEST_TOKENS."""
-    try:
+    with needs("http", subject="The door needs"):
         # Not above: no other command needs them.
         import uvicorn
 
         from door.app import create_app
         from web.logs import log_as_json
-    except ImportError:
-        raise SettingError("The door needs more than the other commands: pip install 'regulars[http]'.") from None
     settings = Settings.from_environment()
     app = create_app(settings)
     _require_schema_if_there_is_a_database(settings)

@@ -9,6 +9,7 @@ from ingest.database import connect, conninfo
 from ingest.erasure import erase as erase_person
 from ingest.erasure import required_key
 from ingest.migrations import require_schema
+from ingest.person import say_unresolved
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
 
@@ -18,8 +19,8 @@ def erase(
     phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
     by: Annotated[str | None, typer.Option(help="Who erases, for the proof; else the database's user.")] = None,
 ) -> None:
-    """Erase a person from a shop: phone, e-mail and name go, orders and totals stay. Neither told nor logged is
-    the phone. Run it on each machine that has a spool."""
+    """Erase a person from a shop: phone, e-mail and name go, orders and totals stay. The phone is never printed
+    or logged. Run it on each machine that has a spool."""
     settings = Settings.from_environment()
     key = required_key(settings)
     with connect(conninfo(settings)) as connection:
@@ -27,8 +28,11 @@ def erase(
         done = erase_person(connection, shop=shop, phone=phone, key=key, spool=Spool(settings.home / SPOOL), by=by)
     when = f"{done.erased_at:%Y-%m-%d %H:%M:%S} UTC by {done.erased_by}"
     left = f"{done.orders:,} orders and {done.events:,} kept events"
-    Console(highlight=False).print(
+    console = Console(highlight=False)
+    console.print(
         f"Erased already: {when}. This time {left} were left to erase."
         if done.was_erased
         else f"Erased: {when}; {left} hold no identity now."
     )
+    if done.unresolved:
+        console.print(say_unresolved(done.unresolved), soft_wrap=True)

@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 
 from ingest.database import Connection, connect, conninfo
-from ingest.errors import SettingError, UnknownShop
+from ingest.errors import UnknownShop
 from ingest.migrations import require_schema
 from ingest.settings import Settings
+from regulars.parts import needs
 
 
 def token(
@@ -18,10 +19,8 @@ def token(
     hours: Annotated[int, typer.Option(min=1, max=24 * 365, help="How long the Bearer token holds.")] = 1,
 ) -> None:
     """Print a link that signs a shop's owner in to the dashboard, or a token for its API."""
-    try:
+    with needs("dashboard", subject="Tokens need"):
         from dashboard.tokens import SESSION_LASTS, SIGN_IN_LASTS, Keys
-    except ImportError:
-        raise SettingError("Tokens need more than the other commands: pip install 'regulars[dashboard]'.") from None
     settings = Settings.from_environment()
     keys = Keys(settings)
     with connect(conninfo(settings)) as connection:

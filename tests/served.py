@@ -1,4 +1,4 @@
-"""The HTTP door on a loopback port: inside this process, or as its own, the way it is run."""
+"""The HTTP applications on a loopback port: inside this process, or as their own, the way they are run."""
 
 import os
 import signal
@@ -43,12 +43,19 @@ def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client
 @contextmanager
 def run_as_a_process(*, home: Path, database_url: str, tokens: str) -> Iterator[tuple[str, Path]]:
     """`regulars door`: where it is, and the file that has what it printed."""
+    with run_command("door", home=home, database_url=database_url, REGULARS_INGEST_TOKENS=tokens) as started:
+        yield started
+
+
+@contextmanager
+def run_command(command: str, *, home: Path, database_url: str, **environment: str) -> Iterator[tuple[str, Path]]:
+    """`regulars door` or `regulars dashboard`: where it is, and the file that has what it printed."""
     port = _free_port()
-    variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url, "REGULARS_INGEST_TOKENS": tokens}
-    printed = home / "printed"
+    variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url} | environment
+    printed = home / f"printed by {command}"
     with printed.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "regulars", "door", "--port", str(port)],
+            [sys.executable, "-m", "regulars", command, "--port", str(port)],
             env=os.environ | variables, stdout=file, stderr=file,
         )  # fmt: skip
     where = f"http://127.0.0.1:{port}"

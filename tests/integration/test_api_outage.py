@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import LiteralString
 
 import httpx
 import psycopg
@@ -14,6 +15,7 @@ from dashboard import questions
 from dashboard.answers import CustomerQuery
 from dashboard.app import create_app
 from dashboard.errors import NoSuchShop, NotLoaded
+from dashboard.pool import NoConnection, Pool
 from dashboard.reading import Reader
 from dashboard.tokens import Owner
 from ingest.database import Connection
@@ -79,6 +81,57 @@ def test_without_the_database_nothing_is_loaded_and_with_it_again_everything(cop
             proxy.cut()
 
 
+def test_after_a_silence_with_more_requests_than_fit_the_next_is_answered_at_once(
+    copied: Database, made: World
+) -> None:
+    with Proxy(copied.conninfo) as proxy:
+        settings = settings_of(copied, dashboard_timeout_ms=300).model_copy(update={"database_url": proxy.conninfo})
+        with served(create_app(settings), headers=bearer(settings, made.kofi)) as client:
+            assert client.get(KOFI).status_code == 200
+            proxy.fault = "silent"
+            began = time.monotonic()
+            with ThreadPoolExecutor(100) as threads:
+                statuses = [answer.status_code for answer in threads.map(client.get, [KOFI] * 150)]
+            assert set(statuses) == {503}
+            # Each batch of forty threads waits a second for a connection; those that open one, two more.
+            assert time.monotonic() - began < 20
+            proxy.fault = "none"
+            proxy.cut()
+            began = time.monotonic()
+            assert client.get(KOFI).status_code == 200
+            assert time.monotonic() - began < 1
+            time.sleep(2)
+            assert {client.get(KOFI).status_code for _ in range(20)} == {200}
+
+
+def test_a_connection_that_was_ended_or_left_in_a_transaction_or_is_old_is_replaced(copied: Database) -> None:
+    pool = Pool(copied.conninfo, size=1, application="regulars-test")
+
+    def backend(statement: LiteralString | None = None) -> int:
+        with pool.connection(timeout=1) as connection:
+            if statement:
+                connection.execute(statement)
+            return connection.info.backend_pid
+
+    first = backend()
+    assert backend() == first
+    with copied.connect() as other:
+        other.execute("select pg_terminate_backend(%s, 5000)", [first])
+    second = backend()
+    assert second != first
+    assert backend("begin") == second
+    third = backend()
+    assert third != second
+    with pool.connection(timeout=1) as connection, pytest.raises(NoConnection), pool.connection(timeout=0.1):
+        pass
+    connection.opened_at -= 3601  # type: ignore[attr-defined]
+    assert backend() == third
+    assert backend() != third
+    pool.close()
+    with pytest.raises(NoConnection):
+        backend()
+
+
 def test_a_database_that_is_down_when_it_starts_is_no_reason_not_to_start(copied: Database, made: World) -> None:
     settings = settings_of(copied).model_copy(update={"database_url": "host=127.0.0.1 port=1"})
     with served(create_app(settings), headers=bearer(settings, made.kofi)) as client:
@@ -118,7 +171,7 @@ def _held(connection: Connection) -> tuple[object, ...]:
 def _nobody(reader: Reader) -> bool:
     """Whether the pool's connection is nobody's again."""
     assert reader._pool is not None
-    with reader._pool.connection() as connection:
+    with reader._pool.connection(timeout=1) as connection:
         user, claims, timeout, is_read_only, _ = _held(connection)
         shops = connection.execute("select regulars.own_shops()").fetchone()
     return (user, claims, timeout, is_read_only, shops) == ("postgres", "", "0", "off", ([],))

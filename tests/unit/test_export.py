@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,6 +67,14 @@ def path(tmp_path: Path) -> Path:
         ("profit_amount", "1.005", "profit_amount: Decimal input should have no more than 2 decimal places"),
         ("total_price", "1e400", "total_price: Decimal input should have no more than 12 digits"),
         ("total_price", "", "total_price: is empty"),
+        ("total_price", "1_000", "total_price: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("base_price", "1,000.00", "base_price: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("profit_amount", "١٠٠", "profit_amount: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("total_price", "１０.００", "total_price: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("total_price", "1٠0", "total_price: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("total_price", "ten", "total_price: Input should be a valid decimal"),
+        ("volume_gb", "1_0", "volume_gb: is not a number such as 1000.00, in the digits 0 to 9"),
+        ("volume_gb", "٢", "volume_gb: is not a number such as 1000.00, in the digits 0 to 9"),
         ("volume_gb", "-1", "volume_gb: Input should be greater than or equal to 0"),
         ("volume_gb", "NaN", "volume_gb: Input should be a finite number"),
         ("created_at", "", "created_at: is empty"),
@@ -99,6 +108,13 @@ def test_no_reason_repeats_a_phone_a_name_or_an_e_mail(path: Path, column: str, 
         assert export.rejects
         told = " ".join(reject.reason for reject in export.rejects)
         assert not [value for value in SECRETS.values() if value in told]
+
+
+def test_plain_numbers_are_read_however_they_are_written(path: Path) -> None:
+    rows, export = read(write(path, order(total_price="10", base_price="+9.0", profit_amount="1e0", volume_gb=".5")))
+    assert export.rejects == []
+    read_as = (rows[0].total_price, rows[0].base_price, rows[0].profit_amount, rows[0].volume_gb)
+    assert read_as == (Decimal("10"), Decimal("9"), Decimal("1"), Decimal("0.5"))
 
 
 def test_empty_cells_are_unknown_and_not_empty_text(path: Path) -> None:

