@@ -16,8 +16,8 @@ _FIRST = UUID(int=0)
 
 # What the change log knows since the last refresh; what it knew before is queued already.
 _QUEUE_CHANGED = """
-    insert into regulars.orders_to_match (order_id)
-    select changes.entity_id
+    insert into regulars.orders_to_match (order_id, shop_id)
+    select unmatched.order_id, unmatched.shop_id
     from regulars.changes as changes
     inner join regulars.unmatched_orders as unmatched on changes.entity_id = unmatched.order_id
     where changes.entity = 'order'
@@ -25,8 +25,8 @@ _QUEUE_CHANGED = """
 """
 
 _QUEUE_EVERYTHING = """
-    insert into regulars.orders_to_match (order_id)
-    select order_id from regulars.unmatched_orders
+    insert into regulars.orders_to_match (order_id, shop_id)
+    select order_id, shop_id from regulars.unmatched_orders
     on conflict do nothing
 """
 

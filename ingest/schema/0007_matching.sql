@@ -12,6 +12,7 @@ create table regulars.unreadable_phones (
 -- Orders whose customer is to be found. A row stays until the order is matched or its phone is noted as unreadable.
 create table regulars.orders_to_match (
     order_id uuid primary key references public.shop_orders (id) on delete cascade,
+    shop_id uuid not null,
     -- The order's phone, its shop or its shop's country changed: the customer that it has may be the wrong one.
     has_changed boolean not null default false,
     noted_at timestamptz not null default now()
@@ -40,7 +41,9 @@ create table regulars.conflicts (
 
 -- Orders that have neither a customer nor a reason why not.
 create view regulars.unmatched_orders as
-select o.id as order_id
+select
+    o.id as order_id,
+    o.shop_id
 from public.shop_orders as o
 left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
 left join regulars.unreadable_phones as n on o.id = n.order_id
@@ -58,9 +61,9 @@ begin
         inner join regulars.erasures as e on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
         where t.shop_order_id = new.id and t.shop_id = new.shop_id
     ) then
-        insert into regulars.orders_to_match (order_id, has_changed)
-        values (new.id, true)
-        on conflict (order_id) do update set has_changed = true;
+        insert into regulars.orders_to_match (order_id, shop_id, has_changed)
+        values (new.id, new.shop_id, true)
+        on conflict (order_id) do update set shop_id = excluded.shop_id, has_changed = true;
     end if;
     return null;
 end
@@ -72,8 +75,8 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
     delete from regulars.unreadable_phones as n where n.shop_id = new.id;
-    insert into regulars.orders_to_match (order_id, has_changed)
-    select o.id, true
+    insert into regulars.orders_to_match (order_id, shop_id, has_changed)
+    select o.id, o.shop_id, true
     from public.shop_orders as o
     left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
     left join regulars.erasures as e on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id

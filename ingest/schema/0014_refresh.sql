@@ -42,8 +42,8 @@ begin
     ),
 
     queued as (
-        insert into regulars.orders_to_match (order_id)
-        select m.entity_id
+        insert into regulars.orders_to_match (order_id, shop_id)
+        select u.order_id, u.shop_id
         from moved as m
         inner join regulars.unmatched_orders as u on m.entity_id = u.order_id
         where m.entity = 'order'
@@ -73,8 +73,8 @@ as $$
     ),
 
     queued as (
-        insert into regulars.orders_to_match (order_id)
-        select s.entity_id
+        insert into regulars.orders_to_match (order_id, shop_id)
+        select u.order_id, u.shop_id
         from skipped as s
         inner join regulars.unmatched_orders as u on s.entity_id = u.order_id
         where s.entity = 'order'

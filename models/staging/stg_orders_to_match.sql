@@ -7,6 +7,7 @@ source as (
 renamed as (
     select
         order_id,
+        shop_id,
         noted_at
     from source
 )

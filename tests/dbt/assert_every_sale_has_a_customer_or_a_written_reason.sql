@@ -26,6 +26,7 @@ reasons as (
 queued as (
     select
         order_id,
+        shop_id,
         noted_at
     from {{ ref('stg_orders_to_match') }}
 ),
@@ -55,7 +56,10 @@ sales_without_a_customer as (
         orders.order_id,
         orders.ordered_at
     from queued
-    inner join {{ mart }} as orders on queued.order_id = orders.order_id
+    inner join {{ mart }} as orders
+        on
+            queued.shop_id = orders.shop_id
+            and queued.order_id = orders.order_id
     where
         orders.shop_customer_id is null
         and orders.is_sale
@@ -86,7 +90,8 @@ left join reasons
         and sales_without_a_customer.order_id = reasons.order_id
 left join queued
     on
-        sales_without_a_customer.order_id = queued.order_id
+        sales_without_a_customer.shop_id = queued.shop_id
+        and sales_without_a_customer.order_id = queued.order_id
         and queued.noted_at >= last_refresh.started_at
 left join waiting
     on
