@@ -64,18 +64,18 @@ sales_without_a_customer as (
         orders.shop_customer_id is null
         and orders.is_sale
     {%- else %}
-    select
-        orders.shop_id,
-        orders.order_id,
-        orders.ordered_at
-    from {{ raw_orders }} as orders
-    left join {{ tracking }} as tracking
-        on
-            orders.shop_id = tracking.shop_id
-            and orders.order_id = tracking.order_id
-    where
-        tracking.shop_customer_id is null
-        and orders.is_sale
+        select
+            orders.shop_id,
+            orders.order_id,
+            orders.ordered_at
+        from {{ raw_orders }} as orders
+        left join {{ tracking }} as tracking
+            on
+                orders.shop_id = tracking.shop_id
+                and orders.order_id = tracking.order_id
+        where
+            tracking.shop_customer_id is null
+            and orders.is_sale
     {%- endif %}
 )
 
@@ -92,7 +92,7 @@ left join queued
     on
         sales_without_a_customer.shop_id = queued.shop_id
         and sales_without_a_customer.order_id = queued.order_id
-        and queued.noted_at >= last_refresh.started_at
+        and last_refresh.started_at <= queued.noted_at
 left join waiting
     on
         sales_without_a_customer.shop_id = waiting.shop_id
