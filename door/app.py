@@ -29,8 +29,8 @@ from door.bodies import (
 )
 from door.metrics import Metrics
 from door.people import People
+from ingest.answer import Answer
 from ingest.errors import SettingError
-from ingest.replay import Answer
 from ingest.settings import Settings
 from ingest.spool import Kind
 from ingest.tracker import Tracker
