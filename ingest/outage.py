@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 import psycopg
-from psycopg_pool import PoolClosed
 
 from ingest.background import start_thread
 from ingest.budget import BudgetedConnection
@@ -28,13 +27,13 @@ def is_outage(error: Exception) -> bool:
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_STATES_OF_AN_OUTAGE)
-    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolClosed, OSError))
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, OSError))
 
 
 class Outage:
     """Says whether the database is known to be down; while it is, a thread asks it ever again, and nobody else.
 
-    `at_begin` and `at_end` are called in that thread; when `at_end` is, it is over.
+    `at_begin` and `at_end` are called in that thread, `at_end` just before it is over.
     """
 
     def __init__(self, conninfo: str, *, at_begin: Callable[[], None], at_end: Callable[[], None]) -> None:
@@ -84,9 +83,9 @@ class Outage:
                 log.debug("the database is still down: %s", type(error).__name__)
                 continue
             self._ended_at = time.monotonic()
-            self._over.set()
             log.warning("the database answers again after %.1f s", self._ended_at - began)
             self._at_end()
+            self._over.set()
             return
 
     def _probe(self) -> None:

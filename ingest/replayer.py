@@ -52,7 +52,7 @@ class Replayer:
     def _replay_until_empty(self) -> None:
         while not self._closed.wait(_SHORTEST_PAUSE):
             self._woken.clear()
-            if not self._outage.wait_until_over(_PAUSE_AFTER_ERROR):
+            if not self._outage.wait_until_over(_SHORTEST_PAUSE):
                 continue
             pause = self._replay()
             with self._lock:

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg_pool import PoolClosed
 
 from ingest.answer import Answer, write
 from ingest.checkout import Checkout, Visit
@@ -35,7 +34,7 @@ Observer = Callable[[Kind, Answer, float], None]
 _KNOWN_DOWN = "the database was down a moment ago"
 
 # What the database, the network or the disk may do.
-_ENVIRONMENT = (psycopg.Error, PoolClosed, RegularsError, OSError)
+_ENVIRONMENT = (psycopg.Error, RegularsError, OSError)
 
 # The database's share of the budget; the rest is the spool's.
 _SHARE_OF_THE_DATABASE = 0.8
@@ -78,7 +77,7 @@ class Tracker:
         # Batches leave connections to the buyers who wait.
         self._batches = threading.BoundedSemaphore(max(1, self._settings.track_connections // 2))
         self._writer = SpoolWriter(self.spool)
-        self._outage = Outage(self._conninfo, at_begin=self._pool.drop, at_end=lambda: self._replayer.wake())
+        self._outage = Outage(self._conninfo, at_begin=self._pool.close, at_end=self._come_back)
         self._replayer = Replayer(self._conninfo, self.spool, self._outage)
 
     def assemble_in_child(self) -> None:
@@ -132,7 +131,7 @@ class Tracker:
         self._outage.close()
         self._replayer.close()
         self._writer.close()
-        self._pool.drop()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +140,10 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _come_back(self) -> None:
+        self._pool.reopen()
+        self._replayer.wake()
 
     def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
         began = time.monotonic()
