@@ -10,14 +10,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from weakref import WeakSet
 
 from ingest.errors import RegularsError
 from ingest.file_lock import FileLock
+from ingest.fork_gate import ForkGate
 
 log = logging.getLogger("regulars.ingest")
 
@@ -75,7 +77,7 @@ class Spooled:
 
 
 class Spool:
-    """Opens the file for each call and holds nothing in between: a process that is killed leaves nothing behind.
+    """Opens the file for each call: it may be moved away at any time, and a killed process leaves nothing behind.
 
     Who writes takes a lock of ours first: SQLite's own polls, is unfair, and knows no deadline.
     """
@@ -85,6 +87,8 @@ class Spool:
         self._most_events = most_events
         self._write_lock = FileLock(path.with_name(f"{path.name}.write-lock"))
         self._replay_lock = FileLock(path.with_name(f"{path.name}.replay-lock"))
+        self._kept_open: sqlite3.Connection | None = None
+        _spools.add(self)
 
     def prepare(self) -> None:
         """Makes the file, so that the first event that needs it waits for one write and not for three. Raises
@@ -122,14 +126,32 @@ class Spool:
     def is_full(self) -> str:
         return f"{self.path} holds {self._most_events:,} events, as many as it may."
 
-    @contextmanager
-    def kept_open(self) -> Iterator[None]:
-        """Spares each call inside what SQLite does when the last has closed the file: it empties its log."""
-        with ExitStack() as stack:
-            # Where it can't be opened, the calls inside say so.
-            with suppress(SpoolRefused):
-                stack.enter_context(self._open()).execute("select count(*) from events").fetchall()
-            yield
+    def keep_open(self) -> None:
+        """Spares each call that follows what SQLite does when the last has closed the file: it empties its log."""
+        if self._kept_open is not None:
+            return
+        # Where it can't be opened, the calls that follow say so.
+        with suppress(sqlite3.Error), _gate.passed():
+            # It is not made here, and closed by whichever thread forks.
+            where = f"{self.path.absolute().as_uri()}?mode=rw"
+            kept = sqlite3.connect(where, uri=True, check_same_thread=False)
+            try:
+                kept.execute("select 1 from events limit 1").fetchall()
+                self._kept_open = kept
+            finally:
+                if self._kept_open is None:
+                    kept.close()
+
+    def let_close(self) -> None:
+        """The opposite of `keep_open`."""
+        with _gate.passed():
+            self.close_before_fork()
+
+    def close_before_fork(self) -> None:
+        """`let_close`, where nobody is behind the gate."""
+        kept, self._kept_open = self._kept_open, None
+        if kept is not None:
+            kept.close()
 
     def waiting(self, *, after: int = 0, limit: int = 1000, due_by: float | None = None) -> list[Spooled]:
         """The oldest events after this number that are still tried, in the order in which they came; with `due_by`,
@@ -206,6 +228,7 @@ class Spool:
 
     def set_aside(self, damage: SpoolDamaged) -> None:
         """Gives the damaged file another name, unless somebody has done so. Raises SpoolRefused."""
+        self.let_close()
         aside = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
         with self._locked():
             if not self.path.exists() or self.path.stat().st_ino != damage.inode:
@@ -287,7 +310,7 @@ class Spool:
 
     @contextmanager
     def _open(self, *, is_locked: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._told_as_refusal():
+        with self._told_as_refusal(), _gate.passed():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Where it stands it is not opened: closing it would free the locks that SQLite holds for this process.
             with suppress(FileExistsError):
@@ -332,3 +355,14 @@ def without_identity(event: str) -> str | None:
     except ValueError:
         return None
     return json.dumps({name: fact for name, fact in facts.items() if name not in _IDENTITY})
+
+
+_spools: WeakSet[Spool] = WeakSet()
+
+
+def _let_all_close() -> None:
+    for spool in _spools:
+        spool.close_before_fork()
+
+
+_gate = ForkGate(before_fork=_let_all_close)

@@ -73,17 +73,19 @@ class SpoolWriter:
             raise SpoolRefused(f"{self._spool.path} was not written in time; it may yet be kept") from None
 
     def _write_until_idle(self) -> None:
-        with self._spool.kept_open():
-            while self._has_work():
-                self._write_group()
+        while self._has_work():
+            self._spool.keep_open()
+            self._write_group()
+        self._spool.let_close()
 
     def _has_work(self) -> bool:
         with self._changed:
             if not self._requests and not self._is_closed:
                 self._changed.wait(_SECONDS_IDLE)
-            if not self._requests:
-                self._thread = None
-            return bool(self._requests)
+            if self._requests:
+                return True
+            self._thread = None
+            return False
 
     def _write_group(self) -> None:
         group: list[_Request] = []

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 from ingest import Checkout, Tracker
 from ingest.settings import Settings
 
-tracker = Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]), track_budget_ms=2000))
+tracker = Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]), track_budget_ms=int(sys.argv[3])))
 
 def track(order=None, shop=None):
     order = UUID(order) if order else uuid4()
@@ -34,10 +34,10 @@ def track(order=None, shop=None):
 _NOBODY_LISTENS = "host=127.0.0.1 port=1"
 
 
-def _run(script: str, where: str, home: Path, *arguments: str) -> list[tuple[str, str]]:
+def _run(script: str, where: str, home: Path, *arguments: str, budget_ms: int = 500) -> list[tuple[str, str]]:
     """The orders that were answered, and how."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _BEGIN + script, where, str(home), *arguments],
+        [sys.executable, "-W", "error", "-c", _BEGIN + script, where, str(home), str(budget_ms), *arguments],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -45,7 +45,8 @@ def _run(script: str, where: str, home: Path, *arguments: str) -> list[tuple[str
 
 
 def _spooled(home: Path) -> set[str]:
-    return {str(Checkout.model_validate_json(entry.event).order_id) for entry in Spool(home / SPOOL).everything()}
+    spool = Spool(home / SPOOL)
+    return {str(Checkout.model_validate_json(entry.event).order_id) for entry in spool.everything(limit=1_000_000)}
 
 
 _FORK_WHILE_SPOOLING = """
@@ -82,7 +83,7 @@ def test_a_forked_child_spools_by_a_writer_of_its_own_and_the_parent_goes_on(tmp
 
 
 _FORK_WHILE_CONNECTED = """
-shop, *orders = sys.argv[3:]
+shop, *orders = sys.argv[4:]
 track(orders[0], shop)
 if (child := os.fork()) == 0:
     track(orders[1], shop)
@@ -100,7 +101,7 @@ def test_a_forked_child_has_connections_of_its_own_and_leaves_the_parents_alone(
 ) -> None:
     shop = add_shop(connection)
     orders = [add_order(connection, shop) for _ in range(3)]
-    told = _run(_FORK_WHILE_CONNECTED, migrated.conninfo, tmp_path, str(shop), *map(str, orders))
+    told = _run(_FORK_WHILE_CONNECTED, migrated.conninfo, tmp_path, str(shop), *map(str, orders), budget_ms=5000)
     assert [outcome for _, outcome in told] == ["new_customer", "returning_customer", "returning_customer"]
     assert [UUID(order) for order, _ in told] == orders
     assert fetch(connection, "select count(*) from shop_orders where shop_customer_id is null") == [(0,)]
