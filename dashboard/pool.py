@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from ingest.tracker import BudgetedConnection
+from ingest.budget import BudgetedConnection
 
 _SECONDS_TO_CONNECT = 2
 """The least that libpq and psycopg take."""

@@ -13,10 +13,10 @@ from psycopg import sql
 from dashboard.errors import NotLoaded
 from dashboard.pool import Pool
 from dashboard.tokens import Owner
+from ingest.budget import BudgetedConnection
 from ingest.database import Connection, conninfo
 from ingest.errors import SettingError
 from ingest.settings import Settings
-from ingest.tracker import BudgetedConnection
 
 log = logging.getLogger("regulars.dashboard")
 

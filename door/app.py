@@ -31,9 +31,9 @@ from door.bodies import (
 from door.metrics import Metrics
 from door.people import People
 from door.readiness import database_answers, spool_opens
+from ingest.answer import Answer
 from ingest.database import conninfo
 from ingest.errors import SettingError
-from ingest.replay import Answer
 from ingest.settings import Settings
 from ingest.spool import Kind
 from ingest.tracker import Tracker

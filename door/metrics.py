@@ -4,7 +4,7 @@ import math
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ingest.replay import Answer
+from ingest.answer import Answer
 from ingest.spool import Kind, Spool, SpoolRefused
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0)

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from door.bodies import ErasureBody, PersonBody
 from ingest.access import answer_access
+from ingest.budget import BudgetedConnection
 from ingest.database import conninfo
 from ingest.erasure import Erased, ErasureBusy, erase, required_key
 from ingest.errors import DatabaseError, InputError, SettingError, UnknownShop
@@ -18,7 +19,6 @@ from ingest.migrations import require_schema
 from ingest.person import UnknownPerson
 from ingest.settings import Settings
 from ingest.spool import Spool, SpoolRefused
-from ingest.tracker import BudgetedConnection
 from web.problems import Problem
 
 SECONDS = 30

@@ -4,8 +4,8 @@ import time
 
 import psycopg
 
+from ingest.budget import BudgetedConnection
 from ingest.spool import Spool, SpoolRefused
-from ingest.tracker import BudgetedConnection
 
 _SECONDS_TO_CONNECT = 2
 _SECONDS_TO_ANSWER = 1

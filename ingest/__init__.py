@@ -1,8 +1,8 @@
 """What checkout calls: the only writer of raw rows."""
 
+from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit
 from ingest.errors import RegularsError
-from ingest.replay import Answer
 from ingest.tracker import Tracker
 from ingest.tracking import Tracked, track, visit
 

@@ -1,23 +1,28 @@
 """The tracker that a checkout holds: it answers within its budget whatever the database does, and loses nothing."""
 
 import logging
-import select
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, LiteralString, Self, TypeVar
+from typing import Self, TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from ingest.answer import Answer, write
 from ingest.checkout import Checkout, Visit
 from ingest.database import Connection, conninfo
 from ingest.errors import RegularsError, UnknownOrder, UnknownShop
-from ingest.replay import Answer, replay, write
+from ingest.group_commit import group_commit
+from ingest.outage import Outage, is_outage
+from ingest.pool import Pool
+from ingest.replayer import Replayer
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Kind, Spool, SpoolRefused
+from ingest.spool_writer import SpoolWriter
 
 log = logging.getLogger("regulars.ingest")
 
@@ -26,96 +31,59 @@ Event = TypeVar("Event", Checkout, Visit)
 Observer = Callable[[Kind, Answer, float], None]
 """Is told each event's kind, its answer, and the seconds it took."""
 
-_PROBE_SECONDS = 1.0
-_PATIENCE_SECONDS = 5.0
 _KNOWN_DOWN = "the database was down a moment ago"
 
 # What the database, the network or the disk may do.
-_ENVIRONMENT = (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, RegularsError, OSError)
+_ENVIRONMENT = (psycopg.Error, RegularsError, OSError)
 
-# A commit waits only where its transaction wrote something, which a message to nobody does.
-_WAIT_FOR_THE_DISK = "reset synchronous_commit; select pg_logical_emit_message(true, 'regulars', '')"
+# The database's share of the budget; the rest is the spool's.
+_SHARE_OF_THE_DATABASE = 0.8
+
+# Late is better than lost: a disk that is slower than the rest of the budget is waited for up to one more.
+_BUDGETS_UNTIL_REFUSED = 2
 
 # A batch is nobody's checkout: it may take as long as so many of them.
 _BUDGETS_OF_A_BATCH = 10
 
 
-# What the server does for a caller that has gone is ended by the server.
-_SESSION = (
-    "-c statement_timeout=2000 -c idle_in_transaction_session_timeout=5000 -c client_connection_check_interval=1000"
-)
-
-
-class TookTooLong(psycopg.OperationalError):
-    """The budget was used up."""
-
-
-class BudgetedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """Waits for the server until `deadline` (of time.monotonic) and not a moment longer; where there is none, for
-    each answer as many seconds as its `patience`."""
-
-    deadline: float | None = None
-    patience: float | None = None
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        deadline = self.deadline
-        if deadline is None and self.patience is not None:
-            deadline = time.monotonic() + self.patience
-        if deadline is None:
-            return super().wait(gen, interval, timeout)
-        left = deadline - time.monotonic()
-        try:
-            return super().wait(gen, min(interval, max(left, 0.001)), max(left, 0.001))
-        except psycopg.Error:
-            if time.monotonic() >= deadline:
-                # What the server still does with it may yet be committed: told again, it counts once.
-                self.pgconn.finish()
-                raise TookTooLong from None
-            raise
-
-
-def _is_answer(error: Exception) -> bool:
-    """Whether the database is there and has refused this one event: others need not wait for it to come back."""
-    state = getattr(error, "sqlstate", None) or "08"
-    # Connections, resources, and a server that is going down or coming up.
-    return state[:2] not in ("08", "53", "57", "58")
-
-
-def _check(connection: BudgetedConnection) -> None:
-    """Whether the server has hung up, told by the socket alone: a checkout doesn't pay for a round trip."""
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
-        connection.pgconn.consume_input()
-        if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
-            raise psycopg.OperationalError("the server has hung up")
-
-
 class Tracker:
-    """Tracks checkouts and visits for one process; one for all its threads.
+    """Tracks checkouts and visits for one process; one for all its threads. A forked child may go on using it.
 
     It never raises on anything that the database, the network or the disk does, and answers within
-    `settings.track_budget_ms`. Use it as a context manager, or `close()` it. Only making one can raise: SettingError,
-    and without a DATABASE_URL, where it starts the embedded server, DatabaseError.
+    `settings.track_budget_ms`. Only where the disk is slow too it takes longer: twice that, and refuses then. Use it as
+    a context manager, or `close()` it. Only making one can raise: SettingError, and without a DATABASE_URL, where it
+    starts the embedded server, DatabaseError.
     """
 
     def __init__(self, settings: Settings | None = None, *, observer: Observer | None = None) -> None:
         self._settings = settings or Settings.from_environment()
         self._conninfo = conninfo(self._settings)
         self._budget = self._settings.track_budget_ms / 1000
+        self._observer = observer
         self.spool = Spool(self._settings.home / SPOOL)
+        self._assemble()
         try:
             self.spool.prepare()
+            if self.spool.next_due() is not None:
+                # Of a process that has ended.
+                self._replayer.wake()
         except SpoolRefused as error:
             log.error("nothing can be spooled: %s", error)
-        self._lock = threading.Lock()
-        self._pool: ConnectionPool[BudgetedConnection] | None = None
-        self._is_down = False
-        self._replayer: threading.Thread | None = None
-        self._closed = threading.Event()
-        self._observer = observer
+        _trackers.add(self)
+
+    def _assemble(self) -> None:
+        """Everything that has threads, locks or connections: a forked child needs its own."""
+        self._pool = Pool(self._conninfo, most=self._settings.track_connections)
         # Batches leave connections to the buyers who wait.
         self._batches = threading.BoundedSemaphore(max(1, self._settings.track_connections // 2))
+        self._writer = SpoolWriter(self.spool)
+        self._outage = Outage(self._conninfo, at_begin=self._pool.close, at_end=self._come_back)
+        self._replayer = Replayer(self._conninfo, self.spool, self._outage)
+
+    def assemble_in_child(self) -> None:
+        """Called in a forked child, which has none of its parent's threads."""
+        self._pool.leave_to_parent()
+        self._assemble()
 
     def track(self, checkout: Checkout) -> Answer:
         """Links the order to its customer, or keeps the checkout until that can be done."""
@@ -147,7 +115,7 @@ class Tracker:
             with connection.transaction():
                 answer = write(connection, checkout)
         except (UnknownShop, UnknownOrder, psycopg.Error) as error:
-            answer = self._keep("checkout", checkout, type(error).__name__)
+            answer = self._keep("checkout", checkout, type(error).__name__, began=time.monotonic())
         return self._observed("checkout", answer, time.monotonic() - began)
 
     async def track_async(self, checkout: Checkout) -> Answer:
@@ -159,12 +127,11 @@ class Tracker:
         return await _in_thread(self.visit, visit)
 
     def close(self) -> None:
-        """Ends the background thread and the connections; what is spooled stays for the next process."""
-        self._closed.set()
-        if self._replayer is not None:
-            self._replayer.join(5)
-        if self._pool is not None:
-            self._pool.close(1)
+        """Ends the threads and the connections; what is spooled stays for the next process."""
+        self._outage.close()
+        self._replayer.close()
+        self._writer.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,21 +141,22 @@ class Tracker:
     ) -> None:
         self.close()
 
+    def _come_back(self) -> None:
+        self._pool.reopen()
+        self._replayer.wake()
+
     def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
         began = time.monotonic()
         reason = _KNOWN_DOWN
-        # While it is down nobody waits for it, and what comes now stays behind what came before.
-        if not self._is_down:
+        if not self._outage.is_on:
             try:
-                answer = self._write_one(event, began + self._budget)
+                with self._pool.connection(until=began + self._budget * _SHARE_OF_THE_DATABASE) as connection:
+                    answer = write(connection, event)
                 return self._observed(kind, answer, time.monotonic() - began)
-            except (UnknownShop, UnknownOrder) as error:
-                # The order's own transaction may not have been committed yet.
-                reason = type(error).__name__
             except _ENVIRONMENT as error:
-                reason = type(error).__name__
-                self._is_down = not _is_answer(error)
-        answer = self._keep(kind, event, reason)
+                # Of an unknown order the transaction may not have been committed yet.
+                reason = self._reason(error)
+        answer = self._keep(kind, event, reason, began=began)
         return self._observed(kind, answer, time.monotonic() - began)
 
     def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
@@ -196,67 +164,43 @@ class Tracker:
         time_of_all = self._budget * _BUDGETS_OF_A_BATCH
         reason = _KNOWN_DOWN
         written: list[Answer | str] = []
-        if not self._is_down:
+        if not self._outage.is_on:
             reason = "the batch took too long"
             if self._batches.acquire(timeout=time_of_all):
                 try:
                     written = self._write_many(events, began + time_of_all)
                 except _ENVIRONMENT as error:
                     # Also of what was answered already nobody knows whether it is on the server's disk.
-                    reason = type(error).__name__
-                    self._is_down = not _is_answer(error)
+                    reason = self._reason(error)
                 finally:
                     self._batches.release()
         written += [reason] * (len(events) - len(written))
-        answers = self._keep_unwritten(kind, events, written)
+        answers = self._keep_unwritten(kind, events, written, began=time.monotonic())
         each = (time.monotonic() - began) / max(len(events), 1)
         return [self._observed(kind, answer, each) for answer in answers]
 
-    def _write_one(self, event: Checkout | Visit, deadline: float) -> Answer:
-        connection = self._borrow(deadline)
-        try:
-            return self._write(connection, event, deadline)
-        finally:
-            self._open_pool().putconn(connection)
-
     def _write_many(self, events: Sequence[Checkout | Visit], deadline: float) -> list[Answer | str]:
         """Each event's answer, or why it has to wait; only those that there was time for."""
-        connection = self._borrow(time.monotonic() + self._budget)
         written: list[Answer | str] = []
-        try:
-            # Each event is a transaction of its own, but only the last waits for the server's disk, for all of them.
-            self._execute(connection, "set synchronous_commit = off")
+        with self._pool.connection(until=time.monotonic() + self._budget) as connection, group_commit(connection):
             for event in events:
                 now = time.monotonic()
                 if now >= deadline:
                     break
+                connection.deadline = now + self._budget
                 try:
-                    written.append(self._write(connection, event, now + self._budget))
+                    written.append(write(connection, event))
                 except (UnknownShop, UnknownOrder) as error:
                     written.append(type(error).__name__)
-            self._execute(connection, _WAIT_FOR_THE_DISK)
-        except BaseException:
-            # It may still be set not to wait for the disk.
-            connection.close()
-            raise
-        finally:
-            self._open_pool().putconn(connection)
+            connection.deadline = time.monotonic() + self._budget
         return written
 
-    def _execute(self, connection: BudgetedConnection, statement: LiteralString) -> None:
-        connection.deadline = time.monotonic() + self._budget
-        connection.execute(statement)
-        connection.deadline = None
-
-    def _borrow(self, deadline: float) -> BudgetedConnection:
-        return self._open_pool().getconn(timeout=max(deadline - time.monotonic(), 0.001))
-
-    def _write(self, connection: BudgetedConnection, event: Checkout | Visit, deadline: float) -> Answer:
-        try:
-            connection.deadline = deadline
-            return write(connection, event)
-        finally:
-            connection.deadline = None
+    def _reason(self, error: Exception) -> str:
+        """Why an event was not written; where the database is gone, for everybody."""
+        reason = type(error).__name__
+        if is_outage(error):
+            self._outage.begin(reason)
+        return reason
 
     def _observed(self, kind: Kind, answer: Answer, seconds: float) -> Answer:
         if self._observer is not None:
@@ -266,29 +210,20 @@ class Tracker:
                 log.error("the observer failed: %s", type(error).__name__)
         return answer
 
-    def _keep(self, kind: Kind, event: Checkout | Visit, reason: str) -> Answer:
-        (answer,) = self._keep_unwritten(kind, [event], [reason])
+    def _keep(self, kind: Kind, event: Checkout | Visit, reason: str, *, began: float) -> Answer:
+        (answer,) = self._keep_unwritten(kind, [event], [reason], began=began)
         return answer
 
     def _keep_unwritten(
-        self, kind: Kind, events: Sequence[Checkout | Visit], written: Sequence[Answer | str]
+        self, kind: Kind, events: Sequence[Checkout | Visit], written: Sequence[Answer | str], *, began: float
     ) -> list[Answer]:
-        """The answers; in place of a reason why an event was not written, what became of it: the disk is waited for
-        once for all of them."""
+        """The answers; in place of a reason why an event was not written, what became of it."""
         unwritten = [event for event, answer in zip(events, written, strict=True) if isinstance(answer, str)]
-        kept, refusal = 0, f"{self.spool.path} holds as many events as it may"
+        kept, refusal = 0, self.spool.is_full
         if unwritten:
-            # The time is that of the event, not that of its replay.
-            now = datetime.now(UTC)
             try:
-                kept = self.spool.add_many(
-                    kind,
-                    [
-                        event.model_copy(update={"accessed_at": event.accessed_at or now}).model_dump_json(
-                            exclude_none=True
-                        )
-                        for event in unwritten
-                    ],
+                kept = self._writer.add(
+                    kind, _as_told_now(unwritten), deadline=began + self._budget * _BUDGETS_UNTIL_REFUSED
                 )
             except SpoolRefused as error:
                 refusal = str(error)
@@ -308,54 +243,17 @@ class Tracker:
                 log.error("an event was refused: %s; before that: %s", refusal, answer)
                 answers.append(Answer("refused", tracking_id=tracking_id, reason=refusal))
         if unwritten:
-            self._start_replayer()
+            self._replayer.wake()
         return answers
 
-    def _open_pool(self) -> "ConnectionPool[BudgetedConnection]":
-        with self._lock:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._conninfo,
-                    connection_class=BudgetedConnection,
-                    kwargs={"autocommit": True, "application_name": "regulars-ingest", "options": _SESSION},
-                    min_size=1,
-                    max_size=self._settings.track_connections,
-                    max_waiting=100,
-                    check=_check,
-                    num_workers=1,
-                    reconnect_timeout=30,
-                    open=True,
-                )
-            return self._pool
 
-    def _start_replayer(self) -> None:
-        with self._lock:
-            if self._replayer is None or not self._replayer.is_alive():
-                self._replayer = threading.Thread(target=self._replay_until_empty, name="regulars-replay", daemon=True)
-                self._replayer.start()
-
-    def _replay_until_empty(self) -> None:
-        wait = _PROBE_SECONDS
-        while not self._closed.wait(wait):
-            try:
-                with BudgetedConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=5, options=_SESSION
-                ) as connection:
-                    connection.patience = _PATIENCE_SECONDS
-                    replayed = replay(connection, self.spool)
-            except SpoolRefused as error:
-                # The database is there: what is told from now on needs no disk.
-                log.error("the spool waits: %s", error)
-                self._is_down = False
-                continue
-            except (psycopg.Error, RegularsError, OSError) as error:
-                log.info("the spool waits: %s", type(error).__name__)
-                continue
-            self._is_down = False
-            if replayed.left == 0:
-                return
-            # What is left is of orders that don't exist so far: there is less and less hurry.
-            wait = min(wait * 2, 60)
+def _as_told_now(events: Sequence[Checkout | Visit]) -> list[str]:
+    """Their JSON, with the time of the event, which is not that of its replay."""
+    now = datetime.now(UTC)
+    return [
+        event.model_copy(update={"accessed_at": event.accessed_at or now}).model_dump_json(exclude_none=True)
+        for event in events
+    ]
 
 
 async def _in_thread(call: Callable[[Event], Answer], event: Event) -> Answer:
@@ -363,3 +261,14 @@ async def _in_thread(call: Callable[[Event], Answer], event: Event) -> Answer:
     import asyncio
 
     return await asyncio.to_thread(call, event)
+
+
+_trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
+
+
+def _assemble_in_child() -> None:
+    for tracker in _trackers:
+        tracker.assemble_in_child()
+
+
+os.register_at_fork(after_in_child=_assemble_in_child)

@@ -29,6 +29,11 @@ def list_events(limit: Annotated[int, typer.Option(help="How many, the oldest fi
     if table.row_count:
         console.print(table)
     console.print(f"{opened.count():,} events wait in {opened.path}.")
+    for aside in opened.set_aside_files():
+        console.print(
+            f"{aside} was damaged: save what can be saved with `sqlite3 {aside} .recover`, then delete it.",
+            soft_wrap=True,
+        )
 
 
 @spool.command("replay")

@@ -21,11 +21,11 @@ from psycopg.rows import dict_row
 
 from flows.steps import run_refresh
 from ingest import Checkout, Tracker, Visit
+from ingest.budget import BudgetedConnection, TookTooLong
 from ingest.database import Connection
 from ingest.replay import replay
 from ingest.settings import Settings
 from ingest.spool import SPOOL, Spool
-from ingest.tracker import BudgetedConnection, TookTooLong
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.proxy import Proxy
@@ -206,11 +206,9 @@ def test_an_exhausted_pool_costs_no_more_than_the_budget(migrated: Database, set
         shop = add_shop(connection)
         orders = [add_order(connection, shop) for _ in range(2)]
         tracker.track(Checkout(shop_id=shop, order_id=orders[0], phone="0241234567"))
-        pool = tracker._open_pool()
-        taken = pool.getconn()
         checkout = Checkout(shop_id=shop, order_id=orders[1], phone="0241234567")
-        took, answer = _timed(lambda: tracker.track(checkout))
-        pool.putconn(taken)
+        with tracker._pool.connection(until=time.monotonic() + 5):
+            took, answer = _timed(lambda: tracker.track(checkout))
         assert took <= BUDGET + GRACE
         assert answer.outcome == "spooled"  # type: ignore[attr-defined]
         _await_empty(tracker)
@@ -278,8 +276,8 @@ def test_a_disk_that_takes_nothing_does_not_keep_the_tracker_from_the_database_t
         shop = add_shop(connection)
         order = add_order(connection, shop)
     checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
-    # No database at all, but something else of that name: it can be neither read nor written.
-    (tmp_path / SPOOL).write_text("not SQLite" * 1000)
+    # A folder of that name: it can be neither read nor written, nor is it a damaged spool.
+    (tmp_path / SPOOL).mkdir()
     with Tracker(settings) as tracker:
         with _refused(proxy):
             assert tracker.track(checkout).outcome == "refused"

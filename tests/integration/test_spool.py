@@ -1,0 +1,231 @@
+"""The spool's file: several processes write it, a disk is slow, and a damaged one keeps nobody from the next."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from ingest import Checkout, Tracker
+from ingest.settings import Settings
+from ingest.spool import SPOOL, Spool, SpoolDamaged, SpoolRefused
+from ingest.spool_writer import SpoolWriter
+from tests.integration.test_command import regulars
+
+BUDGET = 0.25
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Iterator[Tracker]:
+    """Its database is down, and it knows."""
+    with Tracker(_down(tmp_path)) as tracker:
+        tracker.track(_checkout())
+        yield tracker
+
+
+def _down(home: Path) -> Settings:
+    return Settings(DATABASE_URL="host=127.0.0.1 port=1", home=home, track_budget_ms=round(BUDGET * 1000))
+
+
+def _checkout() -> Checkout:
+    return Checkout(shop_id=uuid4(), order_id=uuid4(), phone="0241234567")
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from ingest.spool import Spool
+
+with Spool(Path(sys.argv[1]))._writing():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def _held_by_another_process(spool: Spool) -> Iterator[subprocess.Popen[str]]:
+    """Somebody else is writing, and takes until the process is told, or killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(spool.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_comes_while_another_process_writes_is_one_commit(tracker: Tracker) -> None:
+    before = tracker.spool.count()
+    with (
+        ThreadPoolExecutor(30) as threads,
+        _held_by_another_process(tracker.spool) as process,
+        closing(sqlite3.connect(tracker.spool.path)) as other,
+    ):
+        # Somebody who has it open keeps its log from being emptied.
+        other.execute("select * from events").fetchall()
+        commits = _commits(tracker.spool)
+        answers = [threads.submit(tracker.track, _checkout()) for _ in range(30)]
+        time.sleep(0.1)
+        process.communicate("go\n")
+        assert {answer.result().outcome for answer in answers} == {"spooled"}
+        assert _commits(tracker.spool) == commits + 1
+    assert tracker.spool.count() == before + 30
+
+
+def _commits(spool: Spool) -> int:
+    """How many commits stand in SQLite's log: a frame's second word is not 0 where it ends one."""
+    log = spool.path.with_name(f"{spool.path.name}-wal").read_bytes()
+    frame = 24 + int.from_bytes(log[8:12], "big")
+    return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
+
+
+def test_a_commit_waits_for_the_disk(tracker: Tracker) -> None:
+    with tracker.spool._writing() as connection:
+        assert connection.execute("pragma synchronous").fetchone() == (2,)
+
+
+def test_a_spool_that_is_not_free_in_time_is_a_refusal_and_nothing_is_kept_afterwards(tracker: Tracker) -> None:
+    with _held_by_another_process(tracker.spool):
+        began = time.monotonic()
+        answer = tracker.track(_checkout())
+        took = time.monotonic() - began
+    assert answer.outcome == "refused"
+    assert answer.reason is not None
+    assert "it was not kept" in answer.reason
+    assert 1.9 * BUDGET < took < 3 * BUDGET
+    assert tracker.track(_checkout()).outcome == "spooled"
+    assert tracker.spool.count() == 2
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tracker: Tracker) -> None:
+    with _held_by_another_process(tracker.spool) as process, ThreadPoolExecutor() as threads:
+        answer = threads.submit(tracker.track, _checkout())
+        time.sleep(0.05)
+        process.kill()
+        assert answer.result().outcome == "spooled"
+
+
+def test_an_event_that_is_being_written_when_its_time_is_over_is_said_to_be_kept_perhaps(tracker: Tracker) -> None:
+    _make_each_insert_slow(tracker.spool)
+    answer = tracker.track(_checkout())
+    assert answer.outcome == "refused"
+    assert answer.reason is not None
+    assert "it may yet be kept" in answer.reason
+    for _ in range(100):
+        if tracker.spool.count() == 2:
+            return
+        time.sleep(0.1)
+    raise AssertionError(tracker.spool.count())
+
+
+def _make_each_insert_slow(spool: Spool) -> None:
+    """A second or more, in place of a disk."""
+    with spool._writing() as connection:
+        connection.execute(
+            """
+            create trigger slow before insert on events begin
+                select count(*)
+                from (
+                    with recursive n (i) as (select 1 union all select i + 1 from n where i < 12000000)
+                    select i from n
+                );
+            end
+            """
+        )
+
+
+def test_a_spool_that_is_closed_has_answered_everybody_and_takes_more(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / SPOOL)
+    writer = SpoolWriter(spool)
+    with ThreadPoolExecutor(21) as threads, _held_by_another_process(spool) as process:
+        kept = [threads.submit(writer.add, "visit", ["{}"], deadline=time.monotonic() + 10) for _ in range(20)]
+        time.sleep(0.1)
+        closing_writer = threads.submit(writer.close)
+        time.sleep(0.1)
+        process.communicate("go\n")
+        closing_writer.result()
+        assert [one.result(0) for one in kept] == [1] * 20
+    assert writer.add("visit", ["{}"], deadline=time.monotonic() + 10) == 1
+    assert spool.count() == 21
+
+
+def test_a_spool_of_an_older_version_is_brought_up_to_date_with_what_is_in_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / SPOOL)) as old:
+        old.executescript(
+            """
+            pragma journal_mode = wal;
+            create table events (
+                event_id integer primary key autoincrement,
+                kind text not null,
+                event text not null,
+                spooled_at text not null,
+                tries integer not null default 0,
+                set_aside_because text
+            );
+            insert into events (kind, event, spooled_at) values ('visit', '{}', '2026-03-14T12:00:00+00:00');
+            """
+        )
+    spool = Spool(tmp_path / SPOOL)
+    assert spool.count() == 1
+    spool.add("visit", "{}")
+    assert len(spool.waiting(due_by=time.time())) == 2
+
+
+def _damage(spool: Spool, *, keep: int) -> None:
+    """Writes over everything behind the first bytes, as a disk may."""
+    with closing(sqlite3.connect(spool.path)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    size = spool.path.stat().st_size
+    with spool.path.open("r+b") as file:
+        file.seek(keep)
+        file.write(os.urandom(size - keep))
+
+
+@pytest.mark.parametrize("keep", [0, 100], ids=["from its first byte", "behind its header"])
+def test_a_spool_that_is_damaged_while_it_is_used_is_set_aside_with_a_log_line_and_a_new_one_begun(
+    tracker: Tracker, keep: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(20):
+        tracker.track(_checkout())
+    _damage(tracker.spool, keep=keep)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: tracker.track(_checkout()), range(40)))
+    assert {answer.outcome for answer in answers} == {"spooled"}
+    assert tracker.spool.count() == 40
+    (aside,) = tracker.spool.set_aside_files()
+    (line,) = [record for record in caplog.records if "was damaged" in record.getMessage()]
+    assert str(aside) in line.getMessage()
+    assert "0241234567" not in caplog.text
+
+
+def test_who_meets_a_damage_that_somebody_has_set_aside_leaves_the_new_spool_alone(tmp_path: Path) -> None:
+    (tmp_path / SPOOL).write_bytes(os.urandom(10_000))
+    spool = Spool(tmp_path / SPOOL)
+    with pytest.raises(SpoolDamaged) as damage:
+        spool.count()
+    spool.add("visit", "{}")
+    spool.set_aside(damage.value)
+    assert spool.count() == 1
+    assert len(spool.set_aside_files()) == 1
+
+
+def test_an_erasure_says_that_a_damaged_spool_may_hold_the_person_and_the_list_tells_of_it(tmp_path: Path) -> None:
+    (tmp_path / SPOOL).write_bytes(os.urandom(10_000))
+    spool = Spool(tmp_path / SPOOL)
+    spool.prepare()
+    (aside,) = spool.set_aside_files()
+    with pytest.raises(SpoolRefused, match="may hold the same person"):
+        spool.rewrite({})
+    assert aside.name in regulars("spool", "list", home=tmp_path, database_url="host=127.0.0.1 port=1").stdout
+    aside.unlink()
+    spool.rewrite({})
