@@ -138,7 +138,7 @@ def _assert_each_stands_once(connection: Connection, checkouts: Sequence[Checkou
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
     assert fetch(
         connection,
-        "select count(*), count(distinct o.shop_customer_id) from shop_orders as o where o.id = any(%s) "
+        "select count(*), count(distinct o.shop_customer_id) from regulars.tracking as o where o.shop_order_id = any(%s) "
         "and o.shop_customer_id is not null",
         orders,
     ) == [(len(orders), (len(orders) + 2) // 3)]

@@ -104,7 +104,7 @@ def test_a_forked_child_has_connections_of_its_own_and_leaves_the_parents_alone(
     told = _run(_FORK_WHILE_CONNECTED, migrated.conninfo, tmp_path, str(shop), *map(str, orders), budget_ms=5000)
     assert [outcome for _, outcome in told] == ["new_customer", "returning_customer", "returning_customer"]
     assert [UUID(order) for order, _ in told] == orders
-    assert fetch(connection, "select count(*) from shop_orders where shop_customer_id is null") == [(0,)]
+    assert fetch(connection, "select count(*) from regulars.unmatched_orders") == [(0,)]
 
 
 _END_WITHOUT_CLOSING = """
