@@ -35,6 +35,11 @@ _UNGUARD = """
                 execute format('alter table analytics.copy rename to %1$I', relation.relname);
             end if;
         end loop;
+        for relation in select conrelid::regclass as name, conname from pg_constraint where contype = 'p' and
+            connamespace = 'analytics'::regnamespace
+        loop
+            execute format('alter table %s drop constraint %I', relation.name, relation.conname);
+        end loop;
         for relation in select indexname from pg_indexes where schemaname = 'analytics' loop
             execute format('drop index analytics.%I', relation.indexname);
         end loop;
