@@ -73,6 +73,12 @@ def missing(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
     ]
 
 
+def forget_unusable_views(connection: Connection) -> None:
+    """Lets dbt build anew the materialized views that can't be refreshed under readers, for want of a unique index."""
+    usable = [name for _, name, kind in connection.execute(_USABLE) if kind == "m"]
+    connection.execute("delete from regulars.published where name <> all(%s)", [usable])
+
+
 def left_over(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
     """What stands in our schemas and no model makes: somebody else's, or kept because something reads it."""
     models = {(relation.schema, relation.name) for relation in wanted}

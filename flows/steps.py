@@ -58,6 +58,7 @@ def prepare_relations(run: Run) -> None:
     if run.refresh.mode == "rebuild":
         run.models = project.read_models(run.settings, run.conninfo)
         relations.prepare_columns(run.connection, run.models.marts, patience=run.patience)
+        relations.forget_unusable_views(run.connection)
         indexes.drop_unwanted_keys(run.connection, run.models.marts)
 
 
