@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import flows.project
 from flows.errors import BuildFailed
 from flows.steps import run_refresh
 from ingest.database import Connection
@@ -412,3 +413,68 @@ def test_a_build_that_fails_shows_readers_nothing_of_a_column_to_come(trading: D
         project.change("marts/orders.sql", ("orders.order_id / 0 as order_id,", "orders.order_id,"))
         assert run_refresh(trading.settings).mode == "rebuild"
         assert _is_sound(connection) == []
+
+
+def test_a_view_of_somebody_else_on_a_column_of_another_type_now_reads_the_new_one(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create view public.esi as select shop_id, order_date, sales from analytics.shop_days")
+        connection.execute("create view public.kojo as select order_date, sales from dashboard.shop_days")
+        connection.execute("comment on view public.esi is 'What Esi shows on Mondays.'")
+        change_types(project)
+        assert run_refresh(trading.settings).warnings == []
+        connection.execute("update shop_orders set order_status = 'refunded' where total_price < 15")
+        run_refresh(trading.settings)
+        for view, model in (("public.esi", "analytics.shop_days"), ("public.kojo", "analytics.shop_days")):
+            assert fetch(connection, f"select order_date, sales from {view} order by 1") == fetch(
+                connection, f"select order_date, sales from {model} order by 1"
+            )
+            assert fetch(connection, f"select pg_typeof(sales)::text from {view} limit 1") == [("numeric",)]
+        assert fetch(connection, "select obj_description('public.esi'::regclass)") == [("What Esi shows on Mondays.",)]
+        assert _is_sound(connection) == []
+
+
+def test_a_column_that_somebody_elses_view_reads_is_not_taken_out_and_the_view_is_named(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create view public.esi as select shop_id, total_profit from analytics.customers")
+        before = fetch(connection, "select * from public.esi order by total_profit")
+        take_columns_out(project)
+        for _ in range(2):
+            with pytest.raises(BuildFailed, match=r"the view public\.esi can't be made again") as raised:
+                run_refresh(trading.settings)
+            assert "total_profit" in str(raised.value)
+            assert fetch(connection, "select * from public.esi order by total_profit") == before
+        connection.execute("drop view public.esi")
+        assert run_refresh(trading.settings).mode == "rebuild"
+        assert _is_sound(connection) == []
+
+
+def test_what_is_no_view_and_reads_a_column_taken_out_keeps_it_and_is_named(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create materialized view public.esi as select total_profit from analytics.customers")
+        take_columns_out(project)
+        (warning,) = run_refresh(trading.settings).warnings
+        assert warning.startswith("No model makes analytics.customers.total_profit__old_")
+        assert "materialized view esi" in warning
+        assert "total_profit" not in str(
+            fetch(connection, "select pg_get_viewdef('dashboard.customers'::regclass)")[0][0]
+        )
+        # Rows go in without it, and the next rebuild drops it.
+        ((shop,),) = fetch(connection, "select id from user_shops")
+        assert isinstance(shop, UUID)
+        add_order(connection, shop, phone="0209999999")
+        assert run_refresh(trading.settings).mode == "refresh"
+        connection.execute("drop materialized view public.esi")
+        assert run_refresh(trading.settings, mode="rebuild").warnings == []
+        assert _is_sound(connection) == []
+
+
+def test_a_mart_built_by_hand_over_changed_columns_is_refused_and_told_how(trading: Database, project: Project) -> None:
+    add_a_column(project)
+    with pytest.raises(BuildFailed, match="regulars refresh"):
+        flows.project.build(trading.settings, trading.conninfo, "--select", "customers")
