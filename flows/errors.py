@@ -7,6 +7,10 @@ class RefreshRunning(RegularsError):
     """Another refresh holds the lock."""
 
 
+class Blocked(RegularsError):
+    """Somebody holds a lock for longer than a refresh waits; it let go of its own."""
+
+
 class BuildFailed(RegularsError):
     """A model or one of its tests failed; nothing was published."""
 

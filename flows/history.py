@@ -17,13 +17,15 @@ Mode = Literal["refresh", "rebuild"]
 class Refresh:
     """One row of the history. Times are UTC.
 
-    `as_of`: everything committed before it is in the numbers. `warnings`: the data tests that warned, by name.
+    `as_of`: everything committed before it is in the numbers. `reason`: why it is a rebuild, where nobody asked for
+    one. `warnings`: what somebody should look at, a sentence each.
     """
 
     refresh_id: int
     mode: Mode
     status: Literal["running", "succeeded", "failed", "abandoned"]
     fingerprint: str
+    reason: str | None
     started_at: datetime
     as_of: datetime | None
     finished_at: datetime | None
@@ -34,11 +36,11 @@ class Refresh:
     warnings: list[str]
 
 
-def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
+def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missing: Sequence[str] = ()) -> Refresh:
     """Opens a refresh; to be called under the lock. What still says `running` then was killed: it is abandoned.
 
-    Where `mode` is not given it is a refresh if the last success ran these very models, and no rebuild has begun
-    since without finishing: only then are marts and deltas what an incremental run may build on.
+    Where `mode` is not given it is a refresh if the last success ran these very models, no rebuild has begun since
+    without finishing, and nothing is `missing`: only then are marts and deltas what an incremental run may build on.
     """
     with connection.transaction():
         connection.execute(
@@ -52,27 +54,39 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Ref
                 last_success as (
                     select * from regulars.refreshes where status = 'succeeded' order by refresh_id desc limit 1
                 ),
-                is_sound as (
+                doubt as (
                     select
-                        count(*) = 1
-                        and bool_and(fingerprint = %(fingerprint)s)
-                        and not exists (
-                            select 1
-                            from regulars.refreshes as later
-                            where
-                                later.refresh_id > (select refresh_id from last_success)
-                                and later.mode = 'rebuild'
-                        ) as answer
+                        case
+                            when count(*) = 0 then 'it is the first'
+                            when bool_or(fingerprint <> %(fingerprint)s) then 'the models changed'
+                            when
+                                exists (
+                                    select 1
+                                    from regulars.refreshes as later
+                                    where
+                                        later.refresh_id > (select refresh_id from last_success)
+                                        and later.mode = 'rebuild'
+                                )
+                                then 'a rebuild before it did not end well'
+                            else %(missing)s::text
+                        end as reason
                     from last_success
                 )
-                insert into regulars.refreshes (mode, fingerprint)
+                insert into regulars.refreshes (mode, fingerprint, reason)
                 select
-                    coalesce(%(mode)s, case when answer then 'refresh' else 'rebuild' end),
-                    %(fingerprint)s
-                from is_sound
+                    coalesce(%(mode)s, case when reason is null then 'refresh' else 'rebuild' end),
+                    %(fingerprint)s,
+                    case when %(mode)s::text is null then reason end
+                from doubt
                 returning *
                 """,
-                {"mode": mode, "fingerprint": fingerprint},
+                {
+                    "mode": mode,
+                    "fingerprint": fingerprint,
+                    "missing": f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
+                    if missing
+                    else None,
+                },
             ).fetchone()
     if opened is None:
         raise RuntimeError("insert … returning answered nothing")

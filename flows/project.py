@@ -4,19 +4,27 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
+from flows.lock import PATIENCE
 from ingest.settings import Settings
 
 # Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
 # statement ends with its client; and short queries pay for no compiler.
-_SESSION = (
-    "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC -c lock_timeout=60000"
-)
+_SESSION = "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC"
+
+# Each folder's schema and the kind of relation that its models are.
+_FOLDERS = {
+    "staging": ("staging", "v"),
+    "marts": ("analytics", "r"),
+    "checks": ("analytics", "v"),
+    "dashboard": ("analytics", "m"),
+}
 
 
 def project_folder() -> Path:
@@ -39,7 +47,91 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def environment(settings: Settings, conninfo: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a model is in the database. `kind` is PostgreSQL's relkind: a table, view or materialized view."""
+
+    schema: str
+    name: str
+    kind: str
+
+
+def relations() -> list[Relation]:
+    """What the models make, by the files that there are: without dbt, which takes seconds to read them."""
+    return [
+        Relation(schema, path.stem, kind)
+        for folder, (schema, kind) in _FOLDERS.items()
+        for path in sorted((project_folder() / "models" / folder).glob("**/*.sql"))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as its contract has it."""
+
+    name: str
+    data_type: str
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index as its model wants it, whatever it is called."""
+
+    columns: tuple[str, ...]
+    is_unique: bool = False
+    method: str = "btree"
+
+
+@dataclass(frozen=True, slots=True)
+class Mart:
+    """A mart's table as its model wants it."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models as dbt read them. `manifest` is dbt's own: given back to it, they are not read again."""
+
+    marts: tuple[Mart, ...]
+    manifest: Any = field(repr=False)
+
+
+def read_models(settings: Settings, conninfo: str) -> Models:
+    """Lets dbt read the models. Raises BuildFailed where it can't."""
+    manifest = _invoke(settings, conninfo, ["parse"])
+    nodes = [
+        node
+        for node in manifest.nodes.values()
+        if node.resource_type == "model" and node.config.materialized == "incremental"
+    ]
+    return Models(marts=tuple(sorted(map(_mart, nodes), key=lambda mart: mart.name)), manifest=manifest)
+
+
+def _mart(node: Any) -> Mart:
+    return Mart(
+        name=node.name,
+        columns=tuple(
+            Column(
+                name=column.name,
+                data_type=column.data_type,
+                is_required=any(constraint.type == "not_null" for constraint in column.constraints),
+            )
+            for column in node.columns.values()
+        ),
+        key=tuple(node.config.unique_key),
+        indexes=tuple(
+            Index(tuple(index["columns"]), bool(index.get("unique")), index.get("type", "btree"))
+            for index in node.config.extra.get("indexes", [])
+        ),
+    )
+
+
+def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> dict[str, str]:
     """The variables that profiles.yml reads, and libpq's options for every connection of the build."""
     given = conninfo_to_dict(conninfo)
     return {
@@ -50,14 +142,14 @@ def environment(settings: Settings, conninfo: str) -> dict[str, str]:
         "REGULARS_DBT_DBNAME": str(given.get("dbname", "regulars")),
         "REGULARS_DBT_SSLMODE": str(given.get("sslmode", "prefer")),
         "REGULARS_DBT_THREADS": str(settings.threads),
-        "PGOPTIONS": _SESSION,
+        "PGOPTIONS": f"{_SESSION} -c lock_timeout={round(patience * 1000)}",
     }
 
 
 @contextmanager
-def dbt_environment(settings: Settings, conninfo: str) -> Iterator[None]:
+def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Iterator[None]:
     """Sets `environment` for a dbt inside this process, and puts back what was there."""
-    wanted = environment(settings, conninfo)
+    wanted = environment(settings, conninfo, patience=patience)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -78,23 +170,38 @@ class Built:
     warnings: tuple[str, ...]
 
 
-def build(settings: Settings, conninfo: str, *arguments: str) -> Built:
-    """Runs `dbt build` inside this process. Raises BuildFailed, naming each model and test that failed."""
-    results = _invoke(settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments])
+def build(
+    settings: Settings, conninfo: str, *arguments: str, models: Models | None = None, patience: float = PATIENCE
+) -> Built:
+    """Runs `dbt build` inside this process. Raises BuildFailed, naming each model and test that failed.
+
+    `patience`: how many seconds each statement waits for a lock.
+    """
+    results = list(
+        _invoke(
+            settings,
+            conninfo,
+            ["build", "--exclude-resource-type", "unit_test", *arguments],
+            manifest=models.manifest if models else None,
+            patience=patience,
+        )
+    )
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
         raise BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
     return Built(nodes=len(results), warnings=tuple(r.node.name for r in results if r.status == "warn"))
 
 
-def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str]) -> list:  # type: ignore[type-arg]
+def _invoke(
+    settings: Settings, conninfo: str, arguments: Sequence[str], *, manifest: Any = None, patience: float = PATIENCE
+) -> Any:
     # Imported here: it takes seconds, and `regulars status` should not pay for it.
     from dbt.cli.main import dbtRunner
 
     folder = project_folder()
     home = settings.home.resolve()
-    with dbt_environment(settings, conninfo):
-        outcome = dbtRunner().invoke(
+    with dbt_environment(settings, conninfo, patience=patience):
+        outcome = dbtRunner(manifest=manifest).invoke(
             [
                 "--quiet",
                 "--log-level", "none",
@@ -108,9 +215,9 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str]) -> list
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
-    return list(outcome.result)
+    return outcome.result
 
 
 def _first_line(message: str | None) -> str:
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
-    return " ".join(lines[:2])
+    return " ".join([*lines[:2], *(line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:"))])

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flows import history, project
+import psycopg
+
+from flows import history, indexes, project, relations
+from flows.errors import BuildFailed
 from flows.history import Mode, Refresh
-from flows.lock import refresh_lock
+from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.publishing import publish_all
 from flows.reconcile import reconcile
 from ingest.database import Connection, conninfo
@@ -37,6 +40,8 @@ class Run:
     conninfo: str
     connection: Connection
     refresh: Refresh
+    patience: float = PATIENCE
+    models: project.Models | None = None
     linked: Linked = field(default_factory=Linked)
     changes: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -44,6 +49,18 @@ class Run:
     @property
     def has_work(self) -> bool:
         return self.refresh.mode == "rebuild" or self.changes > 0
+
+
+def prepare_relations(run: Run) -> None:
+    """Sees that every relation is guarded; in a rebuild, that the standing marts have room for what models want."""
+    # Whoever holds the orders locked stops every later step too: to be found out first, before anything waits.
+    run.connection.execute("select from public.shop_orders limit 0")
+    run.warnings += relations.mend_guards(run.connection, patience=run.patience)
+    if run.refresh.mode == "rebuild":
+        run.models = project.read_models(run.settings, run.conninfo)
+        relations.prepare_columns(run.connection, run.models.marts, patience=run.patience)
+        relations.forget_unusable_views(run.connection)
+        indexes.drop_unwanted_keys(run.connection, run.models.marts)
 
 
 def link_stragglers(run: Run) -> Linked:
@@ -78,6 +95,16 @@ def publish(run: Run) -> None:
     _build(run, *_PUBLISHED[run.refresh.mode], "--indirect-selection", "buildable")
 
 
+def settle_relations(run: Run) -> None:
+    """After a rebuild: drops what no model makes or reads any more, and gives the marts their indexes and keys."""
+    if run.models is None:
+        return
+    wanted = project.relations()
+    run.warnings += relations.drop_left_over(run.connection, wanted, patience=run.patience)
+    run.warnings += relations.settle_columns(run.connection, run.models.marts, patience=run.patience)
+    indexes.settle_indexes(run.connection, run.models.marts, patience=run.patience)
+
+
 def record(run: Run) -> Refresh:
     """Empties batch and deltas and notes the success, in one transaction."""
     if run.has_work:
@@ -88,11 +115,21 @@ def record(run: Run) -> Refresh:
 
 def _build(run: Run, *selection: str) -> None:
     if run.has_work:
-        run.warnings += project.build(run.settings, run.conninfo, *selection).warnings
+        built = project.build(run.settings, run.conninfo, *selection, models=run.models, patience=run.patience)
+        run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
 
 
 Step = Callable[[Run], object]
-STEPS: tuple[Step, ...] = (link_stragglers, claim_batch, build_marts, reconcile_marts, publish, record)
+STEPS: tuple[Step, ...] = (
+    prepare_relations,
+    link_stragglers,
+    claim_batch,
+    build_marts,
+    reconcile_marts,
+    publish,
+    settle_relations,
+    record,
+)
 
 
 def run_refresh(
@@ -100,23 +137,43 @@ def run_refresh(
     *,
     mode: Mode | None = None,
     database: str | None = None,
+    patience: float = PATIENCE,
     perform: Callable[[Step, Run], object] = lambda step, run: step(run),
 ) -> Refresh:
     """One refresh, or rebuild, from lock to record. `perform` runs each step: Prefect's flow gives its own.
 
+    `patience`: how many seconds it waits for a lock that somebody else holds.
+
     Running it again after a failure, a kill or a missed night ends in the same numbers as if none had happened.
-    Raises RefreshRunning, BuildFailed, NotReconciled and DatabaseError; a failure is in the history.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled and DatabaseError; a failure is in the history.
     """
     where = conninfo(settings, database=database)
-    with refresh_lock(where) as connection:
+    with refresh_lock(where, patience=patience) as connection:
         require_schema(connection)
-        opened = history.begin(connection, mode=mode, fingerprint=project.fingerprint())
-        run = Run(settings=settings, conninfo=where, connection=connection, refresh=opened)
+        opened = history.begin(
+            connection,
+            mode=mode,
+            fingerprint=project.fingerprint(),
+            missing=relations.missing(connection, project.relations()),
+        )
+        run = Run(settings=settings, conninfo=where, connection=connection, refresh=opened, patience=patience)
         try:
             for step in STEPS:
-                perform(step, run)
+                _perform(step, run, perform)
         except Exception as error:
             if not connection.closed:
                 history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {error}")
             raise
     return run.refresh
+
+
+def _perform(step: Step, run: Run, perform: Callable[[Step, Run], object]) -> None:
+    """Runs a step; where a lock was not to be had, finds out who holds it."""
+    try:
+        perform(step, run)
+    except psycopg.errors.LockNotAvailable as error:
+        raise blocked(run.connection, f"A lock was not to be had: {error.diag.message_primary}.") from None
+    except BuildFailed as error:
+        if "lock timeout" in str(error):
+            raise blocked(run.connection, str(error)) from None
+        raise

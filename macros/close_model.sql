@@ -1,18 +1,23 @@
 {#-
     Runs after a mart was written, in its transaction. Notes how far the model has read its upstream deltas, so
-    that a run which died after this is safely run again. A first build or a rebuild starts an empty delta.
+    that a run which died after this is safely run again. A first build or a rebuild starts an empty delta; and
+    columns that are new, or of a new type, take their places, filled.
 -#}
 {% macro close_model() -%}
     {%- if execute -%}
         {%- if not computes_changes_only() -%}
-            drop table if exists {{ delta_table(this.identifier) }};
-            create table {{ delta_table(this.identifier) }} (
-                like {{ this }},
-                delta_id bigint not null default nextval('regulars.delta_ids'),
-                weight smallint not null
-            );
+            {%- set columns = model['columns'] | list -%}
             -- The next refresh's plans depend on how large this is.
             analyze {{ this }};
+            select regulars.take_columns(
+                '{{ this.include(database=false) }}', array['{{ columns | join("', '") }}']::name[]
+            );
+            drop table if exists {{ delta_table(this.identifier) }};
+            create table {{ delta_table(this.identifier) }} as
+            select {{ columns | join(', ') }} from {{ this }} limit 0;
+            alter table {{ delta_table(this.identifier) }}
+            add column delta_id bigint not null default nextval('regulars.delta_ids'),
+            add column weight smallint not null;
         {%- endif %}
         insert into regulars.models_read (model, delta_id)
         select '{{ this.identifier }}', case when is_called then last_value else 0 end from regulars.delta_ids

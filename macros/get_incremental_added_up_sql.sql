@@ -7,7 +7,8 @@
     Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.
 -#}
 {% macro get_incremental_added_up_sql(arg_dict) -%}
-    {%- set columns = arg_dict.dest_columns | map(attribute='name') | list -%}
+    {%- set standing = standing_columns(arg_dict.dest_columns) -%}
+    {%- set columns = standing | list -%}
     {%- set keys = arg_dict.unique_key -%}
     {%- set sums = columns | reject('in', keys) | list -%}
     {%- if computes_changes_only() -%}
@@ -28,7 +29,7 @@
         {{ replace_rows(
             target=arg_dict.target_relation,
             source='added_up',
-            columns=columns,
+            columns=standing,
             unique_key=keys,
             key_columns=keys,
             keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
@@ -37,7 +38,7 @@
         {{ replace_rows(
             target=arg_dict.target_relation,
             source=arg_dict.temp_relation,
-            columns=columns,
+            columns=standing,
             unique_key=keys,
             key_columns=keys
         ) }}

@@ -3,7 +3,7 @@
     {{ replace_rows(
         target=arg_dict.target_relation,
         source=arg_dict.temp_relation,
-        columns=arg_dict.dest_columns | map(attribute='name') | list,
+        columns=standing_columns(arg_dict.dest_columns),
         unique_key=arg_dict.unique_key,
         key_columns=config.get('meta')['keys'],
         keys=changed_keys() if computes_changes_only() else none

@@ -2,18 +2,20 @@
     Makes the target hold exactly the rows of `source` under the given keys: removes those that are gone or differ,
     inserts those that are new, and writes both to the model's delta. Rows that are equal are not touched.
 
+    columns: each column's name in `source`, and the one that the target has for it (see standing_columns).
     keys: a query of the keys, or none: the whole table (a rebuild, which needs no delta: all that reads it is
     computed anew as well).
 -#}
 {% macro replace_rows(target, source, columns, unique_key, key_columns, keys=none) -%}
     {%- set names = columns | join(', ') -%}
+    {%- set targets = columns.values() | join(', ') -%}
     {%- set removed -%}
         delete from {{ target }} as standing
         {%- if keys is not none %}
         using ({{ keys }}) as changed
         where
             {% for column in key_columns -%}
-            standing.{{ column }} = changed.{{ column }} and
+            standing.{{ columns[column] }} = changed.{{ column }} and
             {% endfor %}
         {%- else %}
         where
@@ -23,13 +25,14 @@
                 from {{ source }} as computed
                 where
                     {% for column in unique_key -%}
-                    computed.{{ column }} = standing.{{ column }} and
+                    computed.{{ column }} = standing.{{ columns[column] }} and
                     {% endfor -%}
-                    ({{ prefixed('computed', columns) }}) is not distinct from ({{ prefixed('standing', columns) }})
+                    ({{ prefixed('computed', columns) }})
+                    is not distinct from ({{ prefixed('standing', columns.values()) }})
             )
     {%- endset -%}
     {%- set added -%}
-        insert into {{ target }} ({{ names }})
+        insert into {{ target }} ({{ targets }})
         select {{ names }}
         from {{ source }} as computed
         where
@@ -38,7 +41,7 @@
                 from {{ target }} as standing
                 where
                     {% for column in unique_key -%}
-                    standing.{{ column }} = computed.{{ column }}{{ ' and ' if not loop.last }}
+                    standing.{{ columns[column] }} = computed.{{ column }}{{ ' and ' if not loop.last }}
                     {%- endfor %}
             )
     {%- endset -%}
@@ -48,17 +51,17 @@
     {%- else -%}
         with removed as (
             {{ removed }}
-            returning {{ prefixed('standing', columns) }}
+            returning {{ prefixed('standing', columns.values()) }}
         )
         insert into {{ delta_table(target.identifier) }} ({{ names }}, weight)
-        select {{ names }}, -1 from removed;
+        select {{ targets }}, -1 from removed;
 
         with added as (
             {{ added }}
-            returning {{ names }}
+            returning {{ targets }}
         )
         insert into {{ delta_table(target.identifier) }} ({{ names }}, weight)
-        select {{ names }}, 1 from added;
+        select {{ targets }}, 1 from added;
 
         analyze {{ delta_table(target.identifier) }};
     {%- endif -%}

@@ -10,11 +10,13 @@ from ingest.database import connect, conninfo
 from ingest.settings import Settings
 
 DOING = {
+    "prepare_relations": "looking at what stands",
     "link_stragglers": "linking orders without a customer",
     "claim_batch": "taking what changed",
     "build_marts": "building and testing the marts",
     "reconcile_marts": "holding the marts against the raw sales",
     "publish": "publishing",
+    "settle_relations": "putting away what is no longer made",
     "record": "recording",
 }
 
@@ -60,11 +62,14 @@ def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
 
 def _report(done: Refresh) -> None:
     seconds = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
-    what = "Everything was computed anew" if done.mode == "rebuild" else f"{done.changes or 0:,} changes went in"
+    because = f", because {done.reason}" if done.reason else ""
+    what = (
+        f"Everything was computed anew{because}" if done.mode == "rebuild" else f"{done.changes or 0:,} changes went in"
+    )
     console = Console(highlight=False)
     console.print(
         f"{what}; {done.linked or 0:,} orders were linked, {done.unreadable or 0:,} newly can't be. "
         f"As of {done.as_of:%Y-%m-%d %H:%M:%S} UTC, in {seconds:.1f} s."
     )
     for warning in done.warnings:
-        console.print(f"Look at {warning}: the data test warned.", style="yellow")
+        console.print(warning, style="yellow")

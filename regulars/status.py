@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import history
+from flows import history, project, relations
 from ingest.database import Connection, connect, conninfo
 from ingest.migrations import require_schema
 from ingest.settings import Settings
@@ -67,10 +67,12 @@ def gather(connection: Connection) -> dict[str, object]:
         "age_seconds": round((datetime.now(UTC) - as_of).total_seconds()) if as_of else None,
         "last_refresh": latest.status if latest else None,
         "last_refresh_mode": latest.mode if latest else None,
+        "last_refresh_reason": (latest.reason if latest else None) or "",
         "last_refresh_started_at": latest.started_at if latest else None,
         "last_refresh_error": latest.error if latest and latest.status == "failed" else "",
         "last_refresh_warnings": latest.warnings if latest else [],
         "changes_waiting": waiting[0],
         "orders_to_link": waiting[1],
         "orders_with_unreadable_phone": waiting[2],
+        "made_by_no_model": relations.left_over(connection, project.relations()),
     }

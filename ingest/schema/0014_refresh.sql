@@ -7,6 +7,8 @@ create table regulars.refreshes (
     check (status in ('running', 'succeeded', 'failed', 'abandoned')),
     -- What the models were when they ran: a refresh over other models is a rebuild.
     fingerprint text not null,
+    -- Why it is a rebuild, where nobody asked for one.
+    reason text,
     started_at timestamptz not null default clock_timestamp(),
     -- Everything committed before this moment is in the numbers.
     as_of timestamptz,
@@ -15,7 +17,7 @@ create table regulars.refreshes (
     linked bigint,
     unreadable bigint,
     error text,
-    -- Data tests that warned: nothing is wrong, somebody should look.
+    -- What somebody should look at, a sentence each: data tests that warned, and what was put right.
     warnings text[] not null default '{}'
 );
 

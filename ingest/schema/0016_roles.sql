@@ -46,93 +46,258 @@ begin
 end
 $$;
 
--- Puts the wall around one relation of schema `analytics`, in the transaction that made it. Does nothing where it
--- stands already: a refresh takes no lock that a reader would feel.
---
--- A table gets row security, which lets the planner use its indexes for an owner's pages in order, and a view that
--- reads it with the owner's own rights; owners can't name the table itself, its schema is closed to them. A
--- materialized view can't have row security: its view is a barrier that keeps to the owner's shops.
-create function regulars.wall(relation regclass) returns void
+-- The policies that a mart has, each with its condition as PostgreSQL prints it.
+create function regulars.wanted_policies() returns table (name name, reader oid, condition text)
+language sql stable set search_path = ''
+as $$
+    select 'regulars_owner_reads', 0::oid, '(shop_id = ANY (( SELECT regulars.own_shops() AS own_shops)::uuid[]))'
+    union all
+    select 'regulars_analyst_reads', r.oid, 'true'
+    from pg_catalog.pg_roles as r
+    where r.rolname = 'regulars_analyst'
+$$;
+
+-- Policies of somebody else's that let owners see more of a mart than their own shops.
+create function regulars.opening_policies(relation regclass) returns setof name
+language sql stable set search_path = ''
+as $$
+    select p.polname
+    from pg_catalog.pg_policy as p
+    where
+        p.polrelid = relation
+        and p.polpermissive
+        and p.polname not in ('regulars_owner_reads', 'regulars_analyst_reads')
+        and (
+            0 = any (p.polroles)
+            or exists (
+                select 1
+                from pg_catalog.pg_roles as r
+                where r.rolname = 'regulars_owner' and r.oid = any (p.polroles)
+            )
+        )
+$$;
+
+-- What is wrong with a mart's row-level security: a sentence each, none where all is well.
+create function regulars.row_security_faults(relation regclass) returns setof text
+language sql stable set search_path = ''
+as $$
+    select format('row-level security was off on %s', relation)
+    from pg_catalog.pg_class as c
+    where c.oid = relation and not c.relrowsecurity
+    union all
+    select format('row-level security was forced on the owner of %s', relation)
+    from pg_catalog.pg_class as c
+    where c.oid = relation and c.relforcerowsecurity
+    union all
+    select format('the policy %s of %s was missing or altered', w.name, relation)
+    from regulars.wanted_policies() as w
+    where
+        not exists (
+            select 1
+            from pg_catalog.pg_policy as p
+            where
+                p.polrelid = relation
+                and p.polname = w.name
+                and p.polcmd = 'r'
+                and p.polpermissive
+                and p.polroles = array[w.reader]
+                and pg_get_expr(p.polqual, p.polrelid) = w.condition
+        )
+    union all
+    select format('the policy %s of %s opened it to owners', p.polname, relation)
+    from regulars.opening_policies(relation) as p (polname)
+$$;
+
+-- Puts them right.
+create function regulars.mend_row_security(relation regclass) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    stray name;
+    wanted record;
+begin
+    execute format(
+        'alter table %1$s enable row level security; alter table %1$s no force row level security', relation
+    );
+    for stray in select p.polname from regulars.opening_policies(relation) as p (polname) loop
+        execute format('drop policy %I on %s', stray, relation);
+    end loop;
+    for wanted in select * from regulars.wanted_policies() loop
+        execute format('drop policy if exists %I on %s', wanted.name, relation);
+        execute format(
+            'create policy %I on %s for select to %s using (%s)',
+            wanted.name, relation,
+            case wanted.reader when 0 then 'public' else wanted.reader::regrole::text end, wanted.condition
+        );
+    end loop;
+end
+$$;
+
+-- Of a relation or column that has not taken its place yet, or has left it.
+create function regulars.is_passing(name name) returns boolean
+language sql immutable
+return name like '%\_\_next' or name like '%\_\_old\_%';
+
+-- The columns that readers are shown, in order, each with its type.
+create function regulars.columns_of(relation oid) returns text[]
+language sql stable set search_path = ''
+as $$
+    select array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+    from pg_catalog.pg_attribute as a
+    where
+        a.attrelid = columns_of.relation
+        and a.attnum > 0
+        and not a.attisdropped
+        and not regulars.is_passing(a.attname)
+$$;
+
+-- What is wrong with the view that shows a model to owners; null where all is well.
+create function regulars.owner_view_fault(relation regclass) returns text
+language sql stable set search_path = ''
+as $$
+    select
+        case
+            when v.oid is null then format('the view dashboard.%I was missing', c.relname)
+            when
+                v.relkind <> 'v'
+                or not coalesce(
+                    case c.relkind when 'r' then 'security_invoker=true' else 'security_barrier=true' end
+                    = any (v.reloptions), false
+                )
+                or (
+                    c.relkind = 'm'
+                    and pg_get_viewdef(v.oid)
+                    !~ 'WHERE \((walled\.)?shop_id = ANY \(\( SELECT regulars\.own_shops\(\) AS own_shops\)::uuid\[\]\)\)'
+                )
+                then format('the view dashboard.%I did not keep to the owner''s shops', c.relname)
+            when regulars.columns_of(v.oid) is distinct from regulars.columns_of(c.oid)
+                then format('the view dashboard.%I had other columns than its model', c.relname)
+        end
+    from pg_catalog.pg_class as c
+    left join pg_catalog.pg_class as v
+        on v.oid = to_regclass(format('dashboard.%I', c.relname))
+    where c.oid = relation
+$$;
+
+-- The view of a model for owners. Of a table it reads with the owner's own rights; a materialized view can't have
+-- row-level security, so its view is a barrier that keeps to the owner's shops.
+create function regulars.make_owner_view(relation regclass) returns void
 language plpgsql set search_path = ''
 as $$
 declare
     walled record;
-    face text;
-    shown name[];
+    shown regclass;
 begin
     select
-        c.relname as name,
         c.relkind as kind,
-        c.relrowsecurity as has_row_security,
-        (
-            select array_agg(a.attname order by a.attnum)
-            from pg_catalog.pg_attribute as a
-            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        ) as columns
+        format('dashboard.%I', c.relname) as view,
+        obj_description(c.oid, 'pg_class') as comment,
+        string_agg(format('walled.%I', a.attname), ', ' order by a.attnum) as columns,
+        coalesce(
+            jsonb_object_agg(a.attname, col_description(c.oid, a.attnum))
+            filter (where col_description(c.oid, a.attnum) is not null), '{}'
+        ) as comments
     into strict walled
     from pg_catalog.pg_class as c
-    where c.oid = relation;
+    inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
+    where c.oid = relation and a.attnum > 0 and not a.attisdropped and not regulars.is_passing(a.attname)
+    group by c.oid;
 
+    execute format(
+        'create view %s with (%s) as select %s from %s as walled %s',
+        walled.view,
+        case walled.kind when 'r' then 'security_invoker = true' else 'security_barrier = true' end,
+        walled.columns,
+        relation,
+        case walled.kind
+            when 'm' then 'where walled.shop_id = any ((select regulars.own_shops())::uuid[])' else ''
+        end
+    );
+    shown := to_regclass(walled.view);
+    perform regulars.comment_on(shown, walled.comment, walled.comments);
+    perform regulars.let_read('regulars_owner', shown);
+end
+$$;
+
+-- Whether a relation of schema `analytics` is one that holds the rows of shops.
+create function regulars.holds_shops(relation regclass) returns boolean
+language sql stable set search_path = ''
+as $$
+    select exists (
+        select 1
+        from pg_catalog.pg_class as c
+        inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
+        where c.oid = relation and c.relkind in ('r', 'm') and a.attname = 'shop_id' and not a.attisdropped
+    )
+$$;
+
+-- Guards one relation of schema `analytics`, in the transaction that made it: who may read it, its row-level
+-- security, and the view that shows owners their own shops' rows. Changes only what is not as it should be, so that
+-- a refresh takes no lock that a reader would feel; where there is something to change, the view goes first, as
+-- readers lock it first.
+--
+-- A table gets row-level security, which lets the planner use its indexes for an owner's pages in order. Owners can't
+-- name the table itself: its schema is closed to them.
+create function regulars.apply_row_security(relation regclass) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    is_table boolean := (select c.relkind = 'r' from pg_catalog.pg_class as c where c.oid = relation);
+    shown regclass := (
+        select to_regclass(format('dashboard.%I', c.relname)) from pg_catalog.pg_class as c where c.oid = relation
+    );
+    views jsonb := '[]';
+begin
     -- Dropped and built anew, a schema has lost its grants. Two models built at once must not both give them.
     if
         exists (select 1 from pg_catalog.pg_roles as r where r.rolname = 'regulars_analyst')
         and not pg_catalog.has_schema_privilege('regulars_analyst', 'analytics', 'usage')
     then
-        perform pg_catalog.pg_advisory_xact_lock(hashtext('regulars.wall'));
+        perform pg_catalog.pg_advisory_xact_lock(hashtext('regulars.apply_row_security'));
         grant usage on schema analytics to regulars_analyst;
     end if;
     perform regulars.let_read('regulars_analyst', relation);
-    if walled.kind not in ('r', 'm') or not 'shop_id' = any (walled.columns) then
+    if not regulars.holds_shops(relation) then
         return;
     end if;
 
-    if walled.kind = 'r' then
-        if not walled.has_row_security then
-            execute format('alter table %s enable row level security', relation);
-            execute format(
-                'create policy regulars_owner_reads on %s for select
-                using (shop_id = any ((select regulars.own_shops())::uuid[]))', relation
-            );
-        end if;
-        if
-            exists (select 1 from pg_catalog.pg_roles as r where r.rolname = 'regulars_analyst')
-            and not exists (
-                select 1
-                from pg_catalog.pg_policy as p
-                where p.polrelid = relation and p.polname = 'regulars_analyst_reads'
-            )
-        then
-            execute format(
-                'create policy regulars_analyst_reads on %s for select to regulars_analyst using (true)', relation
-            );
-        end if;
-        perform regulars.let_read('regulars_owner', relation);
+    if regulars.owner_view_fault(relation) is not null and shown is not null then
+        views := regulars.take_down(shown);
+        shown := null;
     end if;
-
-    face := format('dashboard.%I', walled.name);
-    if to_regclass(face) is not null then
-        select array_agg(a.attname order by a.attnum) into shown
-        from pg_catalog.pg_attribute as a
-        where a.attrelid = to_regclass(face) and a.attnum > 0 and not a.attisdropped;
-        if shown is distinct from walled.columns then
-            execute format('drop view %s', face);
-            shown := null;
+    if is_table then
+        perform regulars.let_read('regulars_owner', relation);
+        if exists (select 1 from regulars.row_security_faults(relation)) then
+            perform regulars.mend_row_security(relation);
         end if;
     end if;
     if shown is null then
-        execute format(
-            'create view %s with (%s) as select %s from %s as walled %s',
-            face,
-            case walled.kind when 'r' then 'security_invoker = true' else 'security_barrier = true' end,
-            (select string_agg(format('walled.%I', c), ', ') from unnest(walled.columns) as c),
-            relation,
-            case walled.kind
-                when 'm' then 'where walled.shop_id = any ((select regulars.own_shops())::uuid[])' else ''
-            end
-        );
+        perform regulars.make_owner_view(relation);
+        perform regulars.put_back(views);
+    else
+        perform regulars.let_read('regulars_owner', shown);
     end if;
-    perform regulars.let_read('regulars_owner', face::regclass);
 end
+$$;
+
+-- What is wrong with the guard of a relation that stands: a sentence each.
+create function regulars.guard_faults() returns table (relation regclass, fault text)
+language sql stable set search_path = ''
+as $$
+    select c.oid::regclass, f.fault
+    from pg_catalog.pg_class as c
+    cross join lateral (
+        select regulars.row_security_faults(c.oid) where c.relkind = 'r'
+        union all
+        select regulars.owner_view_fault(c.oid)
+    ) as f (fault)
+    where
+        c.relnamespace = to_regnamespace('analytics')
+        and c.relkind in ('r', 'm')
+        and not regulars.is_passing(c.relname)
+        and regulars.holds_shops(c.oid)
+        and f.fault is not null
+    order by c.relname, f.fault
 $$;
 
 -- What an owner sees that is no model: who their customers are, their shops, and as of when the numbers hold.
@@ -170,6 +335,27 @@ select
         false
     ) as has_failed
 from regulars.refreshes as r;
+
+comment on view dashboard.customer_contacts is
+'Who a shop''s customers are. One row per customer of the owner''s shops.';
+comment on column dashboard.customer_contacts.shop_id is 'The shop.';
+comment on column dashboard.customer_contacts.shop_customer_id is 'The customer.';
+comment on column dashboard.customer_contacts.phone_number is 'In E.164; null of a person who was erased.';
+comment on column dashboard.customer_contacts.email is 'As the customer gave it, if they did.';
+comment on column dashboard.customer_contacts.customer_name is 'As the customer gave it, if they did.';
+comment on column dashboard.customer_contacts.first_seen_at is 'When the customer was first noted, as a moment.';
+comment on column dashboard.customer_contacts.erased_at is 'When the person was erased; null if they were not.';
+comment on view dashboard.shop_profiles is 'The owner''s shops. One row per shop.';
+comment on column dashboard.shop_profiles.shop_id is 'The shop.';
+comment on column dashboard.shop_profiles.shop_name is 'The shop''s name as its customers see it.';
+comment on column dashboard.shop_profiles.shop_slug is 'The shop''s own address.';
+comment on column dashboard.shop_profiles.country is 'Where its customers'' local phone numbers are read: ISO 3166.';
+comment on column dashboard.shop_profiles.currency is 'ISO 4217 code of the shop''s amounts.';
+comment on column dashboard.shop_profiles.time_zone is 'IANA name of the zone of the shop''s days and months.';
+comment on view dashboard.freshness is 'As of when the numbers hold. One row, of no shop.';
+comment on column dashboard.freshness.as_of is 'Everything committed before this moment is in the numbers.';
+comment on column dashboard.freshness.refreshed_at is 'When the last refresh that succeeded ended.';
+comment on column dashboard.freshness.has_failed is 'Whether the last refresh that ended did not succeed.';
 
 -- Makes the roles and grants them what they may, wherever that has not been done; answers the SQL that somebody
 -- else must run first. Nobody but checkout is let into schema `regulars`, and of its functions only to ingest's.
@@ -219,7 +405,7 @@ begin
         from pg_catalog.pg_class as c
         where c.relnamespace = 'analytics'::regnamespace and c.relkind in ('r', 'm', 'v')
     loop
-        perform regulars.wall(relation);
+        perform regulars.apply_row_security(relation);
     end loop;
 end
 $$;

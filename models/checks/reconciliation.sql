@@ -151,8 +151,8 @@ sums as (
     select
         shop_id,
         mart,
-        sum(expected_sales) as expected_sales,
-        sum(found_sales) as found_sales,
+        cast(sum(expected_sales) as bigint) as expected_sales,
+        cast(sum(found_sales) as bigint) as found_sales,
         sum(expected_net) as expected_net_amount,
         sum(found_net) as found_net_amount,
         sum(expected_refunded) as expected_refunded_amount,

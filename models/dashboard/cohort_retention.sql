@@ -15,13 +15,17 @@ cohorts as (
     where cohort_month = order_month
 ),
 
--- How far a shop's months have come: to its last sale, and never past today.
-spans as (
-    select
+-- Of any customer, known or not, as in monthly_acquisition: both end with the same sale.
+months_with_a_sale as (
+    select distinct
         shop_id,
-        least(max(order_month), current_date) as last_month
-    from cohort_months
-    group by shop_id
+        {{ month_of('order_date') }} as month
+    from {{ ref('shop_days') }}
+    where sales > 0
+),
+
+months as (
+    {{ shop_months('months_with_a_sale') }}
 ),
 
 -- A month that has come without any of the cohort is a true 0; one that has not come has no row.
@@ -29,17 +33,12 @@ months_come as (
     select
         cohorts.shop_id,
         cohorts.cohort_month,
-        cast(series.month as date) as order_month
+        months.month as order_month
     from cohorts
-    inner join spans on cohorts.shop_id = spans.shop_id
-    cross join
-        lateral {{ month_series('cohorts.cohort_month', 'spans.last_month') }} as series (month)
-    union
-    select
-        shop_id,
-        cohort_month,
-        order_month
-    from cohort_months
+    inner join months
+        on
+            cohorts.shop_id = months.shop_id
+            and cohorts.cohort_month <= months.month
 )
 
 select

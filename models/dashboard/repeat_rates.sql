@@ -6,8 +6,8 @@ months as (
     select
         shop_id,
         order_month as month,
-        sum(active_customers) as customers,
-        sum(repeat_customers) as repeat_customers
+        cast(sum(active_customers) as bigint) as customers,
+        cast(sum(repeat_customers) as bigint) as repeat_customers
     from {{ ref('cohort_months') }}
     group by shop_id, order_month
 )

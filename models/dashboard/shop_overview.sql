@@ -9,7 +9,7 @@ shops as (
 sales as (
     select
         shop_id,
-        sum(sales) as total_orders,
+        cast(sum(sales) as bigint) as total_orders,
         sum(profit_amount) as total_profit
     from {{ ref('shop_days') }}
     group by shop_id
@@ -18,10 +18,10 @@ sales as (
 customers as (
     select
         shop_id,
-        sum(
-            case when order_month = cohort_month then active_customers else 0 end
+        cast(
+            sum(case when order_month = cohort_month then active_customers else 0 end) as bigint
         ) as total_customers,
-        sum(second_purchases) as repeat_customers,
+        cast(sum(second_purchases) as bigint) as repeat_customers,
         sum(net_amount) as customer_revenue
     from {{ ref('cohort_months') }}
     group by shop_id

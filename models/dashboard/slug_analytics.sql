@@ -6,11 +6,11 @@ slugs as (
     select
         shop_id,
         slug,
-        sum(visits) as visits,
-        sum(converted_visits) as converted_visits,
-        sum(sales) as sales,
-        sum(customers) as customers,
-        sum(new_customers) as new_customers,
+        cast(sum(visits) as bigint) as visits,
+        cast(sum(converted_visits) as bigint) as converted_visits,
+        cast(sum(sales) as bigint) as sales,
+        cast(sum(customers) as bigint) as customers,
+        cast(sum(new_customers) as bigint) as new_customers,
         sum(net_amount) as net_amount
     from {{ ref('slug_months') }}
     group by shop_id, slug

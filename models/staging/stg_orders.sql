@@ -34,19 +34,26 @@ from (
         select
             orders.id as order_id,
             orders.shop_id,
-            nullif(trim(cast(orders.network as text)), '') as network,
-            cast(orders.volume_gb as numeric) as volume_gb,
+            {{ told('orders.network') }} as network,
+            {{ finite('orders.volume_gb') }} as volume_gb,
             lower(trim(cast(orders.order_status as text))) as order_status,
             lower(trim(cast(orders.payment_status as text))) as payment_status,
             {{ money('orders.total_price') }} as total_price,
             {{ money('orders.profit_amount') }} as profit_amount,
-            -- An order without any time is kept, where everybody will see that it is wrong.
+            -- An order without any time is kept, where everybody will see that it is wrong: on the
+            -- first day of 1970, wherever its shop is.
             coalesce(
                 {{ as_utc('orders.created_at') }},
                 {{ as_utc('orders.updated_at') }},
                 timestamptz '1970-01-01 00:00:00+00'
             ) as ordered_at,
-            coalesce(shops.time_zone, 'UTC') as time_zone
+            case
+                when
+                    {{ as_utc('orders.created_at') }} is null
+                    and {{ as_utc('orders.updated_at') }} is null
+                    then 'UTC'
+                else coalesce(shops.time_zone, 'UTC')
+            end as time_zone
         from {{ source('storefront', 'shop_orders') }} as orders
         left join {{ ref('stg_shops') }} as shops on orders.shop_id = shops.shop_id
         where orders.shop_id is not null

@@ -35,6 +35,11 @@ _UNGUARD = """
                 execute format('alter table analytics.copy rename to %1$I', relation.relname);
             end if;
         end loop;
+        for relation in select conrelid::regclass as name, conname from pg_constraint where contype = 'p' and
+            connamespace = 'analytics'::regnamespace
+        loop
+            execute format('alter table %s drop constraint %I', relation.name, relation.conname);
+        end loop;
         for relation in select indexname from pg_indexes where schemaname = 'analytics' loop
             execute format('drop index analytics.%I', relation.indexname);
         end loop;
@@ -153,19 +158,26 @@ def test_everything_builds_and_passes_on_an_empty_storefront_twice_and_anew(
         assert _of(statuses, "test")
 
 
-def test_a_relation_has_the_columns_that_its_description_names(built: Database) -> None:
-    """A contract sees to it for the marts; of views and materialized views dbt checks nothing."""
+def test_a_relation_has_the_columns_and_types_that_its_description_names(built: Database) -> None:
+    """A contract sees to it when a model is built; this looks at what stands. Staging's types are the storefront's."""
     described = {
-        (model.schema, model.name, column)
+        (model.schema, model.name, column.name, column.data_type if model.schema == "analytics" else None)
         for model in _manifest(built).nodes.values()
         if isinstance(model, ModelNode)
-        for column in model.columns
+        for column in model.columns.values()
     }
     with built.connect() as connection:
         found = fetch(
             connection,
             """
-            select class.relnamespace::regnamespace::text, class.relname::text, attribute.attname::text
+            select
+                class.relnamespace::regnamespace::text,
+                class.relname::text,
+                attribute.attname::text,
+                case
+                    when class.relnamespace = 'analytics'::regnamespace
+                        then format_type(attribute.atttypid, attribute.atttypmod)
+                end
             from pg_class as class
             inner join pg_attribute as attribute on class.oid = attribute.attrelid
             where
@@ -176,6 +188,50 @@ def test_a_relation_has_the_columns_that_its_description_names(built: Database) 
             """,
         )
     assert set(found) == described
+
+
+def test_a_marts_key_is_its_primary_key(built: Database) -> None:
+    wanted = {
+        (model.name, ", ".join(model.config.unique_key or ()))
+        for model in _manifest(built).nodes.values()
+        if isinstance(model, ModelNode) and model.config.materialized == "incremental"
+    }
+    with built.connect() as connection:
+        found = fetch(
+            connection,
+            "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint "
+            "where contype = 'p' and connamespace = 'analytics'::regnamespace",
+        )
+    assert {(f"analytics.{name}", f"PRIMARY KEY ({key})") for name, key in wanted} == set(found)
+
+
+def _months(connection: Connection, view: str, column: str) -> list[object]:
+    return [month for (month,) in fetch(connection, f"select distinct {column} from analytics.{view} order by 1")]
+
+
+def test_months_and_cohorts_end_with_the_shops_last_sale_whoever_bought(built: Database) -> None:
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        add_order(connection, shop, at=datetime(2026, 1, 20, tzinfo=UTC))
+        add_order(connection, shop, phone="not a phone", at=datetime(2026, 4, 20, tzinfo=UTC))
+        run_refresh(built.settings)
+        assert _months(connection, "cohort_retention", "months_since") == [0, 1, 2, 3]
+        assert [str(month) for month in _months(connection, "monthly_acquisition", "month")] == [
+            "2026-01-01", "2026-02-01", "2026-03-01", "2026-04-01",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("back", "months"), [(datetime(2024, 2, 1), 26), (datetime(2024, 3, 1), 2)])
+def test_a_pause_of_two_years_is_filled_in_and_a_longer_one_is_not(
+    built: Database, back: datetime, months: int
+) -> None:
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        for at in (datetime(2022, 1, 31), back):
+            add_order(connection, shop, at=at.replace(tzinfo=UTC))
+        run_refresh(built.settings)
+        assert len(_months(connection, "monthly_acquisition", "month")) == months
+        assert len(_months(connection, "cohort_retention", "months_since")) == months
 
 
 def test_every_data_test_passes_on_a_storefront_that_trades(traded: Database) -> None:

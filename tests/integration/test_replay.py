@@ -72,9 +72,8 @@ def _spool_checkouts(connection: Connection, spool: Spool, number: int) -> list[
 
 
 def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None:
-    assert fetch(connection, "select count(shop_customer_id) from regulars.tracking where shop_order_id = any(%s)", orders) == [
-        (len(orders),)
-    ]
+    matched = "select count(shop_customer_id) from regulars.tracking where shop_order_id = any(%s)"
+    assert fetch(connection, matched, orders) == [(len(orders),)]
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
 

@@ -1,0 +1,7 @@
+{#- A number that can be counted with; nothing where it is NaN or infinite. -#}
+{% macro finite(column) -%}
+    case
+        when cast({{ column }} as numeric) not in ('NaN', 'Infinity', '-Infinity')
+            then cast({{ column }} as numeric)
+    end
+{%- endmacro %}

@@ -1,0 +1,16 @@
+{#-
+    Descriptions as comments, of a model and of the view that shows it to owners, where they differ from those that
+    stand. A mart's refresh doesn't look: models that changed make it a rebuild.
+-#}
+{% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
+    {%- if config.persist_relation_docs() and not computes_changes_only() -%}
+        {%- set columns = {} -%}
+        {%- for column in model.columns.values() -%}
+            {%- do columns.update({column.name: column.description | trim}) -%}
+        {%- endfor -%}
+        {%- do run_query(
+            "select regulars.describe('" ~ relation.include(database=false) ~ "', '"
+            ~ (model.description | trim | replace("'", "''")) ~ "', '" ~ (tojson(columns) | replace("'", "''")) ~ "')"
+        ) -%}
+    {%- endif -%}
+{%- endmacro %}

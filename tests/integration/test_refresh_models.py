@@ -1,0 +1,480 @@
+"""Models that change under readers: columns, types, keys, indexes, queries; models that come and go."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import flows.project
+from flows.errors import BuildFailed
+from flows.steps import run_refresh
+from ingest.database import Connection
+from tests.conftest import Database
+from tests.project import Project
+from tests.snapshot import snapshot
+from tests.storefront import add_order, add_shop, fetch
+
+_PROFIT_IN_YML = """      - name: total_profit
+        description: "The shop's profit of these sales, in the shop's currency."
+        data_type: numeric
+        constraints:
+          - type: not_null
+"""
+_NETWORK_IN_YML = """      - name: preferred_network
+        description: The network ordered most often; of several, the one ordered last. Null where no order named one.
+        data_type: text
+"""
+
+
+def add_a_column(project: Project) -> None:
+    project.change(
+        "marts/customers.sql",
+        ("max(ordered_at) as last_purchase_at,", "max(ordered_at) as last_purchase_at,\n max(net_amount) as largest,"),
+        ("totals.last_purchase_at,", "totals.last_purchase_at,\n        totals.largest,"),
+    )
+    project.change(
+        "marts/_marts__models.yml",
+        (
+            "      - name: first_purchase_month\n",
+            "      - name: largest\n        description: Net amount of the largest sale.\n        data_type: numeric\n"
+            "        constraints:\n          - type: not_null\n      - name: first_purchase_month\n",
+        ),
+    )
+
+
+def take_columns_out(project: Project) -> None:
+    project.change(
+        "marts/customers.sql",
+        ("        sum(profit_amount) as total_profit,\n", ""),
+        ("        totals.total_profit,\n", ""),
+        ("        totals.last_source_slug,\n        networks.network as preferred_network", "totals.last_source_slug"),
+    )
+    project.change("marts/_marts__models.yml", (_PROFIT_IN_YML, ""), (_NETWORK_IN_YML, ""))
+
+
+def change_types(project: Project) -> None:
+    """Of a column that views sum up, and of one in a key."""
+    project.change("marts/shop_days.sql", ("sum(sales) as sales", "cast(sum(sales) as numeric) as sales"))
+    project.change(
+        "marts/slug_months.sql", ("    month,\n    sum(visits)", "    cast(month as text) as month,\n    sum(visits)")
+    )
+    project.change(
+        "marts/_marts__sums.yml",
+        (
+            "      - name: sales\n        description: Orders of the day that are sales.\n        data_type: bigint",
+            "      - name: sales\n        description: Orders of the day that are sales.\n        data_type: numeric",
+        ),
+        (
+            'of the visit for `visits`, of the order for all else."\n        data_type: date',
+            'of the visit for `visits`, of the order for all else."\n        data_type: text',
+        ),
+    )
+
+
+def change_indexes(project: Project) -> None:
+    project.change(
+        "marts/customers.sql",
+        (
+            "{'columns': ['shop_id', 'total_spent', 'shop_customer_id']},",
+            "{'columns': ['shop_id', 'repeat_customer', 'shop_customer_id']},",
+        ),
+    )
+
+
+def change_a_key(project: Project) -> None:
+    """By customers' networks too: several rows of what was one."""
+    project.change(
+        "marts/slug_months.sql",
+        ("unique_key=['shop_id', 'slug', 'month']", "unique_key=['shop_id', 'month', 'slug']"),
+        ("'columns': ['shop_id', 'slug', 'month']", "'columns': ['shop_id', 'month', 'slug']"),
+    )
+    project.change("marts/_marts__sums.yml", ("columns: [shop_id, slug, month]", "columns: [shop_id, month, slug]"))
+
+
+def change_a_query(project: Project) -> None:
+    project.change(
+        "dashboard/repeat_rates.sql",
+        (
+            "round(1.0 * repeat_customers / customers, 4) as repeat_rate",
+            "round(1.0 * repeat_customers / customers, 4) as repeat_rate,\n customers - repeat_customers as others",
+        ),
+    )
+    project.change(
+        "dashboard/_dashboard__models.yml",
+        (
+            "  - name: slug_analytics\n",
+            "      - name: others\n        description: Customers who did not come back.\n        data_type: bigint\n"
+            "  - name: slug_analytics\n",
+        ),
+    )
+
+
+_NEW_MART = """
+{{ config(
+    incremental_strategy='added_up',
+    unique_key=['shop_id', 'network'],
+    indexes=[{'columns': ['shop_id', 'network'], 'unique': true}]
+) }}
+
+select
+    shop_id,
+    coalesce(network, 'unknown') as network,
+    sum(weight) as orders
+from {{ weighted(ref('orders')) }}
+group by shop_id, coalesce(network, 'unknown')
+"""
+
+_NEW_MART_IN_YML = """
+models:
+  - name: networks
+    description: Orders of a network. One row per shop and network.
+    columns:
+      - {name: shop_id, description: The shop., data_type: uuid, constraints: [{type: not_null}]}
+      - {name: network, description: The network., data_type: text, constraints: [{type: not_null}]}
+      - {name: orders, description: Orders for it., data_type: bigint, constraints: [{type: not_null}]}
+"""
+
+_NEW_VIEW = """
+{{ config(indexes=[{'columns': ['shop_id'], 'unique': true}]) }}
+
+select shop_id, count(*) as networks from {{ ref('networks') }} group by shop_id
+"""
+
+_NEW_VIEW_IN_YML = """
+models:
+  - name: network_counts
+    description: How many networks are ordered. One row per shop.
+    columns:
+      - {name: shop_id, description: The shop., data_type: uuid}
+      - {name: networks, description: Networks ordered., data_type: bigint}
+"""
+
+
+def add_models(project: Project) -> None:
+    project.write("marts/networks.sql", _NEW_MART)
+    project.write("marts/_networks.yml", _NEW_MART_IN_YML)
+    project.write("dashboard/network_counts.sql", _NEW_VIEW)
+    project.write("dashboard/_network_counts.yml", _NEW_VIEW_IN_YML)
+
+
+def take_models_out(project: Project) -> None:
+    for path in ("marts/networks.sql", "marts/_networks.yml"):
+        project.remove(path)
+    for path in ("dashboard/network_counts.sql", "dashboard/_network_counts.yml"):
+        project.remove(path)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path / "project", monkeypatch)
+
+
+@pytest.fixture
+def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # noqa: ARG001
+    """A shop with customers who come back, refreshed with the copy of the models; dbt has a folder of its own."""
+    database = Database(
+        settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
+    )
+    with database.connect() as connection:
+        shop = add_shop(connection)
+        for number in range(30):
+            add_order(
+                connection,
+                shop,
+                phone=f"02412345{number % 9:02d}",
+                total=f"{10 + number}.00",
+                network=("MTN", "Telecel", None)[number % 3],
+                at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
+            )
+        connection.execute(
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
+            "select shop_id, id, 'promo', now() from shop_orders where total_price < 20"
+        )
+        connection.execute(
+            "insert into shop_profits (shop_id, profit_amount, status) values (%s, 9, 'credited')", [shop]
+        )
+    run_refresh(database.settings)
+    return database
+
+
+class _Readers:
+    """Four owners and an analyst who look at everything, again and again, and wait for nothing as long as a second."""
+
+    def __init__(self, database: Database) -> None:
+        self.failures: list[str] = []
+        self.reads = 0
+        self._database = database
+        self._stop = threading.Event()
+        with database.connect() as connection:
+            ((self._owner,),) = fetch(connection, "select user_id from user_shops")
+            names = fetch(
+                connection,
+                "select relname from pg_class where relnamespace = 'dashboard'::regnamespace and relkind = 'v' "
+                "and relname <> 'freshness' order by relname",
+            )
+        self._shown = [sql.Identifier("dashboard", str(name)) for (name,) in names]
+        models = [name for (name,) in names if name not in ("customer_contacts", "shop_profiles")]
+        self._marts = [sql.Identifier("analytics", str(name)) for name in models]
+        self._threads = [threading.Thread(target=self._read, args=(number,)) for number in range(5)]
+
+    def __enter__(self) -> "_Readers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self, number: int) -> None:
+        role, relations = ("regulars_owner", self._shown) if number < 4 else ("regulars_analyst", self._marts)
+        with self._database.connect() as connection:
+            connection.execute("set statement_timeout = '1s'")
+            # As the dashboard has it: a prepared statement can't outlive the columns that it answers.
+            connection.prepare_threshold = None
+            while not self._stop.is_set():
+                for relation in relations[number:] + relations[:number]:
+                    try:
+                        with connection.transaction():
+                            connection.execute(
+                                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                                [role, json.dumps({"sub": str(self._owner)})],
+                            )
+                            rows = connection.execute(sql.SQL("select * from {}").format(relation)).fetchall()
+                    except psycopg.Error as error:
+                        self.failures.append(f"{role}, {relation.as_string()}: {type(error).__name__} {error}")
+                    else:
+                        self.reads += 1
+                        if not rows:
+                            self.failures.append(f"{relation.as_string()} is empty")
+
+
+_CHANGES: list[Callable[[Project], None]] = [
+    add_a_column,
+    change_types,
+    take_columns_out,
+    change_indexes,
+    change_a_key,
+    change_a_query,
+    add_models,
+    take_models_out,
+]
+
+
+def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error_and_no_wait(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection, _Readers(trading) as readers:
+        for change in _CHANGES:
+            change(project)
+            done = run_refresh(trading.settings)
+            assert (done.mode, done.reason, done.warnings) == ("rebuild", "the models changed", []), change.__name__
+            assert readers.failures == [], change.__name__
+    assert readers.reads > 500
+    with trading.connect() as connection:
+        assert _is_sound(connection) == []
+
+
+@pytest.mark.parametrize("change", _CHANGES[:-1], ids=lambda change: change.__name__)
+def test_after_the_models_changed_refreshes_end_where_a_rebuild_from_nothing_does(
+    trading: Database, project: Project, change: Callable[[Project], None]
+) -> None:
+    with trading.connect() as connection:
+        change(project)
+        assert run_refresh(trading.settings).mode == "rebuild"
+        assert _is_sound(connection) == []
+        ((shop,),) = fetch(connection, "select id from user_shops")
+        assert isinstance(shop, UUID)
+        connection.execute("update shop_orders set order_status = 'refunded' where total_price < 15")
+        add_order(connection, shop, phone="0209999999", total="77.00")
+        assert run_refresh(trading.settings).mode == "refresh"
+        refreshed, shape = snapshot(connection), _shape(connection)
+        connection.execute("drop schema analytics cascade")
+        run_refresh(trading.settings, mode="rebuild")
+        assert snapshot(connection) == refreshed
+        assert _shape(connection) == shape
+
+
+def _shape(connection: Connection) -> set[tuple[object, ...]]:
+    """Columns, their types, whether they are required, their comments; keys and indexes: in whatever order."""
+    columns = fetch(
+        connection,
+        """
+        select
+            class.relnamespace::regnamespace::text, class.relname, attribute.attname,
+            format_type(atttypid, atttypmod), attnotnull, col_description(class.oid, attnum),
+            obj_description(class.oid, 'pg_class')
+        from pg_class as class
+        inner join pg_attribute as attribute on class.oid = attribute.attrelid
+        where
+            class.relnamespace::regnamespace::text in ('analytics', 'dashboard')
+            and class.relkind in ('r', 'v', 'm') and attnum > 0 and not attisdropped
+        """,
+    )
+    indexes = fetch(
+        connection,
+        """
+        select index.indrelid::regclass::text, indisprimary, indisunique,
+            array_to_string(array(
+                select attname from unnest(indkey::int2[]) with ordinality as place (attnum, number)
+                inner join pg_attribute as attribute on attrelid = index.indrelid and attribute.attnum = place.attnum
+                order by number
+            ), ', ')
+        from pg_index as index
+        inner join pg_class as class on index.indrelid = class.oid
+        where class.relnamespace = 'analytics'::regnamespace and class.relkind in ('r', 'm')
+        """,
+    )
+    return {*columns, *indexes}
+
+
+def _is_sound(connection: Connection) -> list[str]:
+    """Nothing is left half-way: columns, indexes, constraints and relations are those of the models."""
+    return [
+        str(name)
+        for (name,) in fetch(
+            connection,
+            """
+            select attrelid::regclass || '.' || attname from pg_attribute
+            where attname ~ '__next$|__old_'
+            union all
+            select indexrelid::regclass::text from pg_index where not indisvalid
+            union all
+            select conname from pg_constraint where conname ~ '__is_there$'
+            union all
+            select relation || ': ' || fault from regulars.guard_faults()
+            union all
+            select relname || ' has no key' from pg_class as class
+            where
+                relnamespace = 'analytics'::regnamespace and relkind = 'r'
+                and not exists (select from pg_index where indrelid = class.oid and indisprimary)
+            """,
+        )
+    ]
+
+
+def test_a_model_taken_out_goes_and_what_somebody_else_made_stays_and_is_named(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        add_models(project)
+        run_refresh(trading.settings)
+        assert fetch(connection, "select networks from dashboard.network_counts") == []
+        assert fetch(connection, "select count(*) from analytics.networks") == [(3,)]
+        connection.execute("create view public.kept as select * from analytics.networks")
+        connection.execute("create table analytics.notes (note text)")
+        take_models_out(project)
+
+        done = run_refresh(trading.settings)
+
+        assert done.warnings == [
+            "No model makes analytics.networks any more, but view kept depends on table analytics.networks."
+        ]
+        assert fetch(connection, "select to_regclass('analytics.network_counts')::text") == [(None,)]
+        assert fetch(connection, "select to_regclass('dashboard.network_counts')::text") == [(None,)]
+        connection.execute("drop view public.kept")
+        run_refresh(trading.settings, mode="rebuild")
+        assert fetch(connection, "select to_regclass('analytics.networks')::text") == [(None,)]
+        assert fetch(connection, "select note from analytics.notes") == []
+        assert run_refresh(trading.settings).mode == "refresh"
+
+
+def test_a_column_that_could_not_be_added_for_a_reader_who_stays_names_the_reader_and_is_added_the_next_time(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection, trading.connect() as reader:
+        reader.execute("set application_name = 'a report'")
+        reader.execute("begin")
+        reader.execute("select count(*) from analytics.customers")
+        add_a_column(project)
+        with pytest.raises(Exception, match=r"In the way") as raised:
+            run_refresh(trading.settings, patience=2)
+        assert "analytics.customers" in str(raised.value)
+        reader.execute("commit")
+        assert run_refresh(trading.settings).mode == "rebuild"
+        assert fetch(connection, "select count(*) from analytics.customers where largest is null") == [(0,)]
+
+
+def test_a_build_that_fails_shows_readers_nothing_of_a_column_to_come(trading: Database, project: Project) -> None:
+    with trading.connect() as connection:
+        before = fetch(connection, "select * from dashboard.customers")
+        add_a_column(project)
+        project.change("marts/orders.sql", ("orders.order_id,", "orders.order_id / 0 as order_id,"))
+        with pytest.raises(BuildFailed):
+            run_refresh(trading.settings)
+        assert fetch(connection, "select * from dashboard.customers") == before
+        project.change("marts/orders.sql", ("orders.order_id / 0 as order_id,", "orders.order_id,"))
+        assert run_refresh(trading.settings).mode == "rebuild"
+        assert _is_sound(connection) == []
+
+
+def test_a_view_of_somebody_else_on_a_column_of_another_type_now_reads_the_new_one(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create view public.esi as select shop_id, order_date, sales from analytics.shop_days")
+        connection.execute("create view public.kojo as select order_date, sales from dashboard.shop_days")
+        connection.execute("comment on view public.esi is 'What Esi shows on Mondays.'")
+        change_types(project)
+        assert run_refresh(trading.settings).warnings == []
+        connection.execute("update shop_orders set order_status = 'refunded' where total_price < 15")
+        run_refresh(trading.settings)
+        for view, model in (("public.esi", "analytics.shop_days"), ("public.kojo", "analytics.shop_days")):
+            assert fetch(connection, f"select order_date, sales from {view} order by 1") == fetch(
+                connection, f"select order_date, sales from {model} order by 1"
+            )
+            assert fetch(connection, f"select pg_typeof(sales)::text from {view} limit 1") == [("numeric",)]
+        assert fetch(connection, "select obj_description('public.esi'::regclass)") == [("What Esi shows on Mondays.",)]
+        assert _is_sound(connection) == []
+
+
+def test_a_column_that_somebody_elses_view_reads_is_not_taken_out_and_the_view_is_named(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create view public.esi as select shop_id, total_profit from analytics.customers")
+        before = fetch(connection, "select * from public.esi order by total_profit")
+        take_columns_out(project)
+        for _ in range(2):
+            with pytest.raises(BuildFailed, match=r"the view public\.esi can't be made again") as raised:
+                run_refresh(trading.settings)
+            assert "total_profit" in str(raised.value)
+            assert fetch(connection, "select * from public.esi order by total_profit") == before
+        connection.execute("drop view public.esi")
+        assert run_refresh(trading.settings).mode == "rebuild"
+        assert _is_sound(connection) == []
+
+
+def test_what_is_no_view_and_reads_a_column_taken_out_keeps_it_and_is_named(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        connection.execute("create materialized view public.esi as select total_profit from analytics.customers")
+        take_columns_out(project)
+        (warning,) = run_refresh(trading.settings).warnings
+        assert warning.startswith("No model makes analytics.customers.total_profit__old_")
+        assert "materialized view esi" in warning
+        assert "total_profit" not in str(
+            fetch(connection, "select pg_get_viewdef('dashboard.customers'::regclass)")[0][0]
+        )
+        # Rows go in without it, and the next rebuild drops it.
+        ((shop,),) = fetch(connection, "select id from user_shops")
+        assert isinstance(shop, UUID)
+        add_order(connection, shop, phone="0209999999")
+        assert run_refresh(trading.settings).mode == "refresh"
+        connection.execute("drop materialized view public.esi")
+        assert run_refresh(trading.settings, mode="rebuild").warnings == []
+        assert _is_sound(connection) == []
+
+
+def test_a_mart_built_by_hand_over_changed_columns_is_refused_and_told_how(trading: Database, project: Project) -> None:
+    add_a_column(project)
+    with pytest.raises(BuildFailed, match="regulars refresh"):
+        flows.project.build(trading.settings, trading.conninfo, "--select", "customers")
