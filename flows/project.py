@@ -220,4 +220,5 @@ def _invoke(
 
 def _first_line(message: str | None) -> str:
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
-    return " ".join([*lines[:2], *(line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:"))])
+    hints = [line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:")]
+    return ". ".join([" ".join(lines[:2]), *hints])

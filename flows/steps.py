@@ -53,8 +53,10 @@ class Run:
 
 def prepare_relations(run: Run) -> None:
     """Sees that every relation is guarded; in a rebuild, that the standing marts have room for what models want."""
-    # Whoever holds the orders locked stops every later step too: to be found out first, before anything waits.
-    run.connection.execute("select from public.shop_orders limit 0")
+    # Whoever keeps writers out of the orders stops the linking too, order by order: to be found out before that. As an
+    # update's own lock, it waits for no reader and no checkout.
+    with run.connection.transaction():
+        run.connection.execute("lock table public.shop_orders in row exclusive mode")
     run.warnings += relations.mend_guards(run.connection, patience=run.patience)
     if run.refresh.mode == "rebuild":
         run.models = project.read_models(run.settings, run.conninfo)

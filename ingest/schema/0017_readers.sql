@@ -237,7 +237,8 @@ begin
                 raise exception '% is to be replaced, but what can''t be made again reads it: %', relation, reason
                     using hint = 'Drop that, refresh, and make it again.';
             when insufficient_privilege then
-                raise exception '% is to be replaced, but a view of somebody else''s reads it: %', relation, sqlerrm
+                raise exception '% is to be replaced, but % reads it, which is not ours to make again: %',
+                    relation, outer_view ->> 'name', sqlerrm
                     using hint = 'Let its owner drop it, refresh, and make it again.';
         end;
     end loop;

@@ -43,6 +43,7 @@ def _change_something(connection: Connection) -> None:
     ("relation", "mode"),
     [
         ("public.shop_orders", "access exclusive"),
+        ("public.shop_orders", "share"),
         ("analytics.orders", "access exclusive"),
         ("analytics.customers", "exclusive"),
         ("analytics.shop_overview", "share"),

@@ -247,11 +247,19 @@ class _Readers:
                                 "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
                                 [role, json.dumps({"sub": str(self._owner)})],
                             )
-                            rows = connection.execute(sql.SQL("select * from {}").format(relation)).fetchall()
+                            cursor = connection.execute(sql.SQL("select * from {}").format(relation))
+                            rows = cursor.fetchall()
                     except psycopg.Error as error:
                         self.failures.append(f"{role}, {relation.as_string()}: {type(error).__name__} {error}")
                     else:
                         self.reads += 1
+                        counts = [
+                            number
+                            for number, column in enumerate(cursor.description or ())
+                            if column.name in ("sales", "total_orders", "total_purchases")
+                        ]
+                        if any(row[number] is None for row in rows for number in counts):
+                            self.failures.append(f"{relation.as_string()} has lost a number")
                         if not rows:
                             self.failures.append(f"{relation.as_string()} is empty")
 

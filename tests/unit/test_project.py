@@ -54,6 +54,8 @@ _TYPE_BY_NAME = {
     r"_id$": "uuid",
 }
 
+_NUMERIC = re.compile(r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$")
+
 _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
 
 
@@ -137,8 +139,17 @@ def a_folders_models_are_built_one_way(manifest: Manifest) -> Iterator[str]:
             yield f"{model.name}: full_refresh"
 
 
-def every_mart_has_a_contract(manifest: Manifest) -> Iterator[str]:
-    yield from (model.name for model in _models(manifest, "marts") if not model.config.contract.enforced)
+def everything_in_analytics_has_a_contract(manifest: Manifest) -> Iterator[str]:
+    for model in _models(manifest, "marts", "dashboard", "checks"):
+        if not model.config.contract.enforced:
+            yield model.name
+        yield from (f"{model.name}.{column.name}" for column in model.columns.values() if not column.data_type)
+
+
+def descriptions_are_kept_in_the_database(manifest: Manifest) -> Iterator[str]:
+    for model in _models(manifest, "marts", "dashboard", "checks"):
+        if model.config.persist_docs != {"relation": True, "columns": True}:
+            yield f"{model.name}: {model.config.persist_docs}"
 
 
 def every_key_is_tested_and_indexed_and_starts_with_the_shop(manifest: Manifest) -> Iterator[str]:
@@ -159,8 +170,11 @@ def no_mart_knows_a_person(manifest: Manifest) -> Iterator[str]:
 
 
 def a_type_is_what_its_columns_name_says(manifest: Manifest) -> Iterator[str]:
-    for model in _models(manifest, "marts"):
+    for model in _models(manifest, "marts", "dashboard", "checks"):
         for column in model.columns.values():
+            # What is neither money nor a share is counted, and a count is no numeric.
+            if column.data_type == "numeric" and not _NUMERIC.search(column.name):
+                yield f"{model.name}.{column.name}: {column.data_type}"
             if re.search(r"float|real|double|without time zone|^timestamp$", column.data_type or "float"):
                 yield f"{model.name}.{column.name}: {column.data_type}"
             for pattern, data_type in _TYPE_BY_NAME.items():
@@ -229,7 +243,8 @@ _RULES: list[Callable[[Manifest], Iterator[str]]] = [
     every_source_table_is_read,
     models_read_what_stands_below_them,
     a_folders_models_are_built_one_way,
-    every_mart_has_a_contract,
+    everything_in_analytics_has_a_contract,
+    descriptions_are_kept_in_the_database,
     every_key_is_tested_and_indexed_and_starts_with_the_shop,
     no_mart_knows_a_person,
     a_type_is_what_its_columns_name_says,
