@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from ingest.database import Connection, connect, conninfo
-from ingest.migrations import migrate
-from ingest.settings import Settings
+from ingest.storage.connections import Connection, connect, conninfo
+from ingest.storage.migrations import migrate
+from ingest.storage.settings import Settings
 
 
 @contextmanager

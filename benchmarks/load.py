@@ -19,9 +19,9 @@ from rich.console import Console
 
 from benchmarks.database import open_database, own_database
 from benchmarks.plot import save_bars
-from ingest.database import Connection
-from ingest.export import Export, OrderRow, ShopRow
-from ingest.loading import load_orders, load_shops
+from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.loading import load_orders, load_shops
+from ingest.storage.connections import Connection
 
 RESULTS = Path(__file__).with_name("load.json")
 

@@ -29,8 +29,8 @@ from rich.console import Console
 from benchmarks.database import open_database, own_database
 from benchmarks.track import make_checkouts
 from ingest import Checkout, Tracker
-from ingest.database import conninfo
-from ingest.settings import Settings
+from ingest.storage.connections import conninfo
+from ingest.storage.settings import Settings
 
 RESULTS = Path(__file__).with_name("outage.json")
 

@@ -23,8 +23,8 @@ from benchmarks.database import open_database, own_database
 from benchmarks.served import served
 from benchmarks.world import SHOPS, make_world, settle
 from flows.steps import run_refresh
-from ingest.database import Connection
-from ingest.settings import Settings
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 
 RESULTS = Path(__file__).with_name("read.json")
 

@@ -20,8 +20,8 @@ from benchmarks.plot import save_bars
 from benchmarks.world import change, make_world, settle
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
-from ingest.database import Connection
-from ingest.settings import Settings
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 
 RESULTS = Path(__file__).with_name("refresh.json")
 

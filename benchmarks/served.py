@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from rich.console import Console
 from benchmarks.database import open_database, own_database
 from benchmarks.plot import save_bars
 from ingest import Checkout, track
-from ingest.database import Connection
 from ingest.phone import read_phone
-from ingest.settings import Settings
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 
 _WARM_UP = 10  # calls of each client that prepare its statements
 

@@ -3,7 +3,7 @@
 Row n of every table is computed from n alone, so two worlds of one size are equal.
 """
 
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 SHOPS = 200
 _SLICE = 250_000  # orders made by one statement: triggers keep a statement's rows until it ends

@@ -1,6 +1,6 @@
 """What stops a refresh."""
 
-from ingest.errors import RegularsError
+from ingest.storage.errors import RegularsError
 
 
 class RefreshRunning(RegularsError):

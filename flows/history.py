@@ -8,7 +8,7 @@ from typing import Literal
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 Mode = Literal["refresh", "rebuild"]
 

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from flows.lock import patiently
 from flows.project import Index, Mart
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 # Those on whole columns: any other is nobody's of ours.
 _STANDING = """

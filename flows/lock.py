@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from flows.errors import Blocked, RefreshRunning
-from ingest.database import Connection, connect
+from ingest.storage.connections import Connection, connect
 
 _LOCK = 0x5265_6672_6573  # "Refres"
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
 from flows.lock import PATIENCE
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 # Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
 # statement ends with its client; and short queries pay for no compiler.

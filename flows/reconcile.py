@@ -1,7 +1,7 @@
 """Holds the marts against the raw orders, as the view `analytics.reconciliation` computes it."""
 
 from flows.errors import NotReconciled
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 # As many shops as the budget of orders allows, the longest unchecked first, and always one: so a small platform is
 # checked whole every night, and a large one within some nights, at a cost that doesn't grow with it.

@@ -10,8 +10,8 @@ from prefect.states import Failed
 
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
-from ingest.errors import RegularsError
-from ingest.settings import Settings
+from ingest.storage.errors import RegularsError
+from ingest.storage.settings import Settings
 
 
 def _as_task(step: Step, run: Run) -> object:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from flows.lock import patiently
 from flows.project import Mart, Relation
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 # A mart or view without the index that its refresh needs is no better than none.
 _USABLE = """

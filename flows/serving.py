@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.errors import RegularsError
-from ingest.settings import Settings
+from ingest.storage.errors import RegularsError
+from ingest.storage.settings import Settings
 
 _STARTUP_SECONDS = 120
 

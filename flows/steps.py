@@ -9,15 +9,15 @@ from flows import history, indexes, project, relations
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.publishing import publish_all
+from flows.publish import publish_all
 from flows.reconcile import reconcile
-from ingest.database import Connection, conninfo
-from ingest.failures import retry_failures
-from ingest.linking import Linked, link
-from ingest.migrations import require_schema
-from ingest.replay import replay
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.bulk.failures import retry_failures
+from ingest.bulk.matching import Linked, link
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import Connection, conninfo
+from ingest.storage.migrations import require_schema
+from ingest.storage.settings import Settings
 
 # Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
 # A refresh builds the marts and the materialized views on them; audits read whole marts, so only a rebuild runs them.

@@ -2,7 +2,7 @@
 
 from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit
-from ingest.errors import RegularsError
+from ingest.storage.errors import RegularsError
 from ingest.tracker import Tracker
 from ingest.tracking import Tracked, track, visit
 

@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from ingest.checkout import Checkout, Visit
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from ingest.tracking import Outcome, track, visit
 
 

@@ -14,15 +14,15 @@ import psycopg
 
 from ingest.answer import Answer, write
 from ingest.checkout import Checkout, Visit
-from ingest.database import Connection, conninfo
-from ingest.errors import RegularsError, UnknownOrder, UnknownShop
-from ingest.group_commit import group_commit
-from ingest.outage import Outage, is_outage
-from ingest.pool import Pool
-from ingest.replayer import Replayer
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Kind, Spool, SpoolRefused
-from ingest.spool_writer import SpoolWriter
+from ingest.spool.file import SPOOL, Kind, Spool, SpoolRefused
+from ingest.spool.outage import Outage, is_outage
+from ingest.spool.replayer import Replayer
+from ingest.spool.writer import SpoolWriter
+from ingest.storage.connections import Connection, conninfo
+from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
+from ingest.storage.group_commit import group_commit
+from ingest.storage.pool import Pool
+from ingest.storage.settings import Settings
 
 log = logging.getLogger("regulars.ingest")
 

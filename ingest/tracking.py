@@ -8,9 +8,9 @@ from psycopg.abc import Params
 from psycopg.rows import tuple_row
 
 from ingest.checkout import Checkout, Visit
-from ingest.database import Connection
-from ingest.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.phone import read_phone
+from ingest.storage.connections import Connection
+from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 
 Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
 
@@ -65,7 +65,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
             )
         if outcome == "perhaps_erased":
             # Of an order from before an erasure, which is seldom: a checkout doesn't pay for the import.
-            from ingest.erasure import hash_for_track
+            from ingest.privacy.erasure import hash_for_track
 
             phone_hash = hash_for_track(key_check, shop_id=checkout.shop_id, e164=e164)
         elif outcome != "other_country":

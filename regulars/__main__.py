@@ -4,7 +4,7 @@ import sys
 
 import psycopg
 
-from ingest.errors import RegularsError
+from ingest.storage.errors import RegularsError
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
         if error.name != "typer":
             raise
         sys.exit("The command needs more than a checkout does: pip install 'regulars[pipeline]'.")
-    from regulars.app import app
+    from regulars.cli.app import app
 
     try:
         app()

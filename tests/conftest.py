@@ -12,9 +12,9 @@ import pytest
 from psycopg import sql
 
 from flows.steps import run_refresh
-from ingest.database import Connection, connect, conninfo
-from ingest.migrations import migrate
-from ingest.settings import Settings
+from ingest.storage.connections import Connection, connect, conninfo
+from ingest.storage.migrations import migrate
+from ingest.storage.settings import Settings
 
 hypothesis.settings.register_profile("long")
 

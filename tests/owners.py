@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from flows.steps import run_refresh
-from ingest.database import Connection
-from ingest.settings import Settings
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 from tests.conftest import NAME, Database, Server
 from tests.storefront import add_shop
 

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from dashboard.session import COOKIE
-from dashboard.tokens import Keys
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
+from regulars.dashboard.security.session import COOKIE
+from regulars.dashboard.security.tokens import Keys
 from tests.conftest import Database
 from tests.owners import Shop, World
 

@@ -7,9 +7,9 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from ingest import Checkout, track
-from ingest.database import Connection
-from ingest.erasure import Erased, erase
-from ingest.spool import Spool
+from ingest.privacy.erasure import Erased, erase
+from ingest.spool.file import Spool
+from ingest.storage.connections import Connection
 from tests.storefront import add_order, fetch
 
 KEY = "a key for tests, which is long enough"

@@ -42,14 +42,14 @@ def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client
 
 @contextmanager
 def run_as_a_process(*, home: Path, database_url: str, tokens: str) -> Iterator[tuple[str, Path]]:
-    """`regulars door`: where it is, and the file that has what it printed."""
-    with run_command("door", home=home, database_url=database_url, REGULARS_INGEST_TOKENS=tokens) as started:
+    """`regulars ingest-api`: where it is, and the file that has what it printed."""
+    with run_command("ingest-api", home=home, database_url=database_url, REGULARS_INGEST_TOKENS=tokens) as started:
         yield started
 
 
 @contextmanager
 def run_command(command: str, *, home: Path, database_url: str, **environment: str) -> Iterator[tuple[str, Path]]:
-    """`regulars door` or `regulars dashboard`: where it is, and the file that has what it printed."""
+    """`regulars ingest-api` or `regulars dashboard`: where it is, and the file that has what it printed."""
     port = _free_port()
     variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url} | environment
     printed = home / f"printed by {command}"

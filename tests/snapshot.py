@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from psycopg import sql
 
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 Snapshot = dict[str, list[tuple[object, ...]]]
 

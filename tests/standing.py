@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import phonenumbers
 from psycopg import sql
 
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import Server
 
 # As a hosted PostgreSQL has it: an `auth` schema, roles of its API, and privileges that grant all on each new table.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.server import embedded_conninfo
-from ingest.settings import Settings
+from ingest.storage.embedded import embedded_conninfo
+from ingest.storage.settings import Settings
 
 
 class Stoppable:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 
 MOMENT = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from typer.testing import CliRunner
 
-from dashboard.app import create_app
-from regulars.app import app as command
+from regulars.cli.app import app as command
+from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
 from tests.owners import SECRET, World, copy_of, settings_of, world
 from tests.served import served

@@ -8,10 +8,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from dashboard.app import create_app
 from flows.steps import run_refresh
-from ingest.database import Connection
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.storage.connections import Connection
+from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
 from tests.owners import copy_of, settings_of, world
 from tests.pages import House, Walk, walk, write_hostile

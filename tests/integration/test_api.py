@@ -13,9 +13,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from dashboard.app import create_app
-from dashboard.tokens import Keys
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
+from regulars.dashboard.app import create_app
+from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Database, Server
 from tests.owners import Shop, World, copy_of, rounded, settings_of, world
 from tests.served import served

@@ -12,11 +12,11 @@ from hypothesis import settings as bounds
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from dashboard import contract
-from dashboard.app import SECURITY_HEADERS, create_app
-from dashboard.tokens import SIGN_IN, Keys
-from ingest.errors import SettingError
-from ingest.settings import Settings
+from ingest.storage.errors import SettingError
+from ingest.storage.settings import Settings
+from regulars.dashboard.api import openapi as contract
+from regulars.dashboard.app import SECURITY_HEADERS, create_app
+from regulars.dashboard.security.tokens import SIGN_IN, Keys
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
 from tests.integration.test_command import regulars

@@ -15,15 +15,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from dashboard import export
-from dashboard.app import create_app
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
+from regulars.dashboard.app import create_app
+from regulars.dashboard.queries import csv_export as export
+from regulars.web.logs import JsonLines
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
 from tests.owners import Shop, World, copy_of, settings_of, world
 from tests.proxy import Proxy
 from tests.served import served
-from web.logs import JsonLines
 
 _MARK = b"\xef\xbb\xbf"
 

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from dashboard import questions
-from dashboard.answers import CustomerQuery
-from dashboard.app import create_app
-from dashboard.errors import NoSuchShop, NotLoaded
-from dashboard.pool import NoConnection, Pool
-from dashboard.reading import Reader
-from dashboard.tokens import Owner
-from ingest.database import Connection
-from ingest.errors import SettingError
+from ingest.storage.connections import Connection
+from ingest.storage.errors import SettingError
+from regulars.dashboard.api.schemas import CustomerQuery
+from regulars.dashboard.app import create_app
+from regulars.dashboard.errors import NoSuchShop, NotLoaded
+from regulars.dashboard.queries import shop as questions
+from regulars.dashboard.queries.pool import NoConnection, Pool
+from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.security.tokens import Owner
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
 from tests.integration.test_command import regulars

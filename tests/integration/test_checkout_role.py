@@ -6,11 +6,11 @@ import psycopg
 import pytest
 
 from ingest import Checkout, Tracker, Visit
-from ingest.database import connect
-from ingest.migrations import require_schema
-from ingest.replay import replay
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import connect
+from ingest.storage.migrations import require_schema
+from ingest.storage.settings import Settings
 from tests.conftest import Database
 from tests.person import checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.person import E164, EMAIL, KEY, NAME, a_past, is_personal, traces

@@ -13,11 +13,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
 
-from ingest.database import Connection, connect, conninfo
-from ingest.errors import DatabaseError
-from regulars.demo import made_anew, play, read, shop_panel
-from regulars.demo_pages import served_pages
-from regulars.world import Order, Shop, World, make_world
+from ingest.storage.connections import Connection, connect, conninfo
+from ingest.storage.errors import DatabaseError
+from regulars.demo.pages import served_pages
+from regulars.demo.sample_data import Order, Shop, World, make_world
+from regulars.demo.show import made_anew, play, read, shop_panel
 from tests.conftest import Server
 from tests.storefront import fetch
 

@@ -18,10 +18,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from flows.steps import run_refresh
-from ingest.database import Connection
-from ingest.errors import DatabaseError
-from ingest.spool import Spool
-from regulars import sql as desk_psql
+from ingest.spool.file import Spool
+from ingest.storage.connections import Connection
+from ingest.storage.errors import DatabaseError
+from regulars.cli import sql as desk_psql
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_command import regulars
 from tests.person import a_past, is_personal

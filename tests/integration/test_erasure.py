@@ -7,13 +7,13 @@ import pytest
 
 from flows.steps import run_refresh
 from ingest import track
-from ingest.database import Connection
-from ingest.erasure import ErasureBusy, no_erasure
-from ingest.errors import InputError, UnknownShop
-from ingest.linking import link
-from ingest.person import UnknownPerson
-from ingest.replay import replay
-from ingest.spool import SPOOL, Spool
+from ingest.bulk.matching import link
+from ingest.privacy.erasure import ErasureBusy, no_erasure
+from ingest.privacy.person import UnknownPerson
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import Connection
+from ingest.storage.errors import InputError, UnknownShop
 from tests.conftest import Database
 from tests.person import (
     KEY,

@@ -7,15 +7,15 @@ import pytest
 from psycopg.rows import dict_row, tuple_row
 
 from ingest import track
-from ingest.database import Connection
-from ingest.errors import SettingError
-from ingest.export import Export, OrderRow
-from ingest.failures import retry_failures
-from ingest.linking import link
-from ingest.loading import load_orders
-from ingest.person import find_person, tell
-from ingest.replay import replay
-from ingest.spool import SPOOL, Spool
+from ingest.bulk.failures import retry_failures
+from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.loading import load_orders
+from ingest.bulk.matching import link
+from ingest.privacy.person import find_person, tell
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import Connection
+from ingest.storage.errors import SettingError
 from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
 from tests.unit.test_export import order as export_row

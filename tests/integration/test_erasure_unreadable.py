@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.access import answer_access
-from ingest.database import Connection
-from ingest.person import UnknownPerson
-from ingest.spool import SPOOL, Spool
+from ingest.privacy.access import answer_access
+from ingest.privacy.person import UnknownPerson
+from ingest.spool.file import SPOOL, Spool
+from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.person import EMAIL, KEY, NAME, PHONE, checkout, erased, is_personal, person_order, traces

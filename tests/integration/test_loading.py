@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.database import Connection
-from ingest.export import Export, OrderRow, ShopRow
-from ingest.loading import Loaded, load_orders, load_shops
+from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.loading import Loaded, load_orders, load_shops
+from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 from tests.unit.test_export import SECRETS, order, write

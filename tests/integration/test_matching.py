@@ -2,7 +2,7 @@
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
-from ingest.linking import link
+from ingest.bulk.matching import link
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from flows.steps import run_refresh
-from ingest.errors import MigrationError
-from ingest.linking import link
-from ingest.migrations import migrate, migrations
+from ingest.bulk.matching import link
+from ingest.storage.errors import MigrationError
+from ingest.storage.migrations import migrate, migrations
 from tests.conftest import Database
 from tests.storefront import fetch
 

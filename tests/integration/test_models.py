@@ -13,7 +13,7 @@ from dbt.contracts.graph.nodes import ModelNode
 
 from flows.project import dbt_environment, project_folder
 from flows.steps import run_refresh
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 

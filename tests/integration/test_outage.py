@@ -1,4 +1,4 @@
-"""A PostgreSQL that is really stopped and started, under `regulars door` and `regulars dashboard` as they are run."""
+"""A PostgreSQL that is really stopped and started, under `regulars ingest-api` and `regulars dashboard`."""
 
 import time
 from collections import Counter
@@ -13,11 +13,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from dashboard.tokens import Keys
 from flows.steps import run_refresh
-from ingest.database import connect
-from ingest.migrations import migrate
-from ingest.settings import Settings
+from ingest.storage.connections import connect
+from ingest.storage.migrations import migrate
+from ingest.storage.settings import Settings
+from regulars.dashboard.security.tokens import Keys
 from tests.integration.test_api import API
 from tests.owners import SECRET
 from tests.served import run_command
@@ -58,7 +58,7 @@ def house(home: Path) -> Iterator[House]:
                 REGULARS_JWT_SECRET=SECRET, REGULARS_DASHBOARD_TIMEOUT_MS="2000",
             ) as (dashboard, _),
             run_command(
-                "door", home=server.settings.home, database_url=server.conninfo, REGULARS_INGEST_TOKENS=TOKEN
+                "ingest-api", home=server.settings.home, database_url=server.conninfo, REGULARS_INGEST_TOKENS=TOKEN
             ) as (door, _),
             _client(dashboard, token) as for_owner,
             _client(door, TOKEN) as for_checkout,

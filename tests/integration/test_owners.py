@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from dashboard.app import create_app
-from dashboard.tokens import SESSION, SIGN_IN, Keys
 from flows.steps import run_refresh
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
+from regulars.dashboard.app import create_app
+from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
 from tests.owners import SECRET, World, copy_of, settings_of, world

@@ -16,12 +16,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from dashboard import charts, questions
-from dashboard.app import create_app
-from dashboard.session import COOKIE
-from dashboard.tokens import Keys
 from flows.steps import run_refresh
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
+from regulars.dashboard.app import create_app
+from regulars.dashboard.pages import charts
+from regulars.dashboard.queries import shop as questions
+from regulars.dashboard.security.session import COOKIE
+from regulars.dashboard.security.tokens import Keys
 from tests.owners import SECRET
 from tests.pages import FIGURES, NOBODY, PATHS, House, Seen
 from tests.served import served
@@ -303,6 +304,6 @@ def test_who_looks_while_refreshes_run_sees_no_error_and_no_page_of_two_moments(
 
 
 def test_templates_and_static_files_are_in_the_package() -> None:
-    package = Path(charts.__file__).parent
+    package = Path(charts.__file__).parents[1]
     assert {path.name for path in (package / "static").iterdir()} == {"icon.svg", "regulars.css", "regulars.js"}
     assert {path.suffix for path in (package / "templates").iterdir()} == {".html"}

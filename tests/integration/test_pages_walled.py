@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import jwt
 import pytest
 
-from dashboard.session import COOKIE
-from dashboard.tokens import SESSION, SIGN_IN, Keys
 from flows.steps import run_refresh
+from regulars.dashboard.security.session import COOKIE
+from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.owners import SECRET
 from tests.pages import HOSTILE, PATHS, House, Seen, Walk, walk
 

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from flows.steps import run_refresh
-from ingest.database import Connection
-from regulars.world import Shop, World, make_world
+from ingest.storage.connections import Connection
+from regulars.demo.sample_data import Shop, World, make_world
 from tests.conftest import NAME, Server
 from tests.storefront import fetch
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from dashboard.app import create_app
-from dashboard.tokens import Keys
 from flows.steps import run_refresh
+from regulars.dashboard.app import create_app
+from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Server
 from tests.owners import Shop, copy_of, settings_of, world
 from tests.served import served

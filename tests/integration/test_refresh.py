@@ -18,7 +18,7 @@ from flows import history
 from flows.errors import BuildFailed, NotReconciled, RefreshRunning
 from flows.lock import refresh_lock
 from flows.steps import STEPS, Run, Step, run_refresh
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.snapshot import snapshot
 from tests.storefront import add_order, add_shop, fetch
@@ -223,7 +223,7 @@ _REFRESH_IN_A_PROCESS = """
 import sys
 from pathlib import Path
 from flows.steps import run_refresh
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 def perform(step, run):
     step(run)

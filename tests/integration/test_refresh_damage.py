@@ -10,7 +10,7 @@ from flows import history
 from flows.errors import Blocked, BuildFailed
 from flows.lock import refresh_lock
 from flows.steps import run_refresh
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.snapshot import snapshot
 from tests.storefront import add_order, add_shop, fetch

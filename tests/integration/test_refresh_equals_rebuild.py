@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from flows.steps import run_refresh
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import NAME, Server
 from tests.snapshot import snapshot
 

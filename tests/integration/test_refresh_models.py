@@ -14,7 +14,7 @@ from psycopg import sql
 import flows.project
 from flows.errors import BuildFailed
 from flows.steps import run_refresh
-from ingest.database import Connection
+from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.project import Project
 from tests.snapshot import snapshot

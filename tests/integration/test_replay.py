@@ -12,19 +12,19 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, Tracker
-from ingest.database import Connection
-from ingest.replay import replay
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
 _REPLAY = """
 import sys
 from pathlib import Path
-from ingest.database import connect
-from ingest.replay import replay
-from ingest.spool import Spool
+from ingest.storage.connections import connect
+from ingest.spool.replay import replay
+from ingest.spool.file import Spool
 
 with connect(sys.argv[1]) as connection:
     print("ready", flush=True)

@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 
 from ingest import Checkout, Tracker
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool, SpoolDamaged, SpoolRefused
-from ingest.spool_writer import SpoolWriter
+from ingest.spool.file import SPOOL, Spool, SpoolDamaged, SpoolRefused
+from ingest.spool.writer import SpoolWriter
+from ingest.storage.settings import Settings
 from tests.integration.test_command import regulars
 
 BUDGET = 0.25
@@ -41,7 +41,7 @@ def _checkout() -> Checkout:
 _HOLD = """
 import sys
 from pathlib import Path
-from ingest.spool import Spool
+from ingest.spool.file import Spool
 
 with Spool(Path(sys.argv[1]))._writing():
     print("held", flush=True)

@@ -14,15 +14,15 @@ from psycopg.conninfo import make_conninfo
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
-from ingest.database import Connection
-from ingest.errors import DatabaseError, InputError
-from ingest.export import Export, OrderRow
-from ingest.linking import link
-from ingest.loading import load_orders
-from ingest.migrations import migrate, migrations, pending, require_schema
-from ingest.roles import raise_wall
-from ingest.spool import Spool
-from ingest.storefront import survey
+from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.loading import load_orders
+from ingest.bulk.matching import link
+from ingest.spool.file import Spool
+from ingest.storage.connections import Connection
+from ingest.storage.errors import DatabaseError, InputError
+from ingest.storage.migrations import migrate, migrations, pending, require_schema
+from ingest.storage.roles import raise_wall
+from ingest.storage.storefront import survey
 from tests import standing
 from tests.conftest import NAME, Database, Server
 from tests.person import erased

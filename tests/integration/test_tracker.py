@@ -21,11 +21,11 @@ from psycopg.rows import dict_row
 
 from flows.steps import run_refresh
 from ingest import Checkout, Tracker, Visit
-from ingest.budget import BudgetedConnection, TookTooLong
-from ingest.database import Connection
-from ingest.replay import replay
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.budget import BudgetedConnection, TookTooLong
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 from tests.conftest import Database
 from tests.integration.test_command import regulars
 from tests.proxy import Proxy
@@ -355,9 +355,9 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 from ingest import Checkout, Tracker
-from ingest.replay import replay
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.settings import Settings
+from ingest.spool.file import SPOOL, Spool
 
 with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1]))) as tracker:
     for _ in range(30):

@@ -12,11 +12,11 @@ from uuid import UUID
 
 import pytest
 
-from ingest.database import connect
-from ingest.migrations import migrate
-from ingest.replay import replay
-from ingest.server import embedded_conninfo
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.spool.replay import replay
+from ingest.storage.connections import connect
+from ingest.storage.embedded import embedded_conninfo
+from ingest.storage.migrations import migrate
 from tests.storefront import add_shop, fetch
 
 PROCESSES = 2
@@ -43,7 +43,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 from ingest import Checkout, Tracker
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 shop = UUID(sys.argv[3])
 orders = Path(sys.argv[4]).read_text().split()

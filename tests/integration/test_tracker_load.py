@@ -15,9 +15,9 @@ from uuid import UUID
 import pytest
 
 from ingest import Answer, Checkout, Tracker
-from ingest.database import Connection
-from ingest.settings import Settings
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 from tests.conftest import Database
 from tests.proxy import Proxy
 from tests.storefront import add_shop, fetch
@@ -37,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 from ingest import Checkout, Tracker
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 def tell(_):
     told = []

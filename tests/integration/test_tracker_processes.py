@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 from ingest import Checkout
-from ingest.database import Connection
-from ingest.spool import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool
+from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from uuid import UUID, uuid4
 from ingest import Checkout, Tracker
-from ingest.settings import Settings
+from ingest.storage.settings import Settings
 
 tracker = Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]), track_budget_ms=int(sys.argv[3])))
 

@@ -11,9 +11,9 @@ import pytest
 from psycopg import sql
 
 from flows.steps import run_refresh
-from ingest.database import Connection, connect
-from ingest.migrations import migrate
-from ingest.roles import raise_wall
+from ingest.storage.connections import Connection, connect
+from ingest.storage.migrations import migrate
+from ingest.storage.roles import raise_wall
 from tests.conftest import NAME, Database, Server
 from tests.storefront import add_order, add_shop, fetch
 

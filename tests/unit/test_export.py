@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from ingest.errors import InputError
-from ingest.export import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.storage.errors import InputError
 
 SECRETS = {
     "customer_name": "Akosua Mensah",

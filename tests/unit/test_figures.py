@@ -9,12 +9,13 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from dashboard import charts, figures, wording
-from dashboard.answers import AcquisitionMonth, CohortMonth, RepeatRate, RevenueDay, SlugRow
-from dashboard.cards import CUSTOMERS, EARNINGS
-from dashboard.figures import Figure
-from dashboard.kept import Kept
-from dashboard.months import Known, recent
+from regulars.dashboard.api.schemas import AcquisitionMonth, CohortMonth, RepeatRate, RevenueDay, SlugRow
+from regulars.dashboard.pages import charts, figures
+from regulars.dashboard.pages import formatting as wording
+from regulars.dashboard.pages.cards import CUSTOMERS, EARNINGS
+from regulars.dashboard.pages.figures import Figure
+from regulars.dashboard.pages.kept import Kept
+from regulars.dashboard.pages.months import Known, recent
 
 NOVEMBER, OCTOBER, SEPTEMBER = date(2026, 11, 1), date(2026, 10, 1), date(2026, 9, 1)
 _ROOT = Path(__file__).resolve().parents[2]

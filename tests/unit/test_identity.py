@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.identity import Identity, told_by
+from ingest.privacy.identity import Identity, told_by
 
 EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
 

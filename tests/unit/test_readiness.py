@@ -7,7 +7,7 @@ import time
 import pytest
 from anyio.to_thread import current_default_thread_limiter
 
-from web.readiness import Readiness
+from regulars.web.readiness import Readiness
 
 
 class Database:

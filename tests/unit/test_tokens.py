@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from pydantic import SecretStr
 
-from dashboard.tokens import SESSION, SIGN_IN, Keys, NotSignedIn, Owner
-from ingest.errors import SettingError
-from ingest.settings import Settings
+from ingest.storage.errors import SettingError
+from ingest.storage.settings import Settings
+from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys, NotSignedIn, Owner
 
 SECRET = "the-secret-that-signs-what-owners-show"
 API = "authenticated"

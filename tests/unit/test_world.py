@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ingest.phone import read_phone
-from regulars.world import Shop, World, make_world, spellings, unreadable
+from regulars.demo.sample_data import Shop, World, make_world, spellings, unreadable
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,32 @@
+"""Checkouts that the database took but could not carry out: they are kept, and tried again with each refresh."""
+
+from ingest.checkout import Checkout
+from ingest.storage.connections import Connection
+from ingest.storage.errors import UnknownOrder, UnknownShop
+from ingest.tracking import track
+
+_MOST_TRIES = 30
+
+_KEPT = "select order_id, shop_id, event from regulars.failures where tries < %s order by noted_at"
+
+_SETTLED = "delete from regulars.failures where order_id = %s and shop_id = %s"
+
+_STILL_UNKNOWN = "update regulars.failures set tries = tries + 1, reason = %s where order_id = %s and shop_id = %s"
+
+
+def retry_failures(connection: Connection) -> int:
+    """Tries each kept checkout again, the oldest first; answers how many went through.
+
+    One that fails thirty times is left where it is, for somebody to look at. `connection` is in autocommit.
+    """
+    settled = 0
+    for order_id, shop_id, event in connection.execute(_KEPT, [_MOST_TRIES]).fetchall():
+        try:
+            outcome = track(connection, Checkout.model_validate(event)).outcome
+        except (UnknownShop, UnknownOrder) as error:
+            connection.execute(_STILL_UNKNOWN, [type(error).__name__, order_id, shop_id])
+            continue
+        if outcome != "failed":
+            connection.execute(_SETTLED, [order_id, shop_id])
+            settled += 1
+    return settled

@@ -1,0 +1,212 @@
+"""Matching in bulk what checkout did not: orders without a customer, and orders whose phone has changed."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from ingest.checkout import clean_text
+from ingest.phone import PhoneReading, read_phone
+from ingest.privacy.erasure import Erasures, keep_erased, link_erased, wait_for_erasure
+from ingest.storage.connections import Connection
+
+_FIRST = UUID(int=0)
+
+# What the change log knows since the last refresh; what it knew before is queued already.
+_QUEUE_CHANGED = """
+    insert into regulars.orders_to_match (order_id, shop_id)
+    select unmatched.order_id, unmatched.shop_id
+    from regulars.changes as changes
+    inner join regulars.unmatched_orders as unmatched on changes.entity_id = unmatched.order_id
+    where changes.entity = 'order'
+    on conflict do nothing
+"""
+
+_QUEUE_EVERYTHING = """
+    insert into regulars.orders_to_match (order_id, shop_id)
+    select order_id, shop_id from regulars.unmatched_orders
+    on conflict do nothing
+"""
+
+_QUEUED = """
+    select order_id from regulars.orders_to_match
+    where order_id > %(after)s
+    order by order_id
+    limit %(limit)s
+"""
+
+# An order that a checkout holds right now is left to it, or to the next time. Its time is kept within what Python
+# can hold: a storefront's may be infinite, and without one it counts as old.
+_ORDERS = """
+    select
+        orders.id as order_id,
+        orders.shop_id,
+        orders.customer_phone,
+        coalesce(shops.country, '') as country,
+        least(
+            greatest(
+                coalesce(regulars.as_utc(orders.created_at), regulars.as_utc(orders.updated_at)),
+                timestamptz '0001-01-02'
+            ),
+            timestamptz '9999-12-30'
+        ) as ordered_at,
+        queue.has_changed or standing.shop_customer_id is null as is_to_match
+    from regulars.orders_to_match as queue
+    inner join public.shop_orders as orders on queue.order_id = orders.id
+    inner join public.user_shops as shops on orders.shop_id = shops.id
+    left join regulars.tracking as standing
+        on orders.id = standing.shop_order_id and orders.shop_id = standing.shop_id
+    where orders.id = any(%(order_ids)s)
+    order by orders.id
+    for no key update of orders skip locked
+"""
+
+# The row of an order that has moved to another shop stays a visit of the first one.
+_READ = """
+    with
+    read as (
+        select
+            orders.id as order_id,
+            orders.shop_id,
+            orders.customer_email,
+            orders.customer_name,
+            regulars.as_utc(orders.created_at) as ordered_at,
+            phones.phone,
+            phones.reason
+        from unnest(%(order_ids)s::uuid[], %(phones)s::text[], %(reasons)s::text[])
+            as phones (order_id, phone, reason)
+        inner join public.shop_orders as orders on phones.order_id = orders.id
+    ),
+    created as (
+        insert into regulars.customers (shop_id, phone_number, email, customer_name, first_seen_at)
+        select distinct on (shop_id, phone)
+            shop_id, phone, nullif(customer_email, ''), nullif(customer_name, ''), coalesce(ordered_at, now())
+        from read
+        where phone is not null
+        order by shop_id, phone, ordered_at
+        on conflict (shop_id, phone_number) do nothing
+    ),
+    noted as (
+        insert into regulars.unreadable_phones (order_id, shop_id, reason)
+        select order_id, shop_id, reason from read where phone is null
+        on conflict (order_id) do nothing
+    )
+    update regulars.tracking as visits
+    set shop_order_id = null, shop_customer_id = null, fingerprint = null
+    from read
+    where visits.shop_order_id = read.order_id and visits.shop_id <> read.shop_id
+"""
+
+# A statement of its own: the customers that the one before made are not visible inside it. What a checkout wrote in the
+# meantime stands, unless the order has changed since.
+_MATCH = """
+    with
+    found as (
+        select
+            orders.id as order_id,
+            orders.shop_id,
+            customers.id as customer_id,
+            standing.id as tracking_id,
+            queue.has_changed
+        from unnest(%(order_ids)s::uuid[], %(phones)s::text[]) as phones (order_id, phone)
+        inner join regulars.orders_to_match as queue on phones.order_id = queue.order_id
+        inner join public.shop_orders as orders on phones.order_id = orders.id
+        left join regulars.customers as customers
+            on orders.shop_id = customers.shop_id and phones.phone = customers.phone_number
+        left join regulars.tracking as standing on orders.id = standing.shop_order_id
+    ),
+    changed as (
+        update regulars.tracking as standing
+        set shop_customer_id = found.customer_id
+        from found
+        where
+            standing.id = found.tracking_id
+            and found.has_changed
+            and standing.shop_customer_id is distinct from found.customer_id
+        returning standing.shop_customer_id
+    ),
+    matched as (
+        insert into regulars.tracking as standing (shop_id, shop_order_id, shop_customer_id)
+        select shop_id, order_id, customer_id
+        from found
+        where customer_id is not null and (tracking_id is null or not has_changed)
+        on conflict (shop_order_id) do update set shop_customer_id = excluded.shop_customer_id
+        where standing.shop_customer_id is null
+        returning standing.shop_customer_id
+    )
+    select (select count(shop_customer_id) from changed) + (select count(*) from matched)
+"""
+
+_DONE = "delete from regulars.orders_to_match where order_id = any(%(order_ids)s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """How many orders were linked, and how many were noted because their phone can't be read."""
+
+    linked: int = 0
+    unreadable: int = 0
+
+    def __add__(self, other: "Linked") -> "Linked":
+        return Linked(self.linked + other.linked, self.unreadable + other.unreadable)
+
+
+def link(
+    connection: Connection,
+    *,
+    everything: bool = False,
+    chunk: int = 2_000,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Linked:
+    """Gives each order that has no customer its customer, by its phone; notes the reason where it can't be read.
+
+    Looks at the orders that changed since the last refresh and those that are queued, or with `everything`, before a
+    first refresh or a rebuild, at all orders. Works in chunks, a transaction each, so that it can be stopped at any
+    time and a checkout waits for no more than a chunk. An order that is locked by another is left for the next time.
+    `on_progress` is told how many orders each chunk held. `connection` is in autocommit.
+    """
+    result = Linked()
+    after = _FIRST
+    with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+        connection.execute("set local lock_timeout = '2s'")
+        keep_erased(connection)
+    connection.execute(_QUEUE_EVERYTHING if everything else _QUEUE_CHANGED)
+    while ids := [order_id for (order_id,) in connection.execute(_QUEUED, {"after": after, "limit": chunk})]:
+        # A customer may be in the making in a transaction that doesn't end: these orders wait, the others don't.
+        with suppress(psycopg.errors.LockNotAvailable):
+            result += _link_chunk(connection, ids)
+        after = ids[-1]
+        on_progress(len(ids))
+    return result
+
+
+def _link_chunk(connection: Connection, ids: list[UUID]) -> Linked:
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("set local lock_timeout = '2s'")
+        wait_for_erasure(connection)
+        orders = cursor.execute(_ORDERS, {"order_ids": ids}).fetchall()
+        erasures = Erasures.read(connection, shop_ids={shop_id for _, shop_id, *_ in orders})
+        erased: dict[UUID, UUID] = {}
+        readings: dict[UUID, PhoneReading] = {}
+        for order_id, shop_id, phone, country, ordered_at, is_to_match in orders:
+            if not is_to_match:
+                continue
+            reading = read_phone(clean_text(phone), country=country)
+            customer_id = erasures.customer_of(shop_id=shop_id, e164=reading.e164, ordered_at=ordered_at)
+            if customer_id is None:
+                readings[order_id] = reading
+            else:
+                erased[order_id] = customer_id
+        if erased:
+            link_erased(connection, found=erased)
+        read = {
+            "order_ids": list(readings),
+            "phones": [reading.e164 for reading in readings.values()],
+            "reasons": [reading.reason for reading in readings.values()],
+        }
+        cursor.execute(_READ, read)
+        (linked,) = cursor.execute(_MATCH, read).fetchone() or (0,)
+        cursor.execute(_DONE, {"order_ids": [order_id for order_id, *_ in orders]})
+        return Linked(linked + len(erased), sum(reading.e164 is None for reading in readings.values()))

@@ -1,0 +1,1 @@
+"""A person's rights: what is held about them, and their erasure."""

@@ -1,0 +1,1 @@
+"""What the database did not take: kept on this machine's disk, and replayed once the database answers."""

@@ -1,0 +1,1 @@
+"""Where rows are kept: settings, connections, the embedded server, and the schema with its migrations."""

@@ -1,0 +1,75 @@
+"""The storefront as it stands: what a migration finds before it changes anything."""
+
+from dataclasses import dataclass
+
+from ingest.storage.connections import Connection
+
+TABLES = ("user_shops", "shop_orders", "shop_profits", "withdrawal_requests")
+_EARLIER = ("shop_customers", "customer_tracking")
+
+_TABLE = """
+    select
+        greatest(c.reltuples, 0)::bigint,
+        exists (
+            select 1
+            from pg_attribute as a
+            where a.attrelid = c.oid and a.attname = 'created_at' and a.atttypid = 'timestamp'::regtype
+        )
+    from pg_class as c
+    where c.oid = to_regclass('public.' || %s)
+"""
+
+_SHOPS = """
+    select country, timezone, currency, count(*)
+    from public.user_shops
+    group by country, timezone, currency
+    order by count(*) desc, country, timezone, currency
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingTable:
+    """A table of the storefront. `rows` is the planner's estimate."""
+
+    name: str
+    rows: int
+    has_naive_times: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """How many shops have this country, time zone and currency."""
+
+    country: str | None
+    time_zone: str | None
+    currency: str | None
+    shops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Storefront:
+    """`missing` tables are made by a migration; `earlier` ones are of a customer tracking from before Regulars."""
+
+    standing: list[StandingTable]
+    missing: list[str]
+    earlier: list[StandingTable]
+
+
+def survey(connection: Connection) -> Storefront:
+    """Reads the catalogue alone; locks nothing."""
+    found = {name: _standing(connection, name) for name in (*TABLES, *_EARLIER)}
+    return Storefront(
+        standing=[table for name in TABLES if (table := found[name])],
+        missing=[name for name in TABLES if not found[name]],
+        earlier=[table for name in _EARLIER if (table := found[name])],
+    )
+
+
+def shop_settings(connection: Connection) -> list[ShopSettings]:
+    """What each shop has, the most frequent first; the columns must be there."""
+    return [ShopSettings(*row) for row in connection.execute(_SHOPS)]
+
+
+def _standing(connection: Connection, name: str) -> StandingTable | None:
+    row = connection.execute(_TABLE, [name]).fetchone()
+    return StandingTable(name, *row) if row else None

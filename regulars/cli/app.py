@@ -1,0 +1,50 @@
+"""The subcommands, and what they share: the settings and the connection."""
+
+import typer
+
+from regulars.cli import (
+    customer,
+    dashboard,
+    dbt,
+    demo,
+    docs,
+    erase,
+    ingest_api,
+    load,
+    migrate,
+    refresh,
+    serve,
+    spool,
+    sql,
+    status,
+    token,
+)
+
+app = typer.Typer(
+    name="regulars",
+    help="Customer analytics for storefronts: who comes back, which link brought them, what they are worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+# What a command doesn't know is for the program that it runs.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app.command("migrate")(migrate.migrate)
+app.command("load")(load.load)
+app.command("refresh")(refresh.refresh)
+app.command("rebuild")(refresh.rebuild)
+app.command("status")(status.status)
+app.command("serve")(serve.serve)
+app.command("ingest-api")(ingest_api.ingest_api)
+app.command("dashboard")(dashboard.dashboard)
+app.command("token")(token.token)
+app.add_typer(spool.spool, name="spool")
+app.command("customer")(customer.customer)
+app.command("erase")(erase.erase)
+app.command("docs")(docs.docs)
+app.command("sql", context_settings=_PASSED_ON)(sql.sql)
+app.command("demo")(demo.demo)
+app.command("dbt", context_settings=_PASSED_ON)(dbt.dbt)

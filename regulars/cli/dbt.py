@@ -1,0 +1,37 @@
+"""`regulars dbt`: dbt with the settings' connection, for whoever works on the models."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from flows.project import environment, project_folder
+from ingest.storage.connections import conninfo
+from ingest.storage.settings import Settings
+
+# dbt has no `python -m dbt`, and `python -m dbt.cli.main` warns that it imports itself twice.
+_PROGRAMS = {
+    "dbt": ("-c", "from dbt.cli.main import cli; cli(prog_name='dbt')"),
+    "sqlfluff": ("-m", "sqlfluff"),
+}
+
+
+def dbt(
+    context: typer.Context,
+    run: Annotated[
+        Literal["dbt", "sqlfluff"], typer.Option(help="sqlfluff compiles the models, so it needs the same.")
+    ] = "dbt",
+) -> None:
+    """Run dbt on the project: [bold]regulars dbt -- build --select orders[/bold]."""
+    settings = Settings.from_environment()
+    folder, home = str(project_folder()), settings.home.resolve()
+    # A folder of its own for what is built by hand: a refresh may be running in the other one.
+    unless_set = {"DBT_TARGET_PATH": str(home / "dbt" / "hand"), "DBT_LOG_PATH": str(home / "dbt" / "logs")}
+    wanted = environment(settings, conninfo(settings)) | {
+        "DBT_PROJECT_DIR": folder,
+        "DBT_PROFILES_DIR": folder,
+    }
+    command = [sys.executable, *_PROGRAMS[run], *context.args]
+    raise typer.Exit(subprocess.run(command, env=unless_set | os.environ | wanted, check=False).returncode)  # noqa: S603

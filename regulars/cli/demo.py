@@ -1,0 +1,62 @@
+"""`regulars demo`: what Regulars tells, shown with made-up shops."""
+
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+from psycopg.conninfo import conninfo_to_dict
+from rich.console import Console
+from rich.text import Text
+
+from ingest.storage.connections import conninfo
+from ingest.storage.settings import Settings
+from regulars.demo.pages import served_pages
+from regulars.demo.sample_data import World, make_world
+from regulars.demo.show import DATABASE, play
+
+_ADDRESS = ("host", "port", "user", "dbname")
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="The same seed, the same people and numbers.")] = 7,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Stay until Enter: the shops' dashboards in a browser, the tables in psql.")
+    ] = False,
+) -> None:
+    """Show what Regulars tells: a year of four made-up shops, from checkout to the nine cards.
+
+    It happens in a database of its own, regulars_demo, which each demo drops and makes anew.
+    """
+    settings, console, world = Settings.from_environment(), Console(highlight=False), make_world(seed=seed)
+    play(settings, world, console=console)
+    _tell_next_steps(settings, console, is_there=keep or settings.database_url is not None)
+    if keep:
+        _stay(settings, world, console)
+
+
+def _stay(settings: Settings, world: World, console: Console) -> None:
+    own = settings.model_copy(update={"database_url": conninfo(settings, database=DATABASE)})
+    with served_pages(own, world.shops) as links:
+        console.print("\n[bold]The shops' dashboards[/], each as its owner sees it; the links open for 15 minutes")
+        for name, link in links.items():
+            console.print(Text.assemble((f"  {name}\n", "dim"), (f"    {link}", "cyan")), soft_wrap=True)
+        console.print("\nEnter ends the demo.")
+        sys.stdin.readline()
+
+
+def _tell_next_steps(settings: Settings, console: Console, *, is_there: bool) -> None:
+    """Commands that can be copied as they stand. `is_there`: the demo's database outlives this process."""
+    me = "regulars" if shutil.which("regulars") else sys.argv[0]
+    steps = {f"{me} demo --keep": "the same, and time to look around: the shops' dashboards, and the database"}
+    if is_there:
+        given = conninfo_to_dict(conninfo(settings, database=DATABASE))
+        where = " ".join(f"{name}={value}" for name, value in given.items() if name in _ADDRESS)
+        steps = {
+            f'DATABASE_URL="{where}" {me} sql': "which link brings whom: table slug_analytics;",
+            f'DATABASE_URL="{where}" {me} status': "how old the numbers are",
+        }
+    steps |= {f"{me} demo --seed 8": "other people", f"{me} migrate": "your own shops; then load and refresh"}
+    console.print("[bold]Try next[/]")
+    for command, why in steps.items():
+        console.print(Text.assemble((f"  {why}\n", "dim"), (f"    {command}", "cyan")), soft_wrap=True)

@@ -1,0 +1,120 @@
+"""`regulars docs`: every table, column and the way from one to the next, as one page that needs no network."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows import history
+from flows.project import dbt_environment, project_folder
+from ingest.storage.connections import connect, conninfo
+from ingest.storage.errors import RegularsError
+from ingest.storage.migrations import require_schema
+from ingest.storage.settings import Settings
+
+# dbt's page has a place for each of the two files that it would fetch otherwise.
+_PLACES = {"manifest": '"MANIFEST.JSON INLINE DATA"', "catalog": '"CATALOG.JSON INLINE DATA"'}
+_TITLE = "<title>dbt Docs</title>"
+
+# Whatever dbt's page may once want from elsewhere, a browser doesn't let it: it sends nothing and fetches nothing.
+# And it shows what a column means without a click: dbt's own page cuts the sentence after three words.
+_HEAD = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
+    "<title>Regulars: tables and columns</title>"
+    '<style>td[style*="ellipsis"] {white-space: normal !important; max-width: 28em !important; min-width: 18em}</style>'
+)
+
+
+class DocsFailed(RegularsError):
+    """The page can't be made of this database; one that was made before stands as it was."""
+
+
+def docs(
+    output: Annotated[Path | None, typer.Option(help="A folder; else docs in REGULARS_HOME.")] = None,
+) -> None:
+    """Write a page that describes every table and column, and what each is made from. It works offline."""
+    settings = Settings.from_environment()
+    where = conninfo(settings)
+    with connect(where) as connection:
+        require_schema(connection)
+        if history.last(connection, succeeded=True) is None:
+            raise DocsFailed(f"No refresh has succeeded in {connection.info.dbname} yet: run `regulars refresh` first.")
+    with Console(stderr=True).status("reading the models and the database"):
+        manifest, catalog = _describe(settings, where)
+        page = _page(manifest, catalog)
+    path = (output or settings.home / "docs").resolve() / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
+    models = [node for name, node in manifest["nodes"].items() if name.startswith("model.")]
+    columns = sum(len(model["columns"]) for model in models)
+    Console(highlight=False, soft_wrap=True).print(f"{len(models)} tables with {columns} columns: {path}")
+
+
+def _describe(settings: Settings, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the models say of themselves, and what the database holds. Raises DocsFailed where the two differ."""
+    # A folder of its own: a refresh may be running in the other one.
+    target = settings.home.resolve() / "dbt" / "docs"
+    with dbt_environment(settings, where):
+        # Compiled as a rebuild runs them: a refresh's query of what changed would explain nothing.
+        _run_dbt(target, "compile", "--full-refresh")
+        manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+        _run_dbt(target, "docs", "generate", "--no-compile")
+    catalog = json.loads((target / "catalog.json").read_text(encoding="utf-8"))
+    # What a model's unit tests are is for whoever changes it; in the picture they would hide the tables.
+    manifest["unit_tests"] = {}
+    for name, node in manifest["nodes"].items():
+        # It would tell where this machine keeps its files.
+        node.pop("compiled_path", None)
+        found = catalog["nodes"].get(name, {"columns": {}})["columns"]
+        if name.startswith("model.") and set(found) != set(node["columns"]):
+            raise DocsFailed(
+                f"The database's {node['schema']}.{node['name']} is not the one that the models describe: "
+                "run `regulars refresh` first."
+            )
+    return manifest, catalog
+
+
+def _run_dbt(target: Path, *arguments: str) -> None:
+    # Imported here: it takes seconds, which no other command should pay for.
+    from dbt.cli.main import dbtRunner
+
+    folder = str(project_folder())
+    outcome = dbtRunner().invoke(
+        [
+            "--quiet",
+            "--log-level", "none",
+            "--log-path", str(target.parent / "logs"),
+            "--no-use-colors",
+            "--no-send-anonymous-usage-stats",
+            *arguments,
+            "--project-dir", folder,
+            "--profiles-dir", folder,
+            "--target-path", str(target),
+        ]
+    )  # fmt: skip
+    if not outcome.success:
+        failed = [r for r in getattr(outcome.result, "results", []) if r.status == "error"]
+        told = " ".join(str(outcome.exception or (failed[0].message if failed else "no reason given")).split())
+        raise DocsFailed(f"dbt could not describe the models: {told}")
+
+
+def _page(manifest: dict[str, Any], catalog: dict[str, Any]) -> str:
+    from dbt.task.docs import DOCS_INDEX_FILE_PATH
+
+    page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
+    filled = {_PLACES["manifest"]: _inlined(manifest), _PLACES["catalog"]: _inlined(catalog), _TITLE: _HEAD}
+    for place, content in filled.items():
+        if page.count(place) != 1:
+            raise DocsFailed("dbt's page is not the one of dbt 1.11: install the version that requirements.lock names.")
+        page = page.replace(place, content)
+    return page
+
+
+def _inlined(artifact: dict[str, Any]) -> str:
+    """JSON inside a script: without any `<`, so that no text in it can end the script."""
+    return json.dumps(artifact, separators=(",", ":")).replace("<", "\\u003c")

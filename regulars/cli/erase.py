@@ -1,0 +1,38 @@
+"""`regulars erase`: a person's phone, e-mail and name go; orders and totals stay."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ingest.privacy.erasure import erase as erase_person
+from ingest.privacy.erasure import required_key
+from ingest.privacy.person import say_unresolved
+from ingest.spool.file import SPOOL, Spool
+from ingest.storage.connections import connect, conninfo
+from ingest.storage.migrations import require_schema
+from ingest.storage.settings import Settings
+
+
+def erase(
+    shop: Annotated[str, typer.Option(help="The shop's slug.")],
+    phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
+    by: Annotated[str | None, typer.Option(help="Who erases, for the proof; else the database's user.")] = None,
+) -> None:
+    """Erase a person from a shop: phone, e-mail and name go, orders and totals stay. The phone is never printed
+    or logged. Run it on each machine that has a spool."""
+    settings = Settings.from_environment()
+    key = required_key(settings)
+    with connect(conninfo(settings)) as connection:
+        require_schema(connection)
+        done = erase_person(connection, shop=shop, phone=phone, key=key, spool=Spool(settings.home / SPOOL), by=by)
+    when = f"{done.erased_at:%Y-%m-%d %H:%M:%S} UTC by {done.erased_by}"
+    left = f"{done.orders:,} orders and {done.events:,} kept events"
+    console = Console(highlight=False)
+    console.print(
+        f"Erased already: {when}. This time {left} were left to erase."
+        if done.was_erased
+        else f"Erased: {when}; {left} hold no identity now."
+    )
+    if done.unresolved:
+        console.print(say_unresolved(done.unresolved), soft_wrap=True)

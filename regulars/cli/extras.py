@@ -1,0 +1,27 @@
+"""The optional parts of an installation, and what is said where one is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingest.storage.errors import SettingError
+
+PACKAGES = {
+    "ingest-api": {"anyio", "fastapi", "prometheus_client", "starlette", "uvicorn"},
+    "dashboard": {"altair", "anyio", "fastapi", "jinja2", "jwt", "starlette", "uvicorn", "vl_convert"},
+}
+"""What the code of each extra imports beyond what `regulars[pipeline]` and a checkout need."""
+
+
+@contextmanager
+def needs(extra: str, *, subject: str) -> Iterator[None]:
+    """Around the imports of a part. Raises SettingError where a package of `extra` is not installed.
+
+    Whatever else can't be imported, such as a module of a storefront that has the name of one of ours, is raised as
+    it is: installing the extra would not help.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES[extra]:
+            raise
+        raise SettingError(f"{subject} more than the other commands: pip install 'regulars[{extra}]'.") from None

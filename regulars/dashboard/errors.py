@@ -1,0 +1,48 @@
+"""Why an owner isn't answered. No message repeats what was asked, or tells what others have."""
+
+from collections.abc import Sequence
+
+from ingest.storage.errors import RegularsError
+
+
+class NoSuchShop(RegularsError):
+    """The owner has no such shop; whether somebody else has it is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("You have no such shop.")
+
+
+class ShopNotNamed(RegularsError):
+    """The owner has several shops and named none."""
+
+    def __init__(self, slugs: Sequence[str]) -> None:
+        super().__init__(f"You have several shops; name one with shop=: {', '.join(slugs)}.")
+        self.slugs = tuple(slugs)
+
+
+class NoSuchCustomer(RegularsError):
+    """The shop has no customer with this id; whether another shop has is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("The shop has no such customer.")
+
+
+class NotCountedYet(RegularsError):
+    """No refresh has counted this shop so far: there are no numbers, not even zeros."""
+
+    def __init__(self) -> None:
+        super().__init__("No refresh has counted this shop yet.")
+
+
+class NotLoaded(RegularsError):
+    """The database did not answer, or not in time."""
+
+    def __init__(self) -> None:
+        super().__init__("The numbers could not be loaded. Try again in a moment.")
+
+
+class BadCursor(RegularsError):
+    """The cursor is not one of ours, or of another sort."""
+
+    def __init__(self) -> None:
+        super().__init__("is not the next_cursor of a page in this sort")

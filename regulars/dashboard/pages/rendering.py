@@ -1,0 +1,52 @@
+"""Templates to HTML: everything that a template prints is escaped."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from urllib.parse import urlencode
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from regulars.dashboard.pages import charts
+from regulars.dashboard.pages import formatting as wording
+
+_STATIC = files("regulars.dashboard") / "static"
+
+
+def page(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: object) -> HTMLResponse:
+    """Pages hold people's names: no cache keeps them."""
+    body = _environment().get_template(template).render(context)
+    return HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-store"} | (headers or {}))
+
+
+def link(path: str, **parameters: object) -> str:
+    """The address with the parameters that are not None."""
+    given = {name: _written(value) for name, value in parameters.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@cache
+def _static(name: str) -> str:
+    """The file's address, which changes with the file."""
+    return f"/static/{name}?v={hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("regulars.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "amount", "money", "percent", "change", "moment", "day", "month", "month_name", "volume"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters |= {"width": charts.width, "height": charts.height}
+    environment.globals |= {"link": link, "static": _static}
+    return environment

@@ -1,0 +1,1 @@
+"""What is asked of the database, inside one owner's transaction."""

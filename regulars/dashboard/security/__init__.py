@@ -1,0 +1,1 @@
+"""Who an owner is: tokens and sessions."""

@@ -1,0 +1,195 @@
+"""Who somebody is, by a token: ours for sign-in links and sessions, or one that another signed for the API.
+
+A token names its owner in `sub`, the `user_id` of their shops. Each key has the one kind of signature that it may
+check; a token can't choose another.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import jwt
+from jwt.types import Options
+
+from ingest.storage.errors import RegularsError, SettingError
+from ingest.storage.settings import Settings
+
+log = logging.getLogger("regulars.dashboard")
+
+SIGN_IN = "regulars:sign-in"
+SESSION = "regulars:session"
+SIGN_IN_LASTS = timedelta(minutes=15)
+SESSION_LASTS = timedelta(hours=12)
+_OURS = (SIGN_IN, SESSION)
+
+_LEEWAY = timedelta(seconds=10)
+_LONGEST_SUB = 255
+_PUBLIC = ("RS256", "ES256", "EdDSA")
+
+_REASONS = {
+    "missing": "Show a token: Authorization: Bearer <token>.",
+    "expired": "The token has expired.",
+    "not valid": "The token is not valid.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who is signed in; their shops are those with this user_id."""
+
+    sub: str
+
+
+class NotSignedIn(RegularsError):
+    """There is no token, or it doesn't hold. More than `reason` is not told."""
+
+    def __init__(self, reason: Literal["missing", "expired", "not valid"]) -> None:
+        super().__init__(_REASONS[reason])
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    algorithm: str
+    kid: str | None
+    key: Any
+
+
+class Keys:
+    """What tokens are checked against. Raises SettingError where there is no key at all, or none that can be read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        self._file = settings.jwks_file
+        self._audience = settings.jwt_audience
+        if self._secret is None and self._file is None:
+            raise SettingError(
+                "Neither REGULARS_JWT_SECRET nor REGULARS_JWKS_FILE is set: give a secret of 32 characters or more, "
+                "such as `openssl rand -hex 32` makes, or the public keys of who signs your users' tokens."
+            )
+        if self._audience in _OURS:
+            raise SettingError("REGULARS_JWT_AUDIENCE can't be one of Regulars' own.")
+        if self._secret is not None:
+            try:
+                jwt.encode({}, self._secret, algorithm="HS256")
+            except jwt.InvalidKeyError:
+                raise SettingError("REGULARS_JWT_SECRET is a public key or a certificate: give a secret.") from None
+        self._lock = threading.Lock()
+        self._seen = _state(self._file)
+        self._published = _read(self._file) if self._file else []
+
+    def verify(self, token: str, *, audience: str | None = None) -> Owner:
+        """Whom the token is for; `audience` is the API's unless given. Raises NotSignedIn."""
+        audience = audience or self._audience
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.InvalidTokenError, ValueError):
+            raise NotSignedIn("not valid") from None
+        # PyJWT looks at it from 2.12 on only: what must be understood, and is not, is no signature of ours.
+        if "crit" in header:
+            raise NotSignedIn("not valid")
+        for key in self._keys(header, is_ours=audience in _OURS):
+            try:
+                claims = jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[key.algorithm],
+                    audience=audience,
+                    leeway=_LEEWAY,
+                    options=Options(require=["exp", "sub", "aud"]),
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.ExpiredSignatureError:
+                raise NotSignedIn("expired") from None
+            except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError, TypeError, OverflowError, RecursionError):
+                break
+            return Owner(sub=_sub(claims["sub"]))
+        raise NotSignedIn("not valid")
+
+    def sign_in_link_token(self, sub: str) -> str:
+        """What a sign-in link carries, for SIGN_IN_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
+        return self._sign(sub, audience=SIGN_IN, lasts=SIGN_IN_LASTS)
+
+    def session(self, sub: str) -> str:
+        """What a session's cookie holds, for SESSION_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
+        return self._sign(sub, audience=SESSION, lasts=SESSION_LASTS)
+
+    def api_token(self, sub: str, *, lasts: timedelta) -> str:
+        """A token for the API. Raises SettingError without REGULARS_JWT_SECRET."""
+        return self._sign(sub, audience=self._audience, lasts=lasts)
+
+    def _sign(self, sub: str, *, audience: str, lasts: timedelta) -> str:
+        if self._secret is None:
+            raise SettingError(
+                "REGULARS_JWT_SECRET is not set: tokens are signed with it; `openssl rand -hex 32` makes one."
+            )
+        now = datetime.now(UTC)
+        claims = {"sub": sub, "aud": audience, "iat": now, "exp": now + lasts}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    def _keys(self, header: dict[str, Any], *, is_ours: bool) -> Iterator[_Key]:
+        """The keys that may have signed it: of its algorithm, and with its kid where it names one."""
+        if header.get("alg") == "HS256":
+            if self._secret is not None:
+                yield _Key("HS256", None, self._secret)
+        elif not is_ours:
+            kid = header.get("kid")
+            yield from (
+                key
+                for key in self._now_published()
+                if key.algorithm == header.get("alg") and (kid is None or key.kid == kid)
+            )
+
+    def _now_published(self) -> list[_Key]:
+        """The file's keys as they are now. Where it has become unreadable, those before it did."""
+        if self._file is not None and (state := _state(self._file)) != self._seen:
+            with self._lock:
+                self._seen = state
+                try:
+                    self._published = _read(self._file)
+                except SettingError as error:
+                    log.error("%s The keys that it had before still hold.", error)
+        return self._published
+
+
+def _sub(claimed: object) -> str:
+    """Raises NotSignedIn where it can't be a user's id; it goes into the transaction's claims."""
+    if not isinstance(claimed, str) or not 1 <= len(claimed) <= _LONGEST_SUB or not claimed.isprintable():
+        raise NotSignedIn("not valid")
+    if not claimed.strip():
+        raise NotSignedIn("not valid")
+    return claimed
+
+
+def _state(file: Path | None) -> object:
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _read(file: Path) -> list[_Key]:
+    """The keys of a JWKS file that may check signatures. Raises SettingError where there is none."""
+    try:
+        jwks = jwt.PyJWKSet.from_json(file.read_text())
+    except OSError:
+        raise SettingError(f"REGULARS_JWKS_FILE: {file} can't be read.") from None
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
+        raise SettingError(f"REGULARS_JWKS_FILE: {file} is not a JWKS, or holds no key that we know.") from None
+    keys = [
+        _Key(key.algorithm_name, key.key_id, key.key)
+        for key in jwks.keys
+        # A secret has no place in a file of public keys.
+        if key.algorithm_name in _PUBLIC and key.public_key_use in (None, "sig")
+    ]
+    if not keys:
+        raise SettingError(f"REGULARS_JWKS_FILE: {file} holds no key for {', '.join(_PUBLIC)}.")
+    return keys

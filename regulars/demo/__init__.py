@@ -1,0 +1,1 @@
+"""The demo: sample data, and the show that is made of it."""

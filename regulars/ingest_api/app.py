@@ -1,0 +1,211 @@
+"""The door's routes: a token, one event or a batch, an answer."""
+
+import hmac
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Depends, FastAPI, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from ingest.answer import Answer
+from ingest.spool.file import Kind
+from ingest.storage.connections import conninfo
+from ingest.storage.errors import SettingError
+from ingest.storage.settings import Settings
+from ingest.tracker import Tracker
+from regulars.ingest_api import openapi as contract
+from regulars.ingest_api.bodies import (
+    AnyBody,
+    Body,
+    CheckoutBody,
+    ErasureBody,
+    PersonBody,
+    Told,
+    VisitBody,
+    parse,
+    parse_one,
+    read_body,
+)
+from regulars.ingest_api.metrics import Metrics
+from regulars.ingest_api.people import People
+from regulars.ingest_api.readiness import database_answers, spool_opens
+from regulars.web.logs import Watch
+from regulars.web.problems import Problem, answer_exception, answer_problem
+from regulars.web.readiness import Readiness
+
+_STATUS = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
+
+_PEOPLE_AT_ONCE = 2  # connections beside the tracker's, and threads that no checkout waits for
+
+_NOT_KEPT = "Neither the database nor this machine's disk took it: it is not kept. Tell it again, it counts once."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The door, as an ASGI application. Raises SettingError where no token is set."""
+    settings = settings or Settings.from_environment()
+    tokens = [token.get_secret_value().encode() for token in settings.ingest_tokens]
+    if not tokens:
+        raise SettingError(
+            "REGULARS_INGEST_TOKENS is not set: give at least one token of 16 characters or more, "
+            "such as `openssl rand -hex 32` makes."
+        )
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Opened off the loop too: it may start the embedded server.
+        tracker = await run_in_threadpool(Tracker, settings, observer=metrics.observe)
+        metrics.watch(tracker.spool)
+        app.state.tracker = tracker
+        app.state.people = await run_in_threadpool(People, settings, spool=tracker.spool)
+        app.state.for_people = CapacityLimiter(_PEOPLE_AT_ONCE)
+        where = await run_in_threadpool(conninfo, settings)
+        app.state.readiness = Readiness(
+            {"database": partial(database_answers, where), "spool": partial(spool_opens, tracker.spool)}
+        )
+        try:
+            yield
+        finally:
+            await run_in_threadpool(tracker.close)
+
+    app = FastAPI(
+        title="Regulars",
+        version="1",
+        description="Tells Regulars of checkouts and visits; tells and erases what it holds of a person. Telling the "
+        "same again does it once.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    def authorize(
+        given: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
+    ) -> None:
+        shown = given.credentials.encode() if given else b""
+        # Every token is compared: the time tells neither which is near nor how many there are.
+        if not any([hmac.compare_digest(shown, token) for token in tokens]):  # noqa: C419
+            raise Problem(401, "Show a token: Authorization: Bearer <token>.", headers={"WWW-Authenticate": "Bearer"})
+
+    @app.post(
+        "/api/ingest/checkouts",
+        dependencies=[Depends(authorize)],
+        responses=contract.CHECKOUT_ANSWERS,
+        openapi_extra=contract.request_body(CheckoutBody, plural="checkouts", example=contract.CHECKOUT),
+    )
+    async def checkouts(request: Request) -> Response:
+        """Link an order, or up to a hundred, to its customer."""
+        told = _counted(await read_body(request), CheckoutBody, "checkout", metrics)
+        tracker: Tracker = request.app.state.tracker
+        return await _carry_out(told, tracker.track, tracker.track_many)
+
+    @app.post(
+        "/api/ingest/visits",
+        dependencies=[Depends(authorize)],
+        responses=contract.VISIT_ANSWERS,
+        openapi_extra=contract.request_body(VisitBody, plural="visits", example=contract.VISIT),
+    )
+    async def visits(request: Request) -> Response:
+        """Note that a shop's link was opened; a checkout that hands the id back completes the visit."""
+        told = _counted(await read_body(request), VisitBody, "visit", metrics)
+        tracker: Tracker = request.app.state.tracker
+        return await _carry_out(told, tracker.visit, tracker.visit_many)
+
+    @app.post(
+        "/api/ingest/erasures",
+        dependencies=[Depends(authorize)],
+        responses=contract.ERASURE_ANSWERS,
+        openapi_extra=contract.person_body(ErasureBody, example=contract.ERASURE),
+    )
+    async def erasures(request: Request) -> Response:
+        """Erase a person from a shop: phone, e-mail and name go, orders and totals stay."""
+        people: People = request.app.state.people
+        return await _of_a_person(request, ErasureBody, people.erase)
+
+    @app.post(
+        "/api/ingest/access-requests",
+        dependencies=[Depends(authorize)],
+        responses=contract.ACCESS_ANSWERS,
+        openapi_extra=contract.person_body(PersonBody, example=contract.PERSON),
+    )
+    async def access_requests(request: Request) -> Response:
+        """Tell everything that is held about a person of a shop, for the person who asks."""
+        people: People = request.app.state.people
+        return await _of_a_person(request, PersonBody, people.tell)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        """The process is alive; it is without the database too, and then keeps what it is told on the disk."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        """Whether the database answers and the spool opens."""
+        readiness: Readiness = request.app.state.readiness
+        return await readiness.answer()
+
+    @app.get("/metrics", include_in_schema=False)
+    def show_metrics() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_exception_handler(Problem, answer_problem)
+    app.add_exception_handler(HTTPException, answer_exception)
+    app.add_middleware(Watch, paths=[route.path for route in app.routes if hasattr(route, "path")])
+    return app
+
+
+def _counted(body: bytes, model: type[Body], kind: Kind, metrics: Metrics) -> Told[Body]:
+    try:
+        told = parse(body, model, plural=f"{kind}s")
+    except Problem:
+        metrics.refuse(kind)
+        raise
+    metrics.refuse(kind, events=sum(isinstance(event, list) for event in told.events))
+    return told
+
+
+async def _of_a_person(request: Request, model: type[AnyBody], call: Callable[[AnyBody], bytes]) -> Response:
+    body = parse_one(await read_body(request), model)
+    told = await run_sync(call, body, limiter=request.app.state.for_people)
+    # What is a person's stays in no cache on the way.
+    return Response(told, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _carry_out(
+    told: Told[Body],
+    one: Callable[[Body], Answer],
+    many: Callable[[Sequence[Body]], list[Answer]],
+) -> Response:
+    read = [event for event in told.events if not isinstance(event, list)]
+    if not told.is_batch:
+        answer = await run_in_threadpool(one, read[0])
+        status = _STATUS.get(answer.outcome, 200)
+        if status == 503:
+            raise Problem(503, _NOT_KEPT)
+        return JSONResponse(_content(answer), status_code=status)
+    answered = iter(await run_in_threadpool(many, read))
+    # Good and bad in the order in which they were told.
+    answers = [
+        {"outcome": "invalid", "errors": event} if isinstance(event, list) else _content(next(answered))
+        for event in told.events
+    ]
+    if any(answer["outcome"] == "refused" for answer in answers):
+        raise Problem(503, _NOT_KEPT, members={"answers": answers})
+    return JSONResponse({"answers": answers}, status_code=200 if len(read) == len(answers) else 207)
+
+
+def _content(answer: Answer) -> dict[str, object]:
+    return {
+        "outcome": answer.outcome,
+        "customer_id": answer.customer_id and str(answer.customer_id),
+        "tracking_id": answer.tracking_id and str(answer.tracking_id),
+        # Of a refused one it names the disk's path, which is the operator's.
+        "reason": None if answer.outcome == "refused" else answer.reason,
+    }

@@ -1,0 +1,62 @@
+"""What Prometheus reads: how many events had which answer, how long they took, how many wait on the disk."""
+
+import math
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ingest.answer import Answer
+from ingest.spool.file import Kind, Spool, SpoolRefused
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0)
+
+# Shown from the start, so that a rate of what never happened is 0 and not missing.
+_OUTCOMES: dict[Kind, tuple[str, ...]] = {
+    "checkout": (
+        "new_customer", "returning_customer", "replayed", "conflict", "unreadable", "failed", "spooled", "refused",
+    ),
+    "visit": ("noted", "spooled", "refused"),
+}  # fmt: skip
+
+
+class Metrics:
+    """Counts what a Tracker answers: `observe` is its observer. No label holds anything that a caller gave."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._events = Counter(
+            "regulars_events", "Events by what became of them.", ["kind", "outcome"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "regulars_track_seconds", "Seconds that an event took.", ["kind"],
+            buckets=_SECONDS, registry=self._registry,
+        )  # fmt: skip
+        self._spooled = Gauge(
+            "regulars_spool_events", "Events that wait on this machine's disk.", registry=self._registry
+        )
+        self._invalid = Counter("regulars_invalid", "Events that could not be read.", ["kind"], registry=self._registry)
+        for kind, outcomes in _OUTCOMES.items():
+            self._seconds.labels(kind)
+            self._invalid.labels(kind)
+            for outcome in outcomes:
+                self._events.labels(kind, outcome)
+
+    def observe(self, kind: Kind, answer: Answer, seconds: float) -> None:
+        self._events.labels(kind, answer.outcome).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def refuse(self, kind: Kind, *, events: int = 1) -> None:
+        """Counts events that could not be read: no tracker saw them."""
+        self._invalid.labels(kind).inc(events)
+
+    def watch(self, spool: Spool) -> None:
+        self._spooled.set_function(lambda: _depth(spool))
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+def _depth(spool: Spool) -> float:
+    try:
+        return spool.count()
+    except SpoolRefused:
+        return math.nan

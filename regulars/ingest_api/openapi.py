@@ -1,0 +1,250 @@
+"""What /openapi.json says beside the paths: schemas, examples, and every status that may be answered."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from regulars.ingest_api.bodies import CheckoutBody, ErasureBody, PersonBody, VisitBody, schema
+from regulars.web.problems import MEDIA_TYPE
+
+_SHOP = "0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"
+_ORDER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+_VISIT = "3f2b1c9a-8d4e-4c1b-b1a6-2e5d7a9c0f42"
+_CUSTOMER = "c1d5a1de-3b0c-4b6f-8a51-6f1f0f6f7d21"
+
+
+class AnswerBody(BaseModel):
+    """What became of one event."""
+
+    outcome: Literal[
+        "new_customer", "returning_customer", "replayed", "conflict", "unreadable", "failed", "noted", "spooled",
+        "refused",
+    ]  # fmt: skip
+    customer_id: UUID | None = None
+    tracking_id: UUID | None = Field(None, description="Of a visit: what its checkout gives as visit_id.")
+    reason: str | None = Field(None, description="Why a phone could not be read, or an event had to wait.")
+
+
+CHECKOUT: dict[str, Any] = {
+    "shop_id": _SHOP,
+    "order_id": _ORDER,
+    "phone": "024 123 4567",
+    "email": "ama@example.com",
+    "customer_name": "Ama",
+    "visit_id": _VISIT,
+    "slug": "march-promo",
+}
+
+VISIT: dict[str, Any] = {"shop_id": _SHOP, "slug": "march-promo", "utm_source": "whatsapp"}
+
+PERSON: dict[str, Any] = {"shop": "ama-data", "phone": "024 123 4567"}
+
+ERASURE: dict[str, Any] = PERSON | {"by": "Yaw, data protection"}
+
+_LINKED = {"outcome": "new_customer", "customer_id": _CUSTOMER, "tracking_id": _VISIT, "reason": None}
+_NOTED = {"outcome": "noted", "customer_id": None, "tracking_id": _VISIT, "reason": None}
+_SPOOLED = {"outcome": "spooled", "customer_id": None, "tracking_id": None, "reason": "TookTooLong"}
+_INVALID = {"outcome": "invalid", "errors": [{"pointer": "#/checkouts/1/shop_id", "detail": "is missing"}]}
+
+_FIELD_ERROR = {
+    "type": "object",
+    "required": ["pointer", "detail"],
+    "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+}
+
+_INVALID_SCHEMA = {
+    "type": "object",
+    "description": "An event of the batch that could not be read; it is not kept.",
+    "required": ["outcome", "errors"],
+    "properties": {"outcome": {"const": "invalid"}, "errors": {"type": "array", "items": _FIELD_ERROR}},
+}
+
+_ANSWER_SCHEMA = AnswerBody.model_json_schema()
+
+_ANSWERS_SCHEMA = {
+    "type": "object",
+    "description": "One answer to each event of the batch, in their order.",
+    "required": ["answers"],
+    "properties": {"answers": {"type": "array", "items": {"anyOf": [_ANSWER_SCHEMA, _INVALID_SCHEMA]}}},
+}
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457. `errors` names each field that is wrong and never the value given.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "array", "items": _FIELD_ERROR},
+        "answers": _ANSWERS_SCHEMA["properties"]["answers"],  # type: ignore[index]
+    },
+}
+
+
+def _problem(description: str, **examples: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: _content(_PROBLEM_SCHEMA, examples)}}
+
+
+def _answer(description: str, **examples: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": _content({"anyOf": [_ANSWER_SCHEMA, _ANSWERS_SCHEMA]}, examples)},
+    }
+
+
+def _content(of: dict[str, Any], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"schema": of, "examples": {name: {"value": value} for name, value in examples.items()}}
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: _problem("No token, or one that is not known."),
+    405: _problem("The path does not take this method."),
+    413: _problem("The body is too long."),
+    415: _problem("The body is not said to be JSON."),
+    422: _problem(
+        "The body can't be read; nothing is kept.",
+        missing={
+            "type": "about:blank",
+            "title": "Unprocessable Content",
+            "status": 422,
+            "detail": "The checkout can't be read.",
+            "errors": [{"pointer": "#/shop_id", "detail": "is missing"}],
+        },
+    ),
+    500: _problem("Something broke; tell it again."),
+    503: _problem("Neither the database nor the disk took it: it is not kept. Tell it again."),
+}
+
+_MIXED = _answer(
+    "A batch of which some events could not be read: those are not kept, the others are.",
+    batch={"answers": [_LINKED, _INVALID]},
+)
+
+CHECKOUT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer(
+        "It stands, or is noted with its reason. Of a batch: every event is kept.",
+        one=_LINKED,
+        batch={"answers": [_LINKED, _SPOOLED]},
+    ),
+    202: _answer("It is kept, and will be carried out later.", one=_SPOOLED),
+    207: _MIXED,
+    **_PROBLEMS,
+}
+
+VISIT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer("Of a batch: every event is kept.", batch={"answers": [_NOTED]}),
+    201: _answer("It is noted.", one=_NOTED),
+    202: _answer(
+        "It is kept, and will be written later. Its id is good all the same.", one=_SPOOLED | {"tracking_id": _VISIT}
+    ),
+    207: _MIXED,
+    **_PROBLEMS,
+}
+
+
+class ErasedBody(BaseModel):
+    """What an erasure did; with `was_erased`, what one did before and this one found left over."""
+
+    erased_at: datetime
+    erased_by: str
+    was_erased: bool = Field(description="The person was erased before: `erased_at` and `erased_by` are of then.")
+    orders: int = Field(description="Orders that held the person, and stay without identity.")
+    events: int = Field(description="Events kept as failed, disputed or spooled that held the person.")
+    unresolved: list[int] = Field(
+        description="Numbers of events on the door's disk that could hold the person or anybody, and were left: their "
+        "phone can't be read, and no known order or e-mail says whose they are."
+    )
+
+
+class HeldBody(BaseModel):
+    """Everything that is held about a person."""
+
+    phone: str
+    customer: dict[str, Any] | None
+    orders: list[dict[str, Any]]
+    visits: list[dict[str, Any]] = Field(description="Those that the person's orders completed.")
+    conflicts: list[dict[str, Any]] = Field(description="Checkouts that disputed what stands.")
+    failures: list[dict[str, Any]] = Field(description="Checkouts that failed and are tried again.")
+    spooled: list[dict[str, Any]] = Field(description="Events that wait on the door's disk.")
+
+
+def _answer_of(model: type[BaseModel], description: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": _content(model.model_json_schema(), {"one": example})},
+    }
+
+
+_PEOPLES_PROBLEMS = _PROBLEMS | {
+    404: _problem(
+        "No shop has this slug, or the shop holds nothing of this phone: `errors` names the field.",
+        nobody={
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "This shop holds nothing of that phone: it was erased on 2026-03-14 (UTC).",
+            "errors": [{"pointer": "#/phone", "detail": "is nobody's of whom this shop holds anything"}],
+        },
+    ),
+    503: _problem(
+        "The database or the disk does not answer; the door's database user may not; orders are being loaded; or "
+        "REGULARS_ERASURE_KEY is not set. `detail` says which."
+    ),
+}
+
+ERASURE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer_of(
+        ErasedBody,
+        "Nothing of the person is left in the database and on the door's disk.",
+        {
+            "erased_at": "2026-03-14T12:00:00+00:00",
+            "erased_by": "Yaw, data protection",
+            "was_erased": False,
+            "orders": 3,
+            "events": 0,
+            "unresolved": [],
+        },
+    ),
+    **_PEOPLES_PROBLEMS,
+}
+
+ACCESS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer_of(
+        HeldBody,
+        "What is held.",
+        {
+            "phone": "+233241234567",
+            "customer": {
+                "customer_id": _CUSTOMER,
+                "email": "ama@example.com",
+                "customer_name": "Ama",
+                "first_seen_at": "2026-03-14 12:00:00+00",
+            },
+            "orders": [{"order_id": _ORDER, "customer_phone": "024 123 4567", "total_price": "10.00"}],
+            "visits": [{"visit_id": _VISIT, "order_id": _ORDER, "accessed_via_slug": "march-promo"}],
+            "conflicts": [],
+            "failures": [],
+            "spooled": [],
+        },
+    ),
+    **_PEOPLES_PROBLEMS,
+}
+
+
+def person_body(model: type[PersonBody] | type[ErasureBody], *, example: dict[str, Any]) -> dict[str, Any]:
+    """For a route's `openapi_extra`: read by hand as the events are."""
+    content = {"application/json": _content(model.model_json_schema(), {"one": example})}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def request_body(
+    model: type[CheckoutBody] | type[VisitBody], *, plural: str, example: dict[str, Any]
+) -> dict[str, Any]:
+    """For a route's `openapi_extra`: the body is read by hand, so that one bad event refuses no other."""
+    examples = {"one": example, "batch": {plural: [example]}}
+    content = {"application/json": _content(schema(model, plural=plural), examples)}
+    return {"requestBody": {"required": True, "content": content}}

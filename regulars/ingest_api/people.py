@@ -1,0 +1,120 @@
+"""A person's rights by HTTP: what is held about them, and their erasure."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from ingest.privacy.access import answer_access
+from ingest.privacy.erasure import Erased, ErasureBusy, erase, required_key
+from ingest.privacy.person import UnknownPerson
+from ingest.spool.file import Spool, SpoolRefused
+from ingest.storage.budget import BudgetedConnection
+from ingest.storage.connections import conninfo
+from ingest.storage.errors import DatabaseError, InputError, SettingError, UnknownShop
+from ingest.storage.migrations import require_schema
+from ingest.storage.settings import Settings
+from regulars.ingest_api.bodies import ErasureBody, PersonBody
+from regulars.web.problems import Problem
+
+SECONDS = 30
+"""How long the database may take. Nobody buys meanwhile on this connection: it is none of the tracker's."""
+
+_OPTIONS = f"-c statement_timeout={SECONDS * 1000} -c client_connection_check_interval=1000 -c TimeZone=UTC"
+
+_NOT_NOW = "The database does not answer, or not in time. Nothing is known to be done: tell it again."
+
+_DISK = "This machine's disk gives no access to what is spooled there. Mend it and tell it again: it is done once."
+
+_SOON = {"Retry-After": "5"}
+
+_MAY_NOT = (
+    "The door's database user may check out and no more. Start the door with a DATABASE_URL of the user that "
+    "refreshes, or use the command `regulars`."
+)
+
+
+class People:
+    """Answers with JSON, or raises Problem. Each call opens a connection of its own, and is for a thread."""
+
+    def __init__(self, settings: Settings, *, spool: Spool) -> None:
+        self._settings = settings
+        self._conninfo = conninfo(settings)
+        self._spool = spool
+
+    def erase(self, body: ErasureBody) -> bytes:
+        with self._connection() as connection:
+            done = erase(
+                connection,
+                shop=body.shop,
+                phone=body.phone,
+                key=required_key(self._settings),
+                spool=self._spool,
+                by=body.by,
+            )
+        return _as_json(_content(done))
+
+    def tell(self, body: PersonBody) -> bytes:
+        with self._connection() as connection:
+            return _as_json(
+                answer_access(
+                    connection,
+                    shop=body.shop,
+                    phone=body.phone,
+                    key=self._settings.erasure_key,
+                    spool=self._spool,
+                )
+            )
+
+    @contextmanager
+    def _connection(self) -> Iterator[BudgetedConnection]:
+        where = make_conninfo(
+            self._conninfo, connect_timeout=5, options=_OPTIONS, application_name="regulars-ingest-api"
+        )
+        try:
+            with BudgetedConnection.connect(where, autocommit=True) as connection:
+                connection.deadline = time.monotonic() + SECONDS
+                require_schema(connection)
+                yield connection
+        except UnknownShop:
+            raise _problem(404, "/shop", "is no shop's slug") from None
+        except UnknownPerson as error:
+            raise _problem(404, "/phone", "is nobody's of whom this shop holds anything", detail=str(error)) from None
+        except InputError as error:
+            raise _problem(422, "/phone", "can't be read in the shop's country", detail=str(error)) from None
+        except SettingError as error:
+            # Which of our settings is missing, and never its value.
+            raise Problem(503, str(error)) from None
+        except ErasureBusy as error:
+            raise Problem(503, str(error), headers=_SOON) from None
+        except SpoolRefused:
+            raise Problem(503, _DISK) from None
+        except psycopg.errors.InsufficientPrivilege:
+            raise Problem(503, _MAY_NOT) from None
+        except (psycopg.OperationalError, DatabaseError):
+            raise Problem(503, _NOT_NOW, headers=_SOON) from None
+
+
+def _problem(status: int, pointer: str, why: str, *, detail: str | None = None) -> Problem:
+    return Problem(
+        status, detail or f"The field {pointer[1:]} {why}.", errors=[{"pointer": f"#{pointer}", "detail": why}]
+    )
+
+
+def _content(done: Erased) -> dict[str, Any]:
+    return {
+        "erased_at": done.erased_at.isoformat(),
+        "erased_by": done.erased_by,
+        "was_erased": done.was_erased,
+        "orders": done.orders,
+        "events": done.events,
+        "unresolved": done.unresolved,
+    }
+
+
+def _as_json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False, default=str).encode()
