@@ -30,7 +30,7 @@ class Refresh:
     as_of: datetime | None
     finished_at: datetime | None
     changes: int | None
-    linked: int | None
+    matched: int | None
     unreadable: int | None
     error: str | None
     warnings: list[str]
@@ -93,7 +93,7 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
     return opened
 
 
-def claim(connection: Connection, refresh: Refresh, *, linked: int, unreadable: int) -> int:
+def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:
     """Moves the changes into the batch; answers how many keys wait there, from this run and from one that died.
 
     A rebuild needs no batch: it only notes that these changes will be in.
@@ -103,9 +103,9 @@ def claim(connection: Connection, refresh: Refresh, *, linked: int, unreadable: 
         row = connection.execute(sql.SQL("select clock_timestamp(), {}").format(sql.SQL(take))).fetchone()
         as_of, changes = row or (None, 0)
         connection.execute(
-            "update regulars.refreshes set as_of = %s, changes = %s, linked = %s, unreadable = %s "
+            "update regulars.refreshes set as_of = %s, changes = %s, matched = %s, unreadable = %s "
             "where refresh_id = %s",
-            [as_of, changes, linked, unreadable, refresh.refresh_id],
+            [as_of, changes, matched, unreadable, refresh.refresh_id],
         )
     return int(changes)
 

@@ -47,7 +47,7 @@ _STANDING = """
     order by 1, 2
 """
 
-_OURS = "select 'm', name from regulars.published union all select 'r', model from regulars.models_read"
+_OURS = "select 'm', name from regulars.published union all select 'r', model from regulars.delta_offsets"
 
 # What owners see that is no model.
 _NO_MODELS = {"customer_contacts", "shop_profiles", "freshness"}
@@ -201,7 +201,7 @@ def _drop(connection: Connection, name: str, kind: str) -> None:
     connection.execute(sql.SQL("drop {} {}").format(what, sql.Identifier("analytics", name)))
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("regulars", f"delta_{name}")))
     connection.execute("delete from regulars.published where name = %s", [name])
-    connection.execute("delete from regulars.models_read where model = %s", [name])
+    connection.execute("delete from regulars.delta_offsets where model = %s", [name])
 
 
 def _key(connection: Connection, mart: Mart) -> tuple[str, list[str]] | None:

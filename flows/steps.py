@@ -12,7 +12,7 @@ from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.publish import publish_all
 from flows.reconcile import reconcile
 from ingest.bulk.failures import retry_failures
-from ingest.bulk.matching import Linked, link
+from ingest.bulk.matching import Matched, match_orders
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection, conninfo
@@ -42,7 +42,7 @@ class Run:
     refresh: Refresh
     patience: float = PATIENCE
     models: project.Models | None = None
-    linked: Linked = field(default_factory=Linked)
+    matched: Matched = field(default_factory=Matched)
     changes: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class Run:
 
 def prepare_relations(run: Run) -> None:
     """Sees that every relation is guarded; in a rebuild, that the standing marts have room for what models want."""
-    # Whoever keeps writers out of the orders stops the linking too, order by order: to be found out before that. As an
+    # Whoever keeps writers out of the orders stops the matching too, order by order: to be found out before that. As an
     # update's own lock, it waits for no reader and no checkout.
     with run.connection.transaction():
         run.connection.execute("lock table public.shop_orders in row exclusive mode")
@@ -65,18 +65,20 @@ def prepare_relations(run: Run) -> None:
         indexes.drop_unwanted_keys(run.connection, run.models.marts)
 
 
-def link_stragglers(run: Run) -> Linked:
+def match_customers(run: Run) -> Matched:
     """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
     replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
-    run.linked = link(run.connection, everything=run.refresh.mode == "rebuild")
-    return run.linked
+    run.matched = match_orders(run.connection, everything=run.refresh.mode == "rebuild")
+    return run.matched
 
 
 def claim_batch(run: Run) -> int:
     """Takes the changes that are committed by now; what commits later is the next refresh's."""
-    run.changes = history.claim(run.connection, run.refresh, linked=run.linked.linked, unreadable=run.linked.unreadable)
+    run.changes = history.claim(
+        run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
+    )
     return run.changes
 
 
@@ -124,7 +126,7 @@ def _build(run: Run, *selection: str) -> None:
 Step = Callable[[Run], object]
 STEPS: tuple[Step, ...] = (
     prepare_relations,
-    link_stragglers,
+    match_customers,
     claim_batch,
     build_marts,
     reconcile_marts,

@@ -4,6 +4,6 @@ from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit
 from ingest.storage.errors import RegularsError
 from ingest.tracker import Tracker
-from ingest.tracking import Tracked, track, visit
+from ingest.tracking import track, visit
 
-__all__ = ["Answer", "Checkout", "RegularsError", "Tracked", "Tracker", "Visit", "track", "visit"]
+__all__ = ["Answer", "Checkout", "RegularsError", "Tracker", "Visit", "track", "visit"]

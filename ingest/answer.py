@@ -1,35 +1,34 @@
-"""What became of an event that was told."""
+"""What became of an event: one list of outcomes for the tracker, the ingest API, its metrics and its documents."""
 
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from ingest.checkout import Checkout, Visit
-from ingest.storage.connections import Connection
-from ingest.tracking import Outcome, track, visit
+CheckoutOutcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
+"""What the database does with a checkout.
+
+new_customer, returning_customer: the order has its customer. unreadable: the phone can't be read, and the order is
+kept without a customer. replayed: all of it stood already. conflict: the order was tracked with other facts; those
+stand, these are kept for somebody to look at. failed: something broke inside the database; the checkout is kept
+there, and each refresh tries it again.
+"""
+
+VisitOutcome = Literal["noted"]
+"""The visit stands, from now on or already."""
+
+KeptOutcome = Literal["spooled", "refused"]
+"""What the database did not take in time. spooled: it is on this machine's disk and will be written. refused: the disk
+did not take it either, and the log says why."""
+
+Outcome = CheckoutOutcome | VisitOutcome | KeptOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an event.
+    """What became of an event. `visit_id` of a visit is what its checkout hands on; `reason` says why an event was
+    spooled or refused, or why a phone can't be read."""
 
-    `outcome` is that of `track` (of a visit: noted), or spooled: the database did not take it in time, it is on this
-    machine's disk and will be written; or refused: the disk did not take it either, and the log says why. `tracking_id`
-    of a visit is what its checkout gives as visit_id.
-    """
-
-    outcome: Outcome | Literal["noted", "spooled", "refused"]
+    outcome: Outcome
     customer_id: UUID | None = None
-    tracking_id: UUID | None = None
+    visit_id: UUID | None = None
     reason: str | None = None
-
-
-def write(connection: Connection, event: Checkout | Visit) -> Answer:
-    """Writes an event to the database, whether it comes now or from the spool.
-
-    Raises UnknownShop and UnknownOrder, and what the connection raises.
-    """
-    if isinstance(event, Visit):
-        return Answer("noted", tracking_id=visit(connection, event))
-    tracked = track(connection, event)
-    return Answer(tracked.outcome, tracked.customer_id, tracked.tracking_id, tracked.reason)

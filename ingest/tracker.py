@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 import psycopg
 
-from ingest.answer import Answer, write
+from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit
 from ingest.spool.file import SPOOL, Kind, Spool, SpoolRefused
 from ingest.spool.outage import Outage, is_outage
@@ -23,6 +23,7 @@ from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.storage.group_commit import group_commit
 from ingest.storage.pool import Pool
 from ingest.storage.settings import Settings
+from ingest.tracking import write
 
 log = logging.getLogger("regulars.ingest")
 
@@ -90,7 +91,7 @@ class Tracker:
         return self._carry_out("checkout", checkout)
 
     def visit(self, visit: Visit) -> Answer:
-        """Notes that a link was opened; `tracking_id` is what the checkout gives as its visit_id, in any case."""
+        """Notes that a link was opened; `visit_id` is what the checkout gives as its visit_id, in any case."""
         return self._carry_out("visit", visit)
 
     def track_many(self, checkouts: Sequence[Checkout]) -> list[Answer]:
@@ -107,7 +108,7 @@ class Tracker:
     def track_within(self, connection: Connection, checkout: Checkout) -> Answer:
         """`track` inside the caller's own transaction, in a savepoint: whatever fails here, that transaction goes on.
 
-        It is linked if and when the caller commits. What fails is spooled. The connection is the caller's, and so are
+        The order gets its customer when the caller commits. What fails is spooled. The connection is the caller's, and so are
         its time-outs: of the budget only the 150 ms for locks hold here.
         """
         began = time.monotonic()
@@ -232,16 +233,16 @@ class Tracker:
             if not isinstance(answer, str):
                 answers.append(answer)
                 continue
-            tracking_id = event.visit_id if isinstance(event, Visit) else None
+            visit_id = event.visit_id if isinstance(event, Visit) else None
             if kept > 0:
                 kept -= 1
                 # An outage is told once, by the event that met it first; the others follow at the debug level.
                 level = logging.DEBUG if answer == _KNOWN_DOWN else logging.WARNING
                 log.log(level, "a %s was spooled: %s", kind, answer)
-                answers.append(Answer("spooled", tracking_id=tracking_id, reason=answer))
+                answers.append(Answer("spooled", visit_id=visit_id, reason=answer))
             else:
                 log.error("an event was refused: %s; before that: %s", refusal, answer)
-                answers.append(Answer("refused", tracking_id=tracking_id, reason=refusal))
+                answers.append(Answer("refused", visit_id=visit_id, reason=refusal))
         if unwritten:
             self._replayer.wake()
         return answers

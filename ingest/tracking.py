@@ -1,48 +1,31 @@
 """Tracking one checkout, or one visit: one round trip, one transaction."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, LiteralString, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from psycopg.abc import Params
 from psycopg.rows import tuple_row
 
+from ingest.answer import Answer, CheckoutOutcome
 from ingest.checkout import Checkout, Visit
 from ingest.phone import read_phone
 from ingest.storage.connections import Connection
 from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
-
-Outcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
 
 # The country of each shop seen. The database checks it in the same call, so an old one costs a second call and
 # no more.
 _countries: dict[UUID, str] = {}
 
 _TRACK = """
-    select country, outcome, customer_id, tracking_id, key_check
+    select country, outcome, customer_id, visit_id, key_check
     from regulars.track(%s, %s, %s, %s, %s)
 """
 
 _VISIT = "select regulars.visit(%s)"
 
 
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """What became of a checkout. `reason` is set where the phone could not be read.
-
-    new_customer, returning_customer: the order is linked. unreadable: it is kept without a customer. replayed: all of
-    it stood already. conflict: the order was tracked with other facts; those stand, these are kept for somebody to
-    look at. failed: something broke inside the database; the checkout is kept there, and each refresh tries it again.
-    """
-
-    outcome: Outcome
-    customer_id: UUID | None
-    tracking_id: UUID | None
-    reason: str | None = None
-
-
-def track(connection: Connection, checkout: Checkout) -> Tracked:
-    """Links the order to its customer and writes, or completes, its tracking row.
+def track(connection: Connection, checkout: Checkout) -> Answer:
+    """Gives the order its customer, and writes or completes its tracking row.
 
     Tracking the same order again, at the same time or later, in whatever spelling, changes nothing. On an
     autocommit connection it is one round trip; inside a transaction it becomes part of that.
@@ -55,7 +38,7 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
     for _ in range(4):
         e164, reason = read_phone(checkout.phone, country=country)
         row = _ask(connection, _TRACK, [event, country, e164, reason, phone_hash])
-        known_country, outcome, customer_id, tracking_id, key_check = row
+        known_country, outcome, customer_id, visit_id, key_check = row
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
         _countries[checkout.shop_id] = country = known_country or ""
@@ -69,10 +52,10 @@ def track(connection: Connection, checkout: Checkout) -> Tracked:
 
             phone_hash = hash_for_track(key_check, shop_id=checkout.shop_id, e164=e164)
         elif outcome != "other_country":
-            return Tracked(
-                outcome=cast("Outcome", outcome),
+            return Answer(
+                outcome=cast("CheckoutOutcome", outcome),
                 customer_id=customer_id,
-                tracking_id=tracking_id,
+                visit_id=visit_id,
                 reason=reason if customer_id is None else None,
             )
     raise RegularsError("The shop's country changes faster than it can be read; track again.")
@@ -87,6 +70,16 @@ def visit(connection: Connection, visit: Visit) -> UUID:
     if _ask(connection, _VISIT, [visit.model_dump_json(exclude_none=True)]) == (False,):
         raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.")
     return visit.visit_id
+
+
+def write(connection: Connection, event: Checkout | Visit) -> Answer:
+    """Writes an event to the database, whether it comes now or from the spool.
+
+    Raises UnknownShop and UnknownOrder, and what the connection raises.
+    """
+    if isinstance(event, Visit):
+        return Answer("noted", visit_id=visit(connection, event))
+    return track(connection, event)
 
 
 def _ask(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...]:

@@ -1,9 +1,9 @@
 {#- Notes which query a materialized view was built from, in the transaction that built it. -#}
 {% macro note_published() -%}
     {%- if execute -%}
-        insert into regulars.published (name, body)
-        values ('{{ this.identifier }}', '{{ body_hash() }}')
-        on conflict (name) do update set body = excluded.body
-        where published.body <> excluded.body
+        insert into regulars.published (name, query_hash)
+        values ('{{ this.identifier }}', '{{ query_hash() }}')
+        on conflict (name) do update set query_hash = excluded.query_hash
+        where published.query_hash <> excluded.query_hash
     {%- endif -%}
 {%- endmacro %}

@@ -3,7 +3,7 @@
     stand. A mart's refresh doesn't look: models that changed make it a rebuild.
 -#}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- if config.persist_relation_docs() and not computes_changes_only() -%}
+    {%- if config.persist_relation_docs() and not is_partial_run() -%}
         {%- set columns = {} -%}
         {%- for column in model.columns.values() -%}
             {%- do columns.update({column.name: column.description | trim}) -%}

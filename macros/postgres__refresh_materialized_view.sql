@@ -4,8 +4,8 @@
     its indexes changed, dbt would refresh the old one: the new one is built beside it and takes its name.
 -#}
 {% macro postgres__refresh_materialized_view(relation) -%}
-    {%- set built = run_query("select body from regulars.published where name = '" ~ relation.identifier ~ "'") -%}
-    {%- if built.rows | length == 1 and built.rows[0][0] == body_hash() -%}
+    {%- set built = run_query("select query_hash from regulars.published where name = '" ~ relation.identifier ~ "'") -%}
+    {%- if built.rows | length == 1 and built.rows[0][0] == query_hash() -%}
         select 1
     {%- else -%}
         {%- set next = relation.incorporate(path={'identifier': relation.identifier ~ '__next'}) -%}

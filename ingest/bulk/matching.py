@@ -9,7 +9,7 @@ import psycopg
 
 from ingest.checkout import clean_text
 from ingest.phone import PhoneReading, read_phone
-from ingest.privacy.erasure import Erasures, keep_erased, link_erased, wait_for_erasure
+from ingest.privacy.erasure import Erasures, keep_erased, match_erased, wait_for_erasure
 from ingest.storage.connections import Connection
 
 _FIRST = UUID(int=0)
@@ -143,23 +143,23 @@ _DONE = "delete from regulars.orders_to_match where order_id = any(%(order_ids)s
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
-    """How many orders were linked, and how many were noted because their phone can't be read."""
+class Matched:
+    """How many orders got their customer, and how many were noted because their phone can't be read."""
 
-    linked: int = 0
+    matched: int = 0
     unreadable: int = 0
 
-    def __add__(self, other: "Linked") -> "Linked":
-        return Linked(self.linked + other.linked, self.unreadable + other.unreadable)
+    def __add__(self, other: "Matched") -> "Matched":
+        return Matched(self.matched + other.matched, self.unreadable + other.unreadable)
 
 
-def link(
+def match_orders(
     connection: Connection,
     *,
     everything: bool = False,
     chunk: int = 2_000,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Linked:
+) -> Matched:
     """Gives each order that has no customer its customer, by its phone; notes the reason where it can't be read.
 
     Looks at the orders that changed since the last refresh and those that are queued, or with `everything`, before a
@@ -167,7 +167,7 @@ def link(
     time and a checkout waits for no more than a chunk. An order that is locked by another is left for the next time.
     `on_progress` is told how many orders each chunk held. `connection` is in autocommit.
     """
-    result = Linked()
+    result = Matched()
     after = _FIRST
     with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
         connection.execute("set local lock_timeout = '2s'")
@@ -176,13 +176,13 @@ def link(
     while ids := [order_id for (order_id,) in connection.execute(_QUEUED, {"after": after, "limit": chunk})]:
         # A customer may be in the making in a transaction that doesn't end: these orders wait, the others don't.
         with suppress(psycopg.errors.LockNotAvailable):
-            result += _link_chunk(connection, ids)
+            result += _match_chunk(connection, ids)
         after = ids[-1]
         on_progress(len(ids))
     return result
 
 
-def _link_chunk(connection: Connection, ids: list[UUID]) -> Linked:
+def _match_chunk(connection: Connection, ids: list[UUID]) -> Matched:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("set local lock_timeout = '2s'")
         wait_for_erasure(connection)
@@ -200,13 +200,13 @@ def _link_chunk(connection: Connection, ids: list[UUID]) -> Linked:
             else:
                 erased[order_id] = customer_id
         if erased:
-            link_erased(connection, found=erased)
+            match_erased(connection, found=erased)
         read = {
             "order_ids": list(readings),
             "phones": [reading.e164 for reading in readings.values()],
             "reasons": [reading.reason for reading in readings.values()],
         }
         cursor.execute(_READ, read)
-        (linked,) = cursor.execute(_MATCH, read).fetchone() or (0,)
+        (matched,) = cursor.execute(_MATCH, read).fetchone() or (0,)
         cursor.execute(_DONE, {"order_ids": [order_id for order_id, *_ in orders]})
-        return Linked(linked + len(erased), sum(reading.e164 is None for reading in readings.values()))
+        return Matched(matched + len(erased), sum(reading.e164 is None for reading in readings.values()))

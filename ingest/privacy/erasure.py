@@ -159,7 +159,7 @@ _KEEP_ERASED = """
 
 
 class ErasureBusy(RegularsError):
-    """Orders are being loaded or linked, and could bring back what an erasure at the same time takes away."""
+    """Orders are being loaded or matched, and could bring back what an erasure at the same time takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def hash_for_track(key_check: bytes, *, shop_id: UUID, e164: str | None) -> byte
     return hash_phone(key, shop_id=shop_id, e164=e164 or "") if _check_of(key) == key_check else b""
 
 
-def link_erased(connection: Connection, *, found: dict[UUID, UUID]) -> None:
+def match_erased(connection: Connection, *, found: dict[UUID, UUID]) -> None:
     """Gives orders (order → erased customer) to the row of the erased, without identity."""
     facts = {"order_ids": list(found), "customer_ids": list(found.values())}
     connection.execute(_RESTORE_ERASED, facts)
@@ -351,7 +351,7 @@ def _alone(connection: Connection) -> Iterator[None]:
             yield
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         raise ErasureBusy(
-            "Orders are being loaded, linked or checked out; nothing was erased. Run it again in a moment."
+            "Orders are being loaded, matched or checked out; nothing was erased. Run it again in a moment."
         ) from None
 
 
@@ -371,7 +371,7 @@ def _prove(connection: Connection, person: Person, *, key: SecretStr, phone_hash
     if person.customer is not None:
         facts["customer_id"] = person.customer.customer_id
     else:
-        # Nobody was linked so far; orders of theirs that come later need a row to go to.
+        # No order of theirs was matched so far; orders of theirs that come later need a row to go to.
         (facts["customer_id"],) = connection.execute(_NEW_CUSTOMER, facts).fetchone() or (None,)
     erased_at, erased_by = connection.execute(_PROVE, facts).fetchone() or (datetime.now(UTC), "")
     connection.execute(_FORGET_CUSTOMER, facts | {"erased_at": erased_at})

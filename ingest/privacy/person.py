@@ -175,7 +175,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Where a person's data are. `others` are orders linked to them that by now have another's phone. `unresolved` are
+    """Where a person's data are. `others` are orders matched with them that by now have another's phone. `unresolved` are
     spooled events that could be theirs or anybody's: neither phone nor e-mail nor order tells."""
 
     shop_id: UUID

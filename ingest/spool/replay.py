@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import psycopg
 from pydantic import ValidationError
 
-from ingest.answer import write
 from ingest.checkout import Checkout, Visit
 from ingest.spool.file import Spool, SpoolDamaged, Spooled, SpoolRefused
 from ingest.spool.outage import is_outage
 from ingest.storage.connections import Connection
 from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.storage.group_commit import group_commit
+from ingest.tracking import write
 
 log = logging.getLogger("regulars.ingest")
 

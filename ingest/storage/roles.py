@@ -5,12 +5,12 @@ from ingest.storage.connections import Connection
 ROLES = ("regulars_checkout", "regulars_owner", "regulars_analyst")
 
 
-def raise_wall(connection: Connection) -> list[str]:
+def grant_roles(connection: Connection) -> list[str]:
     """Makes the group roles and grants them what they may; returns the SQL that somebody with the right must run.
 
     With roles made by somebody else, calling it again completes the wall. `connection` is in autocommit.
     """
-    left = [statement for (statement,) in connection.execute("select regulars.raise_wall()")]
+    left = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
     connection.execute("select regulars.revoke_from_strangers()")
     return left
 

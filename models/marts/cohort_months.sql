@@ -1,5 +1,5 @@
 {{ config(
-    incremental_strategy='added_up',
+    incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'cohort_month', 'order_month'],
     indexes=[{'columns': ['shop_id', 'cohort_month', 'order_month'], 'unique': true}]
 ) }}
@@ -7,7 +7,7 @@
 with
 
 purchases as (
-    select * from {{ weighted(ref('purchases')) }}
+    select * from {{ signed_rows(ref('purchases')) }}
 )
 
 select

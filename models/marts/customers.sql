@@ -14,7 +14,7 @@ with
 
 purchases as (
     select * from {{ ref('purchases') }}
-    where {{ only_changed() }}
+    where {{ in_batch() }}
 ),
 
 -- The last purchase has the highest number: read from this end, first and last are both a plain 1.

@@ -32,10 +32,10 @@ withdrawals as (
 -- a union.
 entries as (
     select * from profits
-    where {{ only_changed() }}
+    where {{ in_batch() }}
     union all
     select * from withdrawals
-    where {{ only_changed() }}
+    where {{ in_batch() }}
 )
 
 select * from entries

@@ -11,7 +11,7 @@ with
 
 orders as (
     select * from {{ ref('stg_orders') }}
-    where {{ only_changed() }}
+    where {{ in_batch() }}
 ),
 
 tracking as (

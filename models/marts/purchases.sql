@@ -14,7 +14,7 @@ sales as (
     where
         is_sale
         and shop_customer_id is not null
-        and {{ only_changed() }}
+        and {{ in_batch() }}
 ),
 
 -- Two purchases of one moment are told apart by their order_id, so that every run puts them the

@@ -1,5 +1,5 @@
 {{ config(
-    incremental_strategy='added_up',
+    incremental_strategy='sum_deltas',
     unique_key=['shop_id'],
     indexes=[{'columns': ['shop_id'], 'unique': true}]
 ) }}
@@ -7,7 +7,7 @@
 with
 
 entries as (
-    select * from {{ weighted(ref('ledger_entries')) }}
+    select * from {{ signed_rows(ref('ledger_entries')) }}
 )
 
 select

@@ -1,5 +1,5 @@
 {{ config(
-    incremental_strategy='added_up',
+    incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'order_date'],
     indexes=[{'columns': ['shop_id', 'order_date'], 'unique': true}]
 ) }}
@@ -7,11 +7,11 @@
 with
 
 orders as (
-    select * from {{ weighted(ref('orders')) }}
+    select * from {{ signed_rows(ref('orders')) }}
 ),
 
 purchases as (
-    select * from {{ weighted(ref('purchases')) }}
+    select * from {{ signed_rows(ref('purchases')) }}
 ),
 
 summands as (

@@ -8,7 +8,7 @@ with
 
 shops as (
     select * from {{ ref('stg_shops') }}
-    where {{ only_changed() }}
+    where {{ in_batch() }}
 )
 
 select

@@ -1,5 +1,5 @@
 {{ config(
-    incremental_strategy='added_up',
+    incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'slug', 'month'],
     indexes=[{'columns': ['shop_id', 'slug', 'month'], 'unique': true}]
 ) }}
@@ -7,16 +7,16 @@
 with
 
 orders as (
-    select * from {{ weighted(ref('orders')) }}
+    select * from {{ signed_rows(ref('orders')) }}
     where is_sale
 ),
 
 purchases as (
-    select * from {{ weighted(ref('purchases')) }}
+    select * from {{ signed_rows(ref('purchases')) }}
 ),
 
 visits as (
-    select * from {{ weighted(ref('visits')) }}
+    select * from {{ signed_rows(ref('visits')) }}
 ),
 
 summands as (

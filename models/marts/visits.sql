@@ -27,7 +27,7 @@ visits as (
 
 changed_visits as (
     select * from visits
-    where {{ only_changed() }}
+    where {{ in_batch() }}
 )
 
 select

@@ -9,7 +9,7 @@ from ingest.storage.connections import Connection, connect, conninfo
 from ingest.storage.indexes import missing_indexes
 from ingest.storage.migrations import migrate as apply
 from ingest.storage.migrations import pending
-from ingest.storage.roles import missing_roles, raise_wall
+from ingest.storage.roles import grant_roles, missing_roles
 from ingest.storage.settings import Settings
 from ingest.storage.storefront import StandingTable, Storefront, shop_settings, survey
 
@@ -26,7 +26,7 @@ def migrate(
             _print_plan(console, connection, storefront)
             return
         applied = apply(connection, on_step=lambda name: console.print(f"  applying {name}"))
-        left = raise_wall(connection)
+        left = grant_roles(connection)
         console.print("The schema is up to date." if applied else "The schema was up to date already.")
         _print_shops(console, connection)
     if left:

@@ -11,7 +11,7 @@ from ingest.storage.settings import Settings
 
 DOING = {
     "prepare_relations": "looking at what stands",
-    "link_stragglers": "linking orders without a customer",
+    "match_customers": "matching orders with their customers",
     "claim_batch": "taking what changed",
     "build_marts": "building and testing the marts",
     "reconcile_marts": "holding the marts against the raw sales",
@@ -68,7 +68,7 @@ def _report(done: Refresh) -> None:
     )
     console = Console(highlight=False)
     console.print(
-        f"{what}; {done.linked or 0:,} orders were linked, {done.unreadable or 0:,} newly can't be. "
+        f"{what}; {done.matched or 0:,} orders were matched, {done.unreadable or 0:,} newly can't be. "
         f"As of {done.as_of:%Y-%m-%d %H:%M:%S} UTC, in {seconds:.1f} s."
     )
     for warning in done.warnings:

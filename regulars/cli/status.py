@@ -72,7 +72,7 @@ def gather(connection: Connection) -> dict[str, object]:
         "last_refresh_error": latest.error if latest and latest.status == "failed" else "",
         "last_refresh_warnings": latest.warnings if latest else [],
         "changes_waiting": waiting[0],
-        "orders_to_link": waiting[1],
+        "orders_to_match": waiting[1],
         "orders_with_unreadable_phone": waiting[2],
         "made_by_no_model": relations.left_over(connection, project.relations()),
     }

@@ -33,7 +33,7 @@ class Order:
     checkout: Checkout
     """What the storefront tells of it: the ids, the buyer, the phone as typed this time."""
     calls: int
-    """How often checkout tracks it: 2 is a retry, 0 is left to the nightly linking."""
+    """How often checkout tracks it: 2 is a retry, 0 is left to the nightly matching."""
     person_id: UUID
     line: str | None
     """The person's number in E.164; None where what they typed is nobody's number."""

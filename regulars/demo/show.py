@@ -242,7 +242,7 @@ def _story(*halves: Half) -> RenderableType:
         ("visits to the shops' links", lambda half: half.visits),
         ("checkouts from a phone not seen before", lambda half: half.outcomes["new_customer"]),
         ("checkouts told twice, counted once", lambda half: half.outcomes["replayed"]),
-        ("orders that checkout missed, linked by the refresh", lambda half: half.refresh.linked),
+        ("orders that checkout missed, matched by the refresh", lambda half: half.refresh.matched),
         ("changes, all that the refresh had to work on", lambda half: half.refresh.changes),
     )
     for title, count in rows:

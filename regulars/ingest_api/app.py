@@ -205,7 +205,7 @@ def _content(answer: Answer) -> dict[str, object]:
     return {
         "outcome": answer.outcome,
         "customer_id": answer.customer_id and str(answer.customer_id),
-        "tracking_id": answer.tracking_id and str(answer.tracking_id),
+        "visit_id": answer.visit_id and str(answer.visit_id),
         # Of a refused one it names the disk's path, which is the operator's.
         "reason": None if answer.outcome == "refused" else answer.reason,
     }

@@ -71,7 +71,7 @@ class CheckoutBody(Checkout):
     phone: Short = Field(None, description="As the buyer spelt it; read in the shop's country.")
     email: Short = None
     customer_name: Short = None
-    visit_id: Id | None = Field(None, description="The visit that this purchase completes: its tracking_id.")
+    visit_id: Id | None = Field(None, description="The visit that this purchase completes: what its answer gave.")
 
 
 class VisitBody(Visit):

@@ -1,21 +1,20 @@
 """What Prometheus reads: how many events had which answer, how long they took, how many wait on the disk."""
 
 import math
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ingest.answer import Answer
+from ingest.answer import Answer, CheckoutOutcome, KeptOutcome, VisitOutcome
 from ingest.spool.file import Kind, Spool, SpoolRefused
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0)
 
 # Shown from the start, so that a rate of what never happened is 0 and not missing.
 _OUTCOMES: dict[Kind, tuple[str, ...]] = {
-    "checkout": (
-        "new_customer", "returning_customer", "replayed", "conflict", "unreadable", "failed", "spooled", "refused",
-    ),
-    "visit": ("noted", "spooled", "refused"),
-}  # fmt: skip
+    "checkout": (*get_args(CheckoutOutcome), *get_args(KeptOutcome)),
+    "visit": (*get_args(VisitOutcome), *get_args(KeptOutcome)),
+}
 
 
 class Metrics:

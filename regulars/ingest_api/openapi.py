@@ -1,11 +1,12 @@
 """What /openapi.json says beside the paths: schemas, examples, and every status that may be answered."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from ingest.answer import Outcome
 from regulars.ingest_api.bodies import CheckoutBody, ErasureBody, PersonBody, VisitBody, schema
 from regulars.web.problems import MEDIA_TYPE
 
@@ -18,12 +19,9 @@ _CUSTOMER = "c1d5a1de-3b0c-4b6f-8a51-6f1f0f6f7d21"
 class AnswerBody(BaseModel):
     """What became of one event."""
 
-    outcome: Literal[
-        "new_customer", "returning_customer", "replayed", "conflict", "unreadable", "failed", "noted", "spooled",
-        "refused",
-    ]  # fmt: skip
+    outcome: Outcome
     customer_id: UUID | None = None
-    tracking_id: UUID | None = Field(None, description="Of a visit: what its checkout gives as visit_id.")
+    visit_id: UUID | None = Field(None, description="Of a visit: what its checkout gives as visit_id.")
     reason: str | None = Field(None, description="Why a phone could not be read, or an event had to wait.")
 
 
@@ -43,9 +41,9 @@ PERSON: dict[str, Any] = {"shop": "ama-data", "phone": "024 123 4567"}
 
 ERASURE: dict[str, Any] = PERSON | {"by": "Yaw, data protection"}
 
-_LINKED = {"outcome": "new_customer", "customer_id": _CUSTOMER, "tracking_id": _VISIT, "reason": None}
-_NOTED = {"outcome": "noted", "customer_id": None, "tracking_id": _VISIT, "reason": None}
-_SPOOLED = {"outcome": "spooled", "customer_id": None, "tracking_id": None, "reason": "TookTooLong"}
+_MATCHED = {"outcome": "new_customer", "customer_id": _CUSTOMER, "visit_id": _VISIT, "reason": None}
+_NOTED = {"outcome": "noted", "customer_id": None, "visit_id": _VISIT, "reason": None}
+_SPOOLED = {"outcome": "spooled", "customer_id": None, "visit_id": None, "reason": "TookTooLong"}
 _INVALID = {"outcome": "invalid", "errors": [{"pointer": "#/checkouts/1/shop_id", "detail": "is missing"}]}
 
 _FIELD_ERROR = {
@@ -121,14 +119,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 _MIXED = _answer(
     "A batch of which some events could not be read: those are not kept, the others are.",
-    batch={"answers": [_LINKED, _INVALID]},
+    batch={"answers": [_MATCHED, _INVALID]},
 )
 
 CHECKOUT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer(
         "It stands, or is noted with its reason. Of a batch: every event is kept.",
-        one=_LINKED,
-        batch={"answers": [_LINKED, _SPOOLED]},
+        one=_MATCHED,
+        batch={"answers": [_MATCHED, _SPOOLED]},
     ),
     202: _answer("It is kept, and will be carried out later.", one=_SPOOLED),
     207: _MIXED,
@@ -139,7 +137,7 @@ VISIT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer("Of a batch: every event is kept.", batch={"answers": [_NOTED]}),
     201: _answer("It is noted.", one=_NOTED),
     202: _answer(
-        "It is kept, and will be written later. Its id is good all the same.", one=_SPOOLED | {"tracking_id": _VISIT}
+        "It is kept, and will be written later. Its id is good all the same.", one=_SPOOLED | {"visit_id": _VISIT}
     ),
     207: _MIXED,
     **_PROBLEMS,

@@ -68,7 +68,7 @@ def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the
         "select from regulars.erasures",
         "select from regulars.changes",
         "select regulars.claim_changes()",
-        "select regulars.raise_wall()",
+        "select regulars.grant_roles()",
         "select from dashboard.customer_contacts",
     ],
 )

@@ -44,14 +44,14 @@ def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Pa
         add_order(connection, fetch(connection, "select id from user_shops")[0][0], phone="12")  # type: ignore[arg-type]
 
     waiting = json.loads(regulars("status", "--json", **where).stdout)
-    assert (waiting["as_of"], waiting["age_seconds"], waiting["orders_to_link"]) == (None, None, 2)
+    assert (waiting["as_of"], waiting["age_seconds"], waiting["orders_to_match"]) == (None, None, 2)
     done = regulars("refresh", **where)
-    assert "1 orders were linked, 1 newly can't be" in done.stdout
+    assert "1 orders were matched, 1 newly can't be" in done.stdout
     assert done.returncode == 0
     status = json.loads(regulars("status", "--json", **where).stdout)
     assert status["last_refresh"] == "succeeded"
     assert 0 <= status["age_seconds"] < 100
-    assert (status["changes_waiting"], status["orders_to_link"], status["orders_with_unreadable_phone"]) == (
+    assert (status["changes_waiting"], status["orders_to_match"], status["orders_with_unreadable_phone"]) == (
         0,
         0,
         1,

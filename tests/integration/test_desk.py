@@ -210,7 +210,7 @@ def test_nothing_can_be_written_read_only_or_not(desk: Desk) -> None:
         "refresh materialized view analytics.shop_overview",
         "drop table analytics.customers",
         "create table analytics.mine ()",
-        "select regulars.raise_wall()",
+        "select regulars.grant_roles()",
     ]
     _, _, told = desk.ask(";\n".join(statements), "--set=ON_ERROR_STOP=0")
     assert told.count("ERROR: ") == len(statements)

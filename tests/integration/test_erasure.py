@@ -7,7 +7,7 @@ import pytest
 
 from flows.steps import run_refresh
 from ingest import track
-from ingest.bulk.matching import link
+from ingest.bulk.matching import match_orders
 from ingest.privacy.erasure import ErasureBusy, no_erasure
 from ingest.privacy.person import UnknownPerson
 from ingest.spool.file import SPOOL, Spool
@@ -112,7 +112,7 @@ def test_an_order_that_has_become_anothers_is_left_to_them(connection: Connectio
         track(connection, checkout(shop, order))
     connection.execute("update shop_orders set customer_phone = '0203334444' where id = %s", [orders[1]])
     assert erased(connection, spool).orders == 1
-    link(connection)
+    match_orders(connection)
     assert fetch(
         connection, "select o.customer_phone, c.phone_number from shop_orders o join regulars.tracking t "
         "on t.shop_order_id = o.id join regulars.customers c on t.shop_customer_id = c.id where o.id = %s", orders[1],

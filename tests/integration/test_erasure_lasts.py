@@ -10,7 +10,7 @@ from ingest import track
 from ingest.bulk.failures import retry_failures
 from ingest.bulk.import_file import Export, OrderRow
 from ingest.bulk.loading import load_orders
-from ingest.bulk.matching import link
+from ingest.bulk.matching import match_orders
 from ingest.privacy.person import find_person, tell
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
@@ -61,7 +61,7 @@ def test_nothing_that_is_told_again_brings_the_person_back(
 
     replay(connection, spool)
     retry_failures(connection)
-    link(connection)
+    match_orders(connection)
     assert_still_gone()
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
@@ -69,7 +69,7 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     assert loaded.rejects == []
     assert_still_gone()
     assert load_orders(connection, Export(export, OrderRow)).written == 0
-    link(connection)
+    match_orders(connection)
     assert_still_gone()
     assert fetch(
         connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
@@ -78,7 +78,7 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     # What the storefront writes past us is taken away with the next link.
     person_order(connection, shop)
     connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, orders["tracked"]])
-    link(connection)
+    match_orders(connection)
     assert_still_gone()
     assert fetch(
         connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
@@ -120,7 +120,7 @@ def test_without_the_key_an_old_checkout_is_kept_until_it_is_there(
     person_order(connection, shop)
     monkeypatch.setenv("REGULARS_ERASURE_KEY", "")
     with pytest.raises(SettingError, match="token_urlsafe"):
-        link(connection)
+        match_orders(connection)
     with pytest.raises(SettingError, match="earlier erasures"):
         erased(connection, spool, key="another key, which is long enough too")
 
@@ -141,12 +141,12 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     ]
     # What checkout didn't link is the new customer's too.
     person_order(connection, shop, at=datetime.now(UTC) + timedelta(seconds=2))
-    link(connection)
+    match_orders(connection)
     # An old order that comes only now is not the new customer's.
     old = add_order(connection, shop, phone=None)
     assert track(connection, checkout(shop, old)).customer_id == gone
     person_order(connection, shop)
-    link(connection)
+    match_orders(connection)
     counted = "select shop_customer_id, count(shop_order_id) from regulars.tracking group by 1 order by 2"
     assert fetch(connection, counted) == [
         (tracked.customer_id, 2), (gone, 3),
@@ -177,7 +177,7 @@ def test_orders_with_any_time_and_connections_with_any_rows_are_served(
     connection.row_factory = dict_row  # type: ignore[assignment]
     track(connection, checkout(shop, late[1]))
     connection.row_factory = tuple_row  # type: ignore[assignment]
-    link(connection)
+    match_orders(connection)
     is_later = moment in ("infinity", "20000-01-01")
     assert fetch(connection, "select count(*), count(phone_number) from regulars.customers") == [
         (1 + is_later, is_later)

@@ -99,10 +99,10 @@ def test_a_purchase_completes_the_visit_whose_id_it_hands_back(
     (order,) = _orders(migrated, shop, 1)
     visit = client.post(VISITS, json={"shop_id": str(shop), "slug": "promo"})
     assert (visit.status_code, visit.json()["outcome"]) == (201, "noted")
-    event = {"shop_id": str(shop), "order_id": order, "phone": "024 123 4567", "visit_id": visit.json()["tracking_id"]}
+    event = {"shop_id": str(shop), "order_id": order, "phone": "024 123 4567", "visit_id": visit.json()["visit_id"]}
     bought = client.post(CHECKOUTS, json=event)
     assert (bought.status_code, bought.json()["outcome"]) == (200, "new_customer")
-    assert bought.json()["tracking_id"] == visit.json()["tracking_id"]
+    assert bought.json()["visit_id"] == visit.json()["visit_id"]
     assert _rows(migrated, "select shop_order_id::text, accessed_via_slug from regulars.tracking") == [(order, "promo")]
     assert client.post(CHECKOUTS, json=event | {"phone": "+233241234567"}).json()["outcome"] == "replayed"
 
@@ -154,7 +154,7 @@ def test_one_bad_event_of_a_batch_refuses_no_other_and_is_named(
     assert (again.status_code, {one["outcome"] for one in again.json()["answers"]}) == (200, {"replayed"})
     assert _rows(migrated, "select count(*) from regulars.tracking") == [(3,)]
     visits = client.post(VISITS, json={"visits": [{"shop_id": str(shop)}] * 2}).json()["answers"]
-    assert len({one["tracking_id"] for one in visits}) == 2
+    assert len({one["visit_id"] for one in visits}) == 2
 
 
 _SHOP = str(uuid4())

@@ -160,9 +160,7 @@ def test_a_tracked_order_keeps_its_one_visit_and_the_visit_follows_the_customer(
     # The export tells a corrected phone, and nothing of the visit.
     load(connection, path, order(id=str(order_id), customer_phone="0201112222", accessed_via_slug=""))
     assert fetch(connection, LINKS) == [(order_id, "+233201112222", True, True)]
-    assert fetch(connection, "select id, accessed_via_slug from regulars.tracking") == [
-        (tracked.tracking_id, "ama-data")
-    ]
+    assert fetch(connection, "select id, accessed_via_slug from regulars.tracking") == [(tracked.visit_id, "ama-data")]
 
 
 def test_a_customer_was_first_seen_at_the_earliest_order_in_whatever_order_they_come(

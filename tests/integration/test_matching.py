@@ -2,7 +2,7 @@
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
-from ingest.bulk.matching import link
+from ingest.bulk.matching import match_orders
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
@@ -52,12 +52,12 @@ def test_what_a_checkout_told_stands_where_the_order_has_another_phone(migrated:
         # Queued by a refresh before its checkout comes out of a spool.
         connection.execute("select regulars.claim_changes()")
         track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567"))
-        link(connection)
+        match_orders(connection)
         assert fetch(connection, "select phone_number from regulars.customers") == [("+233241234567",)]
         assert fetch(connection, "select count(*) from regulars.orders_to_match") == [(0,)]
         # Until the storefront corrects the phone.
         connection.execute("update shop_orders set customer_phone = '0203334444' where id = %s", [order])
-        link(connection)
+        match_orders(connection)
         assert fetch(
             connection,
             "select c.phone_number, t.accessed_at is not null from regulars.tracking t "
@@ -68,11 +68,11 @@ def test_what_a_checkout_told_stands_where_the_order_has_another_phone(migrated:
 def test_an_order_that_comes_between_matching_and_the_batch_is_matched_by_the_next_refresh(built: Database) -> None:
     with built.connect() as connection:
         shop = add_shop(connection)
-        link(connection)
+        match_orders(connection)
         order = add_order(connection, shop)
         connection.execute("select regulars.claim_changes()")
         assert fetch(connection, "select count(*) from regulars.changes") == [(0,)]
-        assert link(connection).linked == 1
+        assert match_orders(connection).matched == 1
         assert fetch(connection, "select shop_order_id from regulars.tracking") == [(order,)]
 
 
@@ -81,9 +81,9 @@ def test_an_order_that_moves_to_another_shop_finds_that_shops_customer_and_leave
         first, second = add_shop(connection), add_shop(connection, "kofi-data")
         orders = [add_order(connection, first), add_order(connection, first)]
         track(connection, Checkout(shop_id=first, order_id=orders[0], phone="0241234567", slug="promo"))
-        link(connection)
+        match_orders(connection)
         connection.execute("update shop_orders set shop_id = %s", [second])
-        link(connection)
+        match_orders(connection)
         assert fetch(
             connection,
             "select shop_id, shop_order_id is not null, accessed_via_slug from regulars.tracking order by 2",
@@ -96,7 +96,7 @@ def test_a_match_goes_with_its_order_and_a_visit_stays(migrated: Database) -> No
         shop = add_shop(connection)
         tracked, matched = add_order(connection, shop), add_order(connection, shop)
         track(connection, Checkout(shop_id=shop, order_id=tracked, phone="0241234567", slug="promo"))
-        link(connection)
+        match_orders(connection)
         connection.execute("delete from shop_orders")
         assert fetch(connection, "select shop_order_id, accessed_via_slug from regulars.tracking") == [(None, "promo")]
         assert matched

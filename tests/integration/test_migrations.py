@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from flows.steps import run_refresh
-from ingest.bulk.matching import link
+from ingest.bulk.matching import match_orders
 from ingest.storage.errors import MigrationError
 from ingest.storage.migrations import migrate, migrations
 from tests.conftest import Database
@@ -149,8 +149,8 @@ def test_a_storefront_that_stands_keeps_its_tables_and_gets_its_numbers(empty: D
             "and relnamespace in ('public'::regnamespace, 'regulars'::regnamespace) order by 1",
         ) == [("customers",), ("shop_slugs",), ("tracking",)]
 
-        linked = link(connection, everything=True)
-        assert (linked.linked, linked.unreadable) == (2, 0)
+        matched = match_orders(connection, everything=True)
+        assert (matched.matched, matched.unreadable) == (2, 0)
         run_refresh(empty.settings)
         # Naive timestamps are UTC, and so is Accra: the two orders fall into two months.
         assert fetch(

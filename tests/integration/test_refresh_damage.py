@@ -182,7 +182,7 @@ def test_a_policy_for_others_than_owners_is_left_alone(standing: Database) -> No
 def test_a_migration_over_a_mart_without_row_level_security_puts_it_right(standing: Database) -> None:
     with standing.connect() as connection:
         connection.execute("alter table analytics.orders disable row level security")
-        connection.execute("select regulars.raise_wall()")
+        connection.execute("select regulars.grant_roles()")
         assert fetch(connection, "select * from regulars.guard_faults()") == []
 
 

@@ -117,7 +117,7 @@ def change_a_query(project: Project) -> None:
 
 _NEW_MART = """
 {{ config(
-    incremental_strategy='added_up',
+    incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'network'],
     indexes=[{'columns': ['shop_id', 'network'], 'unique': true}]
 ) }}
@@ -126,7 +126,7 @@ select
     shop_id,
     coalesce(network, 'unknown') as network,
     sum(weight) as orders
-from {{ weighted(ref('orders')) }}
+from {{ signed_rows(ref('orders')) }}
 group by shop_id, coalesce(network, 'unknown')
 """
 

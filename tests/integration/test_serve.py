@@ -95,13 +95,13 @@ def test_a_refresh_from_the_command_line_shows_in_the_server_step_by_step(served
         add_order(connection, add_shop(connection))
     done = served.regulars("refresh")
     assert done.returncode == 0, done.stderr
-    assert "1 orders were linked" in " ".join(done.stdout.split())
+    assert "1 orders were matched" in " ".join(done.stdout.split())
 
     runs = served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
     assert [run["state_type"] for run in runs] == ["COMPLETED"]
     tasks = served.ask("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [runs[0]["id"]]}}})
     assert {str(task["name"]).rsplit("-", 1)[0] for task in tasks} == {
-        "link_stragglers", "claim_batch", "build_marts", "reconcile_marts", "publish", "record",
+        "match_customers", "claim_batch", "build_marts", "reconcile_marts", "publish", "record",
     }  # fmt: skip
     with served.database.connect() as connection:
         assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,)]

@@ -16,12 +16,12 @@ from flows.steps import run_refresh
 from ingest import Checkout, track
 from ingest.bulk.import_file import Export, OrderRow
 from ingest.bulk.loading import load_orders
-from ingest.bulk.matching import link
+from ingest.bulk.matching import match_orders
 from ingest.spool.file import Spool
 from ingest.storage.connections import Connection
 from ingest.storage.errors import DatabaseError, InputError
 from ingest.storage.migrations import migrate, migrations, pending, require_schema
-from ingest.storage.roles import raise_wall
+from ingest.storage.roles import grant_roles
 from ingest.storage.storefront import survey
 from tests import standing
 from tests.conftest import NAME, Database, Server
@@ -71,7 +71,7 @@ def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server
 
         assert migrate(connection) == [migration.name for migration in migrations()]
         assert migrate(connection) == []
-        raise_wall(connection)
+        grant_roles(connection)
         run_refresh(storefront.settings)
         assert published(connection) == count(orders)
         assert fetch(connection, "select * from shop_orders order by id") == before
@@ -134,7 +134,7 @@ def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_
                 orders.append(checkout_as_before(connection, orders[0].shop_id, "0241234567", slug="promo"))
                 assert migrate(connection) == names[names.index(killed_at) :]
                 require_schema(connection)
-                link(connection, everything=True)
+                match_orders(connection, everything=True)
                 ((matched,),) = fetch(
                     connection, "select count(*) from regulars.tracking where shop_customer_id is not null"
                 )
@@ -192,7 +192,7 @@ def test_nothing_that_is_made_is_open_to_the_roles_of_a_public_api(storefront: D
         standing.fill(connection, orders=30)
         before = _granted(connection)
         migrate(connection)
-        raise_wall(connection)
+        grant_roles(connection)
         run_refresh(storefront.settings)
         assert _granted(connection) == before
 

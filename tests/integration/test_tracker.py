@@ -160,9 +160,9 @@ def test_a_network_fault_costs_no_more_than_the_budget_and_loses_nothing(
             tracker.track(checkout)
         _await_empty(tracker)
         _assert_each_stands_once(connection, orders)
-        assert fetch(
-            connection, "select accessed_via_slug from regulars.tracking where id = %s", visit.tracking_id
-        ) == [("promo",)]
+        assert fetch(connection, "select accessed_via_slug from regulars.tracking where id = %s", visit.visit_id) == [
+            ("promo",)
+        ]
 
 
 def test_a_terminated_backend_is_noticed_before_it_is_used(migrated: Database, tracker: Tracker) -> None:
@@ -236,9 +236,9 @@ def test_events_are_replayed_in_their_order_so_that_a_purchase_completes_its_vis
         order = add_order(connection, shop)
         with _refused(proxy):
             visit = tracker.visit(Visit(shop_id=shop, slug="promo"))
-            tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit.tracking_id))
+            tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit.visit_id))
         _await_empty(tracker)
-        assert fetch(connection, "select id, shop_order_id from regulars.tracking") == [(visit.tracking_id, order)]
+        assert fetch(connection, "select id, shop_order_id from regulars.tracking") == [(visit.visit_id, order)]
 
 
 def test_a_poisonous_entry_is_set_aside_with_its_reason_and_stops_nobody(
@@ -323,7 +323,7 @@ def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and
         answers = tracker.visit_many(visits)
         assert _commits(tracker.spool) == 1
     assert [answer.outcome for answer in answers] == ["spooled"] * 20 + ["refused"] * 10
-    assert [answer.tracking_id for answer in answers] == [visit.visit_id for visit in visits]
+    assert [answer.visit_id for answer in answers] == [visit.visit_id for visit in visits]
     spooled = [Visit.model_validate_json(entry.event) for entry in tracker.spool.everything()[1:]]
     assert [visit.visit_id for visit in spooled] == [visit.visit_id for visit in visits[:20]]
     assert [visit.accessed_at == MOMENT for visit in spooled] == [False, True] * 10

@@ -32,7 +32,7 @@ def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migr
         assert fetch(
             connection,
             "select id, shop_order_id, accessed_via_slug from regulars.tracking",
-        ) == [(tracked.tracking_id, order, "ama-data")]
+        ) == [(tracked.visit_id, order, "ama-data")]
 
 
 def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(
@@ -97,7 +97,7 @@ def test_a_purchase_completes_its_visit(migrated: Database) -> None:
         visit_id = visit(connection, Visit(shop_id=shop, slug="promo", utm_source="whatsapp"))
         order = add_order(connection, shop)
         tracked = track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=visit_id))
-        assert tracked.tracking_id == visit_id
+        assert tracked.visit_id == visit_id
         assert fetch(
             connection,
             "select accessed_via_slug, shop_order_id, utm_source from regulars.tracking",
@@ -130,7 +130,7 @@ def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_v
         order = add_order(connection, shop)
         late = Visit(shop_id=shop, slug="promo", utm_source="whatsapp", accessed_at=MOMENT)
         checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=late.visit_id, slug="ama-data")
-        assert track(connection, checkout).tracking_id == late.visit_id
+        assert track(connection, checkout).visit_id == late.visit_id
         rows = "select id, shop_order_id, accessed_via_slug, utm_source from regulars.tracking"
         assert fetch(connection, rows) == [(late.visit_id, order, "ama-data", None)]
         for again in (late, late.model_copy(update={"slug": "other"})):
@@ -177,7 +177,7 @@ def test_a_visit_and_its_checkout_at_the_same_time_make_one_row(migrated: Databa
                     visit(connection, one)
                 else:
                     checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567", visit_id=one.visit_id)
-                    assert track(connection, checkout).tracking_id == one.visit_id
+                    assert track(connection, checkout).visit_id == one.visit_id
 
     with ThreadPoolExecutor(max_workers=2) as threads:
         list(threads.map(tell, (True, False)))

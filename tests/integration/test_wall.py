@@ -13,7 +13,7 @@ from psycopg import sql
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection, connect
 from ingest.storage.migrations import migrate
-from ingest.storage.roles import raise_wall
+from ingest.storage.roles import grant_roles
 from tests.conftest import NAME, Database, Server
 from tests.storefront import add_order, add_shop, fetch
 
@@ -386,14 +386,14 @@ def test_where_roles_may_not_be_made_the_sql_is_told_and_the_wall_completed_late
             )
             with connect(where) as theirs:
                 migrate(theirs)
-                assert raise_wall(theirs) == [f"create role {role} nologin;" for role in _ROLES]
+                assert grant_roles(theirs) == [f"create role {role} nologin;" for role in _ROLES]
         finally:
             for role in _ROLES:
                 admin.execute(
                     sql.SQL("alter role {} rename to {}").format(*map(sql.Identifier, (f"{role}_away", role)))
                 )
         with connect(where) as theirs:
-            assert raise_wall(theirs) == []
+            assert grant_roles(theirs) == []
         for privilege in (
             "has_table_privilege('regulars_owner', 'dashboard.customer_contacts', 'select')",
             "has_schema_privilege('regulars_analyst', 'analytics', 'usage')",

@@ -70,31 +70,31 @@ begin
 end
 $$;
 
--- A shop whose time zone changed moves all its orders and visits to other days: that is noted as its clock.
+-- A shop whose time zone changed moves all its orders and visits to other days: that is noted as its time zone.
 create function regulars.note_shop_changes() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if tg_op = 'INSERT' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select e.entity, r.id, r.id from new_rows as r cross join (values ('shop'), ('clock')) as e (entity);
+        select e.entity, r.id, r.id from new_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
     elsif tg_op = 'DELETE' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select e.entity, r.id, r.id from old_rows as r cross join (values ('shop'), ('clock')) as e (entity);
+        select e.entity, r.id, r.id from old_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
     elsif tg_op = 'UPDATE' then
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'shop', r.id, r.id from old_rows as r
         union
         select 'shop', r.id, r.id from new_rows as r
         union
-        select 'clock', n.id, n.id
+        select 'shop_time_zone', n.id, n.id
         from new_rows as n
         left join old_rows as o on n.id = o.id
         where o.timezone is distinct from n.timezone;
     else
         insert into regulars.changes (entity, shop_id, entity_id)
         select e.entity, r.id, r.id
-        from public.user_shops as r cross join (values ('shop'), ('clock')) as e (entity);
+        from public.user_shops as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
     end if;
     return null;
 end

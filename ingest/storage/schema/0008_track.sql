@@ -160,7 +160,7 @@ create function regulars.track(
     in phone_hash bytea default null,
     out outcome text,
     out customer_id uuid,
-    out tracking_id uuid,
+    out visit_id uuid,
     out key_check bytea
 )
 language plpgsql security definer
@@ -171,7 +171,7 @@ as $$
 declare
     shop_id uuid := event ->> 'shop_id';
     order_id uuid := event ->> 'order_id';
-    visit_id uuid := event ->> 'visit_id';
+    told_visit_id uuid := event ->> 'visit_id';
     accessed_at timestamptz := coalesce((event ->> 'accessed_at')::timestamptz, now());
     -- One for all spellings of a phone, and for whenever it is told: who tries again may stamp their own time.
     fingerprint uuid := md5(
@@ -187,7 +187,7 @@ begin
         s.country,
         o.shop_id as order_shop_id,
         regulars.ordered_at(regulars.as_utc(o.created_at), regulars.as_utc(o.updated_at)) as ordered_at,
-        t.id as tracking_id,
+        t.id as visit_id,
         t.shop_customer_id as order_customer_id,
         t.accessed_at is not null as is_told,
         t.fingerprint,
@@ -219,14 +219,14 @@ begin
     end if;
 
     if standing.is_told then
-        tracking_id := standing.tracking_id;
+        visit_id := standing.visit_id;
         customer_id := standing.order_customer_id;
     else
         outcome := 'returning_customer';
         customer_id := standing.order_customer_id;
-        if standing.tracking_id is not null then
+        if standing.visit_id is not null then
             -- Matched in bulk before its checkout was told: that row makes room for the checkout's.
-            delete from regulars.tracking as t where t.id = standing.tracking_id and t.accessed_at is null;
+            delete from regulars.tracking as t where t.id = standing.visit_id and t.accessed_at is null;
         end if;
         if customer_id is not null then
             is_erased := exists (
@@ -263,17 +263,17 @@ begin
                 from regulars.make_customer(shop_id, phone, event, accessed_at) as m;
             end if;
         end if;
-        tracking_id := regulars.write_tracking(
-            event, customer_id, visit_id, accessed_at, case when not is_erased then fingerprint end
+        visit_id := regulars.write_tracking(
+            event, customer_id, told_visit_id, accessed_at, case when not is_erased then fingerprint end
         );
         if is_erased then
             perform regulars.clear_erased_order(order_id);
         end if;
-        if tracking_id is not null then
+        if visit_id is not null then
             return;
         end if;
         -- Another was quicker: what stands now is what it wrote.
-        select t.id, t.shop_customer_id, t.fingerprint into tracking_id, customer_id, standing.fingerprint
+        select t.id, t.shop_customer_id, t.fingerprint into visit_id, customer_id, standing.fingerprint
         from regulars.tracking as t
         where t.shop_order_id = facts.order_id and t.shop_id = facts.shop_id;
         if not found then
@@ -297,7 +297,7 @@ exception
         );
         outcome := 'failed';
         customer_id := null;
-        tracking_id := null;
+        visit_id := null;
 end
 $$;
 

@@ -14,7 +14,7 @@ create table regulars.refreshes (
     as_of timestamptz,
     finished_at timestamptz,
     changes bigint,
-    linked bigint,
+    matched bigint,
     unreadable bigint,
     error text,
     -- What somebody should look at, a sentence each: data tests that warned, and what was put right.
@@ -39,8 +39,8 @@ begin
         delete from regulars.changes returning entity, shop_id, entity_id
     ),
 
-    clocks as (
-        select distinct m.shop_id from moved as m where m.entity = 'clock'
+    moved_shops as (
+        select distinct m.shop_id from moved as m where m.entity = 'shop_time_zone'
     ),
 
     queued as (
@@ -53,11 +53,11 @@ begin
     )
 
     insert into regulars.batch (entity, shop_id, entity_id)
-    select m.entity, m.shop_id, m.entity_id from moved as m where m.entity <> 'clock'
+    select m.entity, m.shop_id, m.entity_id from moved as m where m.entity <> 'shop_time_zone'
     union
-    select 'order', o.shop_id, o.id from public.shop_orders as o inner join clocks on o.shop_id = clocks.shop_id
+    select 'order', o.shop_id, o.id from public.shop_orders as o inner join moved_shops as s on o.shop_id = s.shop_id
     union
-    select 'visit', t.shop_id, t.id from regulars.tracking as t inner join clocks on t.shop_id = clocks.shop_id
+    select 'visit', t.shop_id, t.id from regulars.tracking as t inner join moved_shops as s on t.shop_id = s.shop_id
     on conflict do nothing;
     -- The models' plans depend on how small the batch is.
     analyze regulars.batch;
@@ -90,7 +90,7 @@ $$;
 -- the transaction in which it used it: so a run that died half-way is simply run again.
 create sequence regulars.delta_ids;
 
-create table regulars.models_read (
+create table regulars.delta_offsets (
     model text primary key,
     delta_id bigint not null
 );
@@ -98,7 +98,7 @@ create table regulars.models_read (
 -- The query each materialized view was built from: dbt would refresh one whose query has changed.
 create table regulars.published (
     name text primary key,
-    body text not null
+    query_hash text not null
 );
 
 -- When each shop's marts were last held against its raw orders.

@@ -359,7 +359,7 @@ comment on column dashboard.freshness.has_failed is 'Whether the last refresh th
 
 -- Makes the roles and grants them what they may, wherever that has not been done; answers the SQL that somebody
 -- else must run first. Nobody but checkout is let into schema `regulars`, and of its functions only to ingest's.
-create function regulars.raise_wall() returns setof text
+create function regulars.grant_roles() returns setof text
 language plpgsql set search_path = ''
 as $$
 declare
@@ -412,6 +412,6 @@ $$;
 
 do $$
 begin
-    perform regulars.raise_wall();
+    perform regulars.grant_roles();
 end
 $$;

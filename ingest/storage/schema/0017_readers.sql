@@ -418,6 +418,6 @@ $$;
 -- These functions are nobody else's to call either.
 do $$
 begin
-    perform regulars.raise_wall();
+    perform regulars.grant_roles();
 end
 $$;

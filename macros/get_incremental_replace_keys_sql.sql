@@ -1,11 +1,11 @@
-{#- Strategy `changed_keys`: the query computed all rows of the keys that changed; they replace what stands. -#}
-{% macro get_incremental_changed_keys_sql(arg_dict) -%}
+{#- Strategy `replace_keys`: the query computed all rows of the keys that changed; they replace what stands. -#}
+{% macro get_incremental_replace_keys_sql(arg_dict) -%}
     {{ replace_rows(
         target=arg_dict.target_relation,
         source=arg_dict.temp_relation,
         columns=standing_columns(arg_dict.dest_columns),
         unique_key=arg_dict.unique_key,
         key_columns=config.get('meta')['keys'],
-        keys=changed_keys() if computes_changes_only() else none
+        keys=batch_keys() if is_partial_run() else none
     ) }}
 {%- endmacro %}

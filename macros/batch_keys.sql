@@ -3,7 +3,7 @@
     staging (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`).
     `meta: {keys: […]}` names the columns; the first is always shop_id.
 -#}
-{% macro changed_keys() -%}
+{% macro batch_keys() -%}
     {%- set how = config.get('meta') -%}
     {%- if how.entities is defined -%}
         select shop_id{% if how['keys'] | length > 1 %}, entity_id as {{ how['keys'][1] }}{% endif %}

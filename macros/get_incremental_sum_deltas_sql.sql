@@ -1,18 +1,18 @@
 {#-
-    Strategy `added_up`: the query summed up what changed (see `weighted`); each key's sums are added to those that
+    Strategy `sum_deltas`: the query summed up what changed (see `signed_rows`); each key's sums are added to those that
     stand. Every column that is not a key is a sum, and some of them count the rows that are summed up: a key
     whose sums are all zero has no rows left and is removed.
 
     Exact, not approximate: the sums are integers and numerics. Theory: the weights are those of Z-sets in
     Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.
 -#}
-{% macro get_incremental_added_up_sql(arg_dict) -%}
+{% macro get_incremental_sum_deltas_sql(arg_dict) -%}
     {%- set standing = standing_columns(arg_dict.dest_columns) -%}
     {%- set columns = standing | list -%}
     {%- set keys = arg_dict.unique_key -%}
     {%- set sums = columns | reject('in', keys) | list -%}
-    {%- if computes_changes_only() -%}
-        create temporary table added_up on commit drop as
+    {%- if is_partial_run() -%}
+        create temporary table sum_deltas on commit drop as
         select
             {{ keys | join(', ') }},
             {% for column in sums -%}
@@ -28,7 +28,7 @@
         having not ({{ 'sum(' ~ sums | join(') = 0 and sum(') ~ ') = 0' }});
         {{ replace_rows(
             target=arg_dict.target_relation,
-            source='added_up',
+            source='sum_deltas',
             columns=standing,
             unique_key=keys,
             key_columns=keys,

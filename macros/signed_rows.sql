@@ -3,13 +3,13 @@
     read it, +1 for a row that came and -1 for one that went; in a rebuild every row with +1. So
     `sum(weight * amount)` is the whole sum in a rebuild and the difference to it in a refresh.
 -#}
-{% macro weighted(relation) -%}
-    {%- if computes_changes_only() -%}
+{% macro signed_rows(relation) -%}
+    {%- if is_partial_run() -%}
         (
             select *
             from {{ delta_table(relation.identifier) }}
             where delta_id > coalesce(
-                (select delta_id from regulars.models_read where model = '{{ this.identifier }}'), 0
+                (select delta_id from regulars.delta_offsets where model = '{{ this.identifier }}'), 0
             )
         ) as changes
     {%- else -%}

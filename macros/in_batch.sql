@@ -1,7 +1,7 @@
 {#- The condition that keeps a mart's query to the keys that changed; true of every row in a rebuild. -#}
-{% macro only_changed() -%}
-    {%- if computes_changes_only() -%}
-        ({{ config.get('meta')['keys'] | join(', ') }}) in ({{ changed_keys() }})
+{% macro in_batch() -%}
+    {%- if is_partial_run() -%}
+        ({{ config.get('meta')['keys'] | join(', ') }}) in ({{ batch_keys() }})
     {%- else -%}
         true
     {%- endif -%}

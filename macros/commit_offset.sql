@@ -3,9 +3,9 @@
     that a run which died after this is safely run again. A first build or a rebuild starts an empty delta; and
     columns that are new, or of a new type, take their places, filled.
 -#}
-{% macro close_model() -%}
+{% macro commit_offset() -%}
     {%- if execute -%}
-        {%- if not computes_changes_only() -%}
+        {%- if not is_partial_run() -%}
             {%- set columns = model['columns'] | list -%}
             -- The next refresh's plans depend on how large this is.
             analyze {{ this }};
@@ -19,9 +19,9 @@
             add column delta_id bigint not null default nextval('regulars.delta_ids'),
             add column weight smallint not null;
         {%- endif %}
-        insert into regulars.models_read (model, delta_id)
+        insert into regulars.delta_offsets (model, delta_id)
         select '{{ this.identifier }}', case when is_called then last_value else 0 end from regulars.delta_ids
         on conflict (model) do update set delta_id = excluded.delta_id
-        where models_read.delta_id < excluded.delta_id;
+        where delta_offsets.delta_id < excluded.delta_id;
     {%- endif -%}
 {%- endmacro %}
