@@ -108,8 +108,8 @@ class Tracker:
     def track_within(self, connection: Connection, checkout: Checkout) -> Answer:
         """`track` inside the caller's own transaction, in a savepoint: whatever fails here, that transaction goes on.
 
-        The order gets its customer when the caller commits. What fails is spooled. The connection is the caller's, and so are
-        its time-outs: of the budget only the 150 ms for locks hold here.
+        The order gets its customer when the caller commits. What fails is spooled. The connection is the caller's, and
+        so are its time-outs: of the budget only the 150 ms for locks hold here.
         """
         began = time.monotonic()
         try:

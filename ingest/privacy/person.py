@@ -175,8 +175,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Where a person's data are. `others` are orders matched with them that by now have another's phone. `unresolved` are
-    spooled events that could be theirs or anybody's: neither phone nor e-mail nor order tells."""
+    """Where a person's data are. `others` are orders matched with them that by now have another's phone.
+    `unresolved` are spooled events that could be theirs or anybody's: neither phone nor e-mail nor order tells."""
 
     shop_id: UUID
     e164: str
