@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.database import open_database, own_database
 from benchmarks.plot import save_bars
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.bulk.loading import load_orders, load_shops
 from ingest.storage.connections import Connection
 
@@ -91,13 +91,13 @@ def measure(*, orders: int, shops: int) -> list[dict[str, object]]:
     ):
         shops_file, orders_file = write_export(Path(folder), orders=orders, shops=shops)
         connection.execute(_BARE_TABLE)
-        load_shops(connection, Export(shops_file, ShopRow))
+        load_shops(connection, ImportFile(shops_file, ShopRow))
         for way in ("load", "load again", "bare copy"):
             start = time.perf_counter()
             if way == "bare copy":
                 copy(connection, orders_file)
             else:
-                load_orders(connection, Export(orders_file, OrderRow))
+                load_orders(connection, ImportFile(orders_file, OrderRow))
             seconds[way] = time.perf_counter() - start
     return [{"orders": orders, "way": way, "per_second": round(orders / taken)} for way, taken in seconds.items()]
 

@@ -11,8 +11,8 @@ from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.publish import publish_all
 from flows.reconcile import reconcile
-from ingest.bulk.failures import retry_failures
 from ingest.bulk.matching import Matched, match_orders
+from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection, conninfo

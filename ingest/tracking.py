@@ -48,7 +48,7 @@ def track(connection: Connection, checkout: Checkout) -> Answer:
             )
         if outcome == "perhaps_erased":
             # Of an order from before an erasure, which is seldom: a checkout doesn't pay for the import.
-            from ingest.privacy.erasure import hash_for_track
+            from ingest.privacy.phone_hash import hash_for_track
 
             phone_hash = hash_for_track(key_check, shop_id=checkout.shop_id, e164=e164)
         elif outcome != "other_country":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ingest.privacy.access import answer_access
+from ingest.privacy.access import answer_access_request
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.migrations import require_schema
@@ -22,7 +22,7 @@ def customer(
     settings = Settings.from_environment()
     with connect(conninfo(settings)) as connection:
         require_schema(connection)
-        held = answer_access(
+        held = answer_access_request(
             connection, shop=shop, phone=phone, key=settings.erasure_key, spool=Spool(settings.home / SPOOL)
         )
     if as_json:

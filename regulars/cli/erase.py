@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 
 from ingest.privacy.erasure import erase as erase_person
-from ingest.privacy.erasure import required_key
-from ingest.privacy.person import say_unresolved
+from ingest.privacy.person import describe_unresolved
+from ingest.privacy.phone_hash import required_key
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.migrations import require_schema
@@ -35,4 +35,4 @@ def erase(
         else f"Erased: {when}; {left} hold no identity now."
     )
     if done.unresolved:
-        console.print(say_unresolved(done.unresolved), soft_wrap=True)
+        console.print(describe_unresolved(done.unresolved), soft_wrap=True)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ingest.bulk.import_file import Export, OrderRow, Reject, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, Reject, ShopRow
 from ingest.bulk.loading import load_orders, load_shops
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import InputError
@@ -31,10 +31,10 @@ def load(
     console = Console(highlight=False)
     with connect(conninfo(Settings.from_environment())) as connection, _progress(console) as progress:
         require_schema(connection)
-        shops_export = Export(shops, ShopRow)
+        shops_export = ImportFile(shops, ShopRow)
         loaded_shops = load_shops(connection, shops_export)
         task = progress.add_task("orders", total=orders.stat().st_size if orders.exists() else None)
-        export = Export(orders, OrderRow, on_bytes=lambda position: progress.update(task, completed=position))
+        export = ImportFile(orders, OrderRow, on_bytes=lambda position: progress.update(task, completed=position))
         loaded = load_orders(connection, export)
         progress.update(task, completed=orders.stat().st_size)
 

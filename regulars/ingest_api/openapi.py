@@ -184,7 +184,7 @@ _PEOPLES_PROBLEMS = _PROBLEMS | {
             "type": "about:blank",
             "title": "Not Found",
             "status": 404,
-            "detail": "This shop holds nothing of that phone: it was erased on 2026-03-14 (UTC).",
+            "detail": "This shop holds nothing about that phone: it was erased on 2026-03-14 (UTC).",
             "errors": [{"pointer": "#/phone", "detail": "is nobody's of whom this shop holds anything"}],
         },
     ),

@@ -9,9 +9,11 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ingest.privacy.access import answer_access
-from ingest.privacy.erasure import Erased, ErasureBusy, erase, required_key
+from ingest.privacy.access import answer_access_request
+from ingest.privacy.erasure import Erased, erase
+from ingest.privacy.erasure_lock import ErasureBusy
 from ingest.privacy.person import UnknownPerson
+from ingest.privacy.phone_hash import required_key
 from ingest.spool.file import Spool, SpoolRefused
 from ingest.storage.budget import BudgetedConnection
 from ingest.storage.connections import conninfo
@@ -61,7 +63,7 @@ class People:
     def tell(self, body: PersonBody) -> bytes:
         with self._connection() as connection:
             return _as_json(
-                answer_access(
+                answer_access_request(
                     connection,
                     shop=body.shop,
                     phone=body.phone,

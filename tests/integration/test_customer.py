@@ -50,6 +50,6 @@ def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
     with migrated.connect() as connection:
         assert traces(connection, spool) == []
     after = regulars("customer", *person, **where)
-    assert (after.returncode, "nothing of that phone: it was erased on 20" in after.stderr) == (1, True)
+    assert (after.returncode, "nothing about that phone: it was erased on 20" in after.stderr) == (1, True)
     keyless = regulars("customer", *person, **(where | {"REGULARS_ERASURE_KEY": ""}))
-    assert "nothing of that phone." in keyless.stderr
+    assert "nothing about that phone." in keyless.stderr

@@ -8,7 +8,7 @@ import pytest
 from flows.steps import run_refresh
 from ingest import track
 from ingest.bulk.matching import match_orders
-from ingest.privacy.erasure import ErasureBusy, no_erasure
+from ingest.privacy.erasure_lock import ErasureBusy, no_erasure
 from ingest.privacy.person import UnknownPerson
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
@@ -183,9 +183,9 @@ def test_an_erasure_that_fails_half_way_leaves_everything(
 @pytest.mark.parametrize(
     ("shop", "phone", "error", "said"),
     [
-        ("nobody", PHONE, UnknownShop, "no shop of that slug"),
-        (PHONE, "ama-data", UnknownShop, "no shop of that slug"),
-        ("ama-data", "0245550199", UnknownPerson, "nothing of that phone"),
+        ("nobody", PHONE, UnknownShop, "no shop with that slug"),
+        (PHONE, "ama-data", UnknownShop, "no shop with that slug"),
+        ("ama-data", "0245550199", UnknownPerson, "nothing about that phone"),
         ("ama-data", "02455501234567", InputError, "can't be read as one of GH"),
     ],
 )

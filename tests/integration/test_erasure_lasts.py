@@ -7,19 +7,20 @@ import pytest
 from psycopg.rows import dict_row, tuple_row
 
 from ingest import track
-from ingest.bulk.failures import retry_failures
-from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
-from ingest.privacy.person import find_person, tell
+from ingest.bulk.retrying import retry_failures
+from ingest.privacy.access import report_person
+from ingest.privacy.person import find_person
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection
 from ingest.storage.errors import SettingError
 from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
-from tests.unit.test_export import order as export_row
-from tests.unit.test_export import write
+from tests.unit.test_import_file import order as export_row
+from tests.unit.test_import_file import write
 
 pytestmark = pytest.mark.usefixtures("erasure_key")
 
@@ -65,10 +66,10 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     assert_still_gone()
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
-    loaded = load_orders(connection, Export(export, OrderRow))
+    loaded = load_orders(connection, ImportFile(export, OrderRow))
     assert loaded.rejects == []
     assert_still_gone()
-    assert load_orders(connection, Export(export, OrderRow)).written == 0
+    assert load_orders(connection, ImportFile(export, OrderRow)).written == 0
     match_orders(connection)
     assert_still_gone()
     assert fetch(
@@ -170,7 +171,7 @@ def test_orders_with_any_time_and_connections_with_any_rows_are_served(
     odd = [person_order(connection, shop) for _ in range(2)]
     connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])
     track(connection, checkout(shop, odd[0]))
-    assert tell(connection, find_person(connection, shop="ama-data", phone=PHONE, spool=spool))["orders"]
+    assert report_person(connection, find_person(connection, shop="ama-data", phone=PHONE, spool=spool))["orders"]
     assert erased(connection, spool).orders == 3
     late = [person_order(connection, shop), add_order(connection, shop, phone=None)]
     connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.privacy.access import answer_access
+from ingest.privacy.access import answer_access_request
 from ingest.privacy.person import UnknownPerson
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
@@ -131,9 +131,9 @@ def test_who_is_not_known_is_told_what_could_hold_them(connection: Connection, s
     number = _spool(spool, shop, email=None)
     for call in (
         lambda: erased(connection, spool, phone="0245550199"),
-        lambda: answer_access(connection, shop="ama-data", phone="0245550199", key=None, spool=spool),
+        lambda: answer_access_request(connection, shop="ama-data", phone="0245550199", key=None, spool=spool),
     ):
-        with pytest.raises(UnknownPerson, match=rf"nothing of that phone\. Spooled .*: 1\. .* Numbers: {number}\."):
+        with pytest.raises(UnknownPerson, match=rf"nothing about that phone\. Spooled .*: 1\. .* Numbers: {number}\."):
             call()
 
 
@@ -145,7 +145,7 @@ def test_the_command_says_how_many_and_which_numbers(
     person = ["--shop", "ama-data", "--phone", PHONE]
     said = regulars("erase", *person, home=tmp_path, database_url=migrated.conninfo, REGULARS_ERASURE_KEY=KEY)
     assert (said.returncode, said.stderr) == (0, "")
-    assert "Spooled events that could be this person's or anybody's: 25." in said.stdout
+    assert "Spooled events that may belong to this person or to anybody: 25." in said.stdout
     assert f"Numbers: {', '.join(map(str, numbers[:20]))}, …." in said.stdout
     assert not is_personal(said.stdout)
     del connection

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from ingest import track
-from ingest.privacy.erasure import no_erasure
+from ingest.privacy.erasure_lock import no_erasure
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings

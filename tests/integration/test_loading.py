@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.bulk.loading import Loaded, load_orders, load_shops
 from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
-from tests.unit.test_export import SECRETS, order, write
+from tests.unit.test_import_file import SECRETS, order, write
 
 SHOP = {
     "id": str(uuid4()), "user_id": str(uuid4()), "shop_name": "Ama Data", "shop_slug": "ama-data",
@@ -45,7 +45,7 @@ LINKS = """
 
 
 def load(connection: Connection, path: Path, *orders: dict[str, str], chunk: int = 5_000) -> Loaded:
-    return load_orders(connection, Export(write(path, *orders), OrderRow), chunk=chunk)
+    return load_orders(connection, ImportFile(write(path, *orders), OrderRow), chunk=chunk)
 
 
 def shop_with(connection: Connection, slug: str = "ama-data", *, country: str = "GH") -> UUID:
@@ -64,7 +64,7 @@ def connection(migrated: Database) -> Iterator[Connection]:
 
 
 def test_loading_twice_writes_no_row_twice(connection: Connection, path: Path, tmp_path: Path) -> None:
-    shops = Export(write(tmp_path / "shops.csv", SHOP), ShopRow)
+    shops = ImportFile(write(tmp_path / "shops.csv", SHOP), ShopRow)
     orders = [
         order(), order(customer_phone="+233 24 123 4567"), order(customer_phone="12"),
         order(customer_phone=""), order(accessed_via_slug=""), order(volume_gb="", customer_name="Ama\0 🌍"),
@@ -224,14 +224,14 @@ def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(conn
 
 def test_a_slug_that_another_shop_has_is_rejected(connection: Connection, tmp_path: Path) -> None:
     taken = SHOP | {"id": str(uuid4()), "shop_name": "Other"}
-    done = load_shops(connection, Export(write(tmp_path / "shops.csv", SHOP, taken), ShopRow))
+    done = load_shops(connection, ImportFile(write(tmp_path / "shops.csv", SHOP, taken), ShopRow))
     assert (done.shops, [reject.line for reject in done.rejects]) == (1, [3])
     assert fetch(connection, "select shop_name from user_shops") == [("Ama Data",)]
 
 
 def test_a_renamed_shop_is_updated(connection: Connection, tmp_path: Path) -> None:
     for name in ("Ama Data", "Ama Bundles"):
-        load_shops(connection, Export(write(tmp_path / "shops.csv", SHOP | {"shop_name": name}), ShopRow))
+        load_shops(connection, ImportFile(write(tmp_path / "shops.csv", SHOP | {"shop_name": name}), ShopRow))
     assert fetch(connection, "select shop_name from user_shops") == [("Ama Bundles",)]
 
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
-from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
 from ingest.spool.file import Spool
@@ -266,11 +266,11 @@ def test_a_load_says_which_required_column_the_export_has_not_before_it_writes(
             "7c9e6679-7425-40de-944b-e07fc1f90ae7,shop-0,,,0241234567,MTN,1,9,1,10,completed,completed,,2026-03-01,\n"
         )
         with pytest.raises(InputError, match=r"shop_package_id.*set default"):
-            load_orders(connection, Export(export, OrderRow))
+            load_orders(connection, ImportFile(export, OrderRow))
         assert fetch(connection, "select count(*) from shop_orders") == [(30,)]
         connection.execute("alter table shop_orders alter column shop_package_id set default gen_random_uuid()")
-        assert load_orders(connection, Export(export, OrderRow)).written == 1
-        assert load_orders(connection, Export(export, OrderRow)).written == 0
+        assert load_orders(connection, ImportFile(export, OrderRow)).written == 1
+        assert load_orders(connection, ImportFile(export, OrderRow)).written == 0
 
 
 @pytest.mark.usefixtures("erasure_key")

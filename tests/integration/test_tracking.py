@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from ingest import Checkout, Visit, track, visit
-from ingest.bulk.failures import retry_failures
+from ingest.bulk.retrying import retry_failures
 from ingest.storage.errors import UnknownOrder, UnknownShop
 from tests.conftest import Database
 from tests.storefront import MOMENT, add_order, add_shop, fetch

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.privacy.identity import Identity, told_by
+from ingest.privacy.identity import Identity, read_buyer
 
 EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
 
@@ -26,7 +26,7 @@ EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
     ],
 )
 def test_a_readable_phone_decides_and_only_without_one_the_email(event: object, is_theirs: bool) -> None:
-    assert EFUA.is_of(told_by(event, country="GH")) is is_theirs
+    assert EFUA.matches(read_buyer(event, country="GH")) is is_theirs
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_an_event_is_personal_where_a_phone_an_email_or_a_name_is_told(
     facts: dict[str, Any], is_personal: bool
 ) -> None:
     order = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-    told = told_by({"order_id": order, "slug": "promo"} | facts, country="GH")
+    told = read_buyer({"order_id": order, "slug": "promo"} | facts, country="GH")
     assert (told.order_id, told.is_personal) == (UUID(order), is_personal)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.storage.errors import InputError
 
 SECRETS = {
@@ -44,8 +44,8 @@ def write(path: Path, *orders: dict[str, str]) -> Path:
     return path
 
 
-def read(path: Path) -> tuple[list[OrderRow], Export[OrderRow]]:
-    export = Export(path, OrderRow)
+def read(path: Path) -> tuple[list[OrderRow], ImportFile[OrderRow]]:
+    export = ImportFile(path, OrderRow)
     return [row for _, row in export], export
 
 
@@ -289,7 +289,7 @@ def test_a_bad_shop_is_named_by_line_and_column(path: Path, column: str, value: 
         "id": str(uuid4()), "user_id": str(uuid4()), "shop_name": "Ama", "shop_slug": "ama",
         "timezone": "Africa/Accra", "currency": "GHS", "country": "GH",
     }  # fmt: skip
-    export = Export(write(path, shop, shop | {column: value}), ShopRow)
+    export = ImportFile(write(path, shop, shop | {column: value}), ShopRow)
     assert len(list(export)) == 1
     assert [reject.line for reject in export.rejects] == [3]
     assert export.rejects[0].reason.startswith(reason)
