@@ -13,11 +13,11 @@ from psycopg.conninfo import make_conninfo
 
 from ingest.storage.connections import Connection
 from ingest.storage.errors import SettingError
+from ingest.storage.pool import NoneFree, Pool
 from regulars.dashboard.api.schemas import CustomerQuery
 from regulars.dashboard.app import create_app
 from regulars.dashboard.errors import NoSuchShop, NotLoaded
 from regulars.dashboard.queries import shop as questions
-from regulars.dashboard.queries.pool import NoConnection, Pool
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Owner
 from tests.conftest import NAME, Database, Server
@@ -124,13 +124,13 @@ def test_a_connection_that_was_ended_or_left_in_a_transaction_or_is_old_is_repla
     assert backend("begin") == second
     third = backend()
     assert third != second
-    with pool.connection(timeout=1) as connection, pytest.raises(NoConnection), pool.connection(timeout=0.1):
+    with pool.connection(timeout=1) as connection, pytest.raises(NoneFree), pool.connection(timeout=0.1):
         pass
     connection.opened_at -= 3601  # type: ignore[attr-defined]
     assert backend() == third
     assert backend() != third
     pool.close()
-    with pytest.raises(NoConnection):
+    with pytest.raises(NoneFree):
         backend()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from ingest import Checkout, Tracker
 from ingest.spool.file import SPOOL, Spool, SpoolDamaged, SpoolRefused
-from ingest.spool.writer import SpoolWriter
+from ingest.spool.writer_thread import WriterThread
 from ingest.storage.settings import Settings
 from tests.integration.test_command import regulars
 
@@ -101,7 +101,7 @@ def test_a_spool_that_is_not_free_in_time_is_a_refusal_and_nothing_is_kept_after
         took = time.monotonic() - began
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "it was not kept" in answer.reason
+    assert "the event was not kept" in answer.reason
     assert 1.9 * BUDGET < took < 3 * BUDGET
     assert tracker.track(_checkout()).outcome == "spooled"
     assert tracker.spool.count() == 2
@@ -120,7 +120,7 @@ def test_an_event_that_is_being_written_when_its_time_is_over_is_said_to_be_kept
     answer = tracker.track(_checkout())
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "it may yet be kept" in answer.reason
+    assert "the event may yet be kept" in answer.reason
     for _ in range(100):
         if tracker.spool.count() == 2:
             return
@@ -146,7 +146,7 @@ def _make_each_insert_slow(spool: Spool) -> None:
 
 def test_a_spool_that_is_closed_has_answered_everybody_and_takes_more(tmp_path: Path) -> None:
     spool = Spool(tmp_path / SPOOL)
-    writer = SpoolWriter(spool)
+    writer = WriterThread(spool)
     with ThreadPoolExecutor(21) as threads, _held_by_another_process(spool) as process:
         kept = [threads.submit(writer.add, "visit", ["{}"], deadline=time.monotonic() + 10) for _ in range(20)]
         time.sleep(0.1)

@@ -207,7 +207,7 @@ def test_an_exhausted_pool_costs_no_more_than_the_budget(migrated: Database, set
         orders = [add_order(connection, shop) for _ in range(2)]
         tracker.track(Checkout(shop_id=shop, order_id=orders[0], phone="0241234567"))
         checkout = Checkout(shop_id=shop, order_id=orders[1], phone="0241234567")
-        with tracker._pool.connection(until=time.monotonic() + 5):
+        with tracker._pool.connection(timeout=5):
             took, answer = _timed(lambda: tracker.track(checkout))
         assert took <= BUDGET + GRACE
         assert answer.outcome == "spooled"  # type: ignore[attr-defined]

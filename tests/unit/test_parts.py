@@ -17,7 +17,7 @@ _CODE = {
     "ingest-api": ("regulars/ingest_api", "regulars/web"),
     "dashboard": ("regulars/dashboard", "regulars/web"),
 }
-_ALWAYS_THERE = {"psycopg", "psycopg_pool", "phonenumbers", "pydantic", "pydantic_core", "typer", "rich"}
+_ALWAYS_THERE = {"psycopg", "phonenumbers", "pydantic", "pydantic_core", "typer", "rich"}
 _OURS = {"ingest", "flows", "regulars"}
 
 _COMMANDS = [

@@ -13,9 +13,9 @@ from psycopg import sql
 from ingest.storage.budget import BudgetedConnection
 from ingest.storage.connections import Connection, conninfo
 from ingest.storage.errors import SettingError
+from ingest.storage.pool import Pool
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.queries.pool import Pool
 from regulars.dashboard.security.tokens import Owner
 
 log = logging.getLogger("regulars.dashboard")
@@ -42,7 +42,12 @@ class Reader:
     def open(self) -> None:
         """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
         self._pool = Pool(
-            conninfo(self._settings), size=self._settings.dashboard_connections, application="regulars-dashboard"
+            conninfo(self._settings),
+            size=self._settings.dashboard_connections,
+            application="regulars-dashboard",
+            # Prepared statements would not outlive a transaction pooler's.
+            prepare_threshold=None,
+            asks_first=True,
         )
 
     def close(self) -> None:
