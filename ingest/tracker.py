@@ -194,17 +194,20 @@ class Tracker:
     def _write_many(self, events: Sequence[Checkout | Visit], deadline: float) -> list[Answer | str]:
         """The answer to each event, or the reason why it was not written; shorter than `events` if time ran out."""
         written: list[Answer | str] = []
-        with self._pool.connection(timeout=self._budget) as connection, group_commit(connection):
-            for event in events:
-                now = time.monotonic()
-                if now >= deadline:
-                    break
-                connection.deadline = now + self._budget
-                try:
-                    written.append(write(connection, event))
-                except (UnknownShop, UnknownOrder) as error:
-                    written.append(type(error).__name__)
-            connection.deadline = time.monotonic() + self._budget
+        until = time.monotonic() + self._budget
+        with self._pool.connection(timeout=self._budget) as connection:
+            connection.deadline = until
+            with group_commit(connection):
+                for event in events:
+                    now = time.monotonic()
+                    if now >= deadline:
+                        break
+                    connection.deadline = now + self._budget
+                    try:
+                        written.append(write(connection, event))
+                    except (UnknownShop, UnknownOrder) as error:
+                        written.append(type(error).__name__)
+                connection.deadline = time.monotonic() + self._budget
         return written
 
     def _reason(self, error: Exception) -> str:

@@ -153,8 +153,8 @@ class ErasedBody(BaseModel):
     orders: int = Field(description="Orders that held the person's identity; they stay without it.")
     events: int = Field(description="Failed, disputed or spooled events that held the person's identity.")
     unresolved: list[int] = Field(
-        description="Numbers of spooled events that may belong to this person or to anybody, and were left as they are: their "
-        "phone can't be read, and no known order or e-mail says whose they are."
+        description="Numbers of spooled events that may belong to this person or to anybody, and were left as they "
+        "are: their phone can't be read, and no known order or e-mail says whose they are."
     )
 
 

@@ -1,4 +1,4 @@
-"""`regulars customer` and `regulars erase` as an operator types them."""
+"""`regulars customer` and `regulars erase`, as an operator runs them."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.person import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
 from tests.storefront import add_shop
 
 
-def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
+def test_the_commands_report_what_is_held_erase_it_and_never_print_the_phone(
     migrated: Database, tmp_path: Path
 ) -> None:
     where: dict[str, Any] = {"home": tmp_path, "database_url": migrated.conninfo, "REGULARS_ERASURE_KEY": KEY}
@@ -31,10 +31,10 @@ def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
     assert [each["order_id"] for each in held["failures"]] == [str(orders["failed"])]
     assert len(held["spooled"]) == 2
     assert "0203334444" not in json.dumps(held)
-    told = regulars("customer", *person, **where).stdout
+    report = regulars("customer", *person, **where).stdout
     for words in (E164, EMAIL, NAME, "orders: 5", "spooled: 2", str(orders["failed"]), "half an entry"):
-        assert words in told
-    assert "0203334444" not in told
+        assert words in report
+    assert "0203334444" not in report
 
     keyless = regulars("erase", *person, **(where | {"REGULARS_ERASURE_KEY": ""}))
     assert (keyless.returncode, "token_urlsafe" in keyless.stderr) == (1, True)
