@@ -46,7 +46,7 @@ def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Pa
     waiting = json.loads(regulars("status", "--json", **where).stdout)
     assert (waiting["as_of"], waiting["age_seconds"], waiting["orders_to_match"]) == (None, None, 2)
     done = regulars("refresh", **where)
-    assert "1 orders were matched, 1 newly can't be" in done.stdout
+    assert "1 orders were matched, 1 more can't be" in done.stdout
     assert done.returncode == 0
     status = json.loads(regulars("status", "--json", **where).stdout)
     assert status["last_refresh"] == "succeeded"
