@@ -35,6 +35,7 @@ def _fails(done: subprocess.CompletedProcess[str], *said: str) -> None:
         assert words in done.stderr
 
 
+@pytest.mark.usefixtures("builds_models")
 def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Path) -> None:
     where = {"home": home, "database_url": empty.conninfo}
     assert "applying 0001_storefront" in regulars("migrate", **where).stdout

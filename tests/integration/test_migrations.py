@@ -127,6 +127,7 @@ def test_a_table_that_is_busy_is_not_queued_for(empty: Database) -> None:
         migrate(connection)
 
 
+@pytest.mark.usefixtures("builds_models")
 def test_a_storefront_that_stands_keeps_its_tables_and_gets_its_numbers(empty: Database) -> None:
     with empty.connect() as connection:
         connection.execute(_STOREFRONT)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def standing_storefront(server: Server, attributes: str = "nosuperuser") -> Iter
 
 
 @pytest.fixture
-def storefront(server: Server) -> Iterator[Database]:
+def storefront(server: Server, builds_models: None) -> Iterator[Database]:  # noqa: ARG001
     with standing_storefront(server) as database:
         yield database
 
@@ -61,6 +61,7 @@ def published(connection: Connection) -> dict[object, tuple[object, ...]]:
     }
 
 
+@pytest.mark.usefixtures("builds_models")
 @pytest.mark.parametrize("attributes", USERS.values(), ids=USERS)
 def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server, attributes: str) -> None:
     with standing_storefront(server, attributes) as storefront, storefront.connect() as connection:
