@@ -22,8 +22,8 @@ install: .venv/.installed  ## set up the environment alone
 demo: install  ## show a made-up year of four shops, from checkout to the nine cards
 	$(BIN)/regulars demo
 
-check: install style  ## the fast loop: style, types, and every test that builds no models and opens no browser
-	$(BIN)/python -m pytest --quiet -m "not dbt and not browser" --numprocesses 4
+check: install style  ## the fast loop: style, types, and every test without a build, a browser or a long wait
+	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --numprocesses 4
 
 test: install lint  ## run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -20,8 +20,8 @@ hypothesis.settings.register_profile("long")
 # A test has a marker when it uses one of these fixtures, directly or through another fixture; none is set by hand.
 # `make check` runs the tests without any. What is slow to import, such as dbt and the dashboard, is imported inside
 # the fixtures, so that collecting the tests that don't use it stays fast.
+MARKERS = {"dbt": {"built_template", "builds_models"}, "browser": {"browser"}, "long": {"takes_long"}}
 _BUILT_AT = pytest.StashKey[float | None]()
-MARKERS = {"dbt": {"built_template", "builds_models"}, "browser": {"browser"}}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,6 +106,11 @@ def migrated_template(server: Server) -> str:
 @pytest.fixture(scope="session")
 def builds_models() -> None:
     """For tests and fixtures that build models in a database which had none: it marks them `dbt`."""
+
+
+@pytest.fixture(scope="session")
+def takes_long() -> None:
+    """For tests that take more than ten seconds without a build, or whose figures need the machine to themselves."""
 
 
 @pytest.fixture(autouse=True)

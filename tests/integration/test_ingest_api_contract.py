@@ -64,6 +64,7 @@ def test_the_examples_are_what_the_door_takes() -> None:
         answered.model_validate(told["responses"]["200"]["content"]["application/json"]["examples"]["one"]["value"])
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_the_links_that_the_earlier_tracking_noted_are_taken_over(storefront: Da
         assert fetch(connection, "select slug from analytics.orders where order_id = %s", later.order_id) == [("ours",)]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_by_the_next(server: Server) -> None:
     names = [migration.name for migration in migrations()]
     for killed_at in names:
