@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from flows.steps import run_refresh
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
-from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
-from tests.owners import copy_of, settings_of, world
-from tests.pages import House, Walk, walk, write_hostile
 from tests.person import KEY
-from tests.served import served
 from tests.storefront import add_shop
+
+if TYPE_CHECKING:
+    from tests.pages import House, Walk
 
 
 @pytest.fixture
@@ -53,7 +52,13 @@ def checkout_login(migrated: Database) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def house(server: Server, built_template: str) -> Iterator[House]:
+def house(server: Server, built_template: str) -> Iterator["House"]:
+    from flows.steps import run_refresh
+    from regulars.dashboard.app import create_app
+    from tests.owners import copy_of, settings_of, world
+    from tests.pages import House, write_hostile
+    from tests.served import served
+
     made = world(server, built_template)
     quiet = uuid4()
     # Under the tests' own name: dbt parses its project anew for another.
@@ -69,5 +74,7 @@ def house(server: Server, built_template: str) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def walks(house: House) -> dict[UUID, Walk]:
+def walks(house: "House") -> dict[UUID, "Walk"]:
+    from tests.pages import walk
+
     return {owner: walk(house, owner) for owner in (house.made.ama, house.made.kofi)}

@@ -34,7 +34,7 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(server: Server) -> Iterator[Played]:
+def played(server: Server, builds_models: None) -> Iterator[Played]:  # noqa: ARG001
     world, out = make_world(seed=7), StringIO()
     play(server.settings, world, console=Console(file=out, width=80, highlight=False), database=NAME)
     with connect(conninfo(server.settings, database=NAME)) as connection:

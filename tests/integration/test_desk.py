@@ -60,7 +60,12 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(
+    server: Server,
+    migrated_template: str,
+    builds_models: None,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Desk]:
     # Its name and home are its own: other databases come and go under the tests' name meanwhile.
     database, home = server.create(f"{NAME}_desk", template=migrated_template), tmp_path_factory.mktemp("desk")
     with database.connect() as connection:

@@ -66,6 +66,7 @@ def test_the_examples_are_valid() -> None:
         )
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_no_body_causes_an_internal_error_or_an_undocumented_answer(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

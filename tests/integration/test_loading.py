@@ -260,9 +260,9 @@ def test_the_command_says_what_it_did_and_exits_with_0(migrated: Database, home:
     write(folder / "orders.csv", order(), order(customer_phone="12"))
     done = run(migrated, home, folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 shops; 2 orders new or changed, 0 as they stood, 1 with a phone that can't be read." in done.stdout
+    assert "1 shops; 2 orders new or changed, 0 unchanged, 1 with a phone that can't be read." in done.stdout
     assert not (folder / "load.rejects.csv").exists()
-    assert "0 orders new or changed, 2 as they stood" in run(migrated, home, folder).stdout
+    assert "0 orders new or changed, 2 unchanged" in run(migrated, home, folder).stdout
 
 
 def test_the_command_exits_with_3_if_rows_were_rejected_and_names_them_in_a_file(
@@ -272,7 +272,7 @@ def test_the_command_exits_with_3_if_rows_were_rejected_and_names_them_in_a_file
     done = run(migrated, home, folder)
     assert done.returncode == 3
     assert "1 orders new or changed" in done.stdout
-    assert "2 rows were rejected: load.rejects.csv names each line and why." in done.stdout
+    assert "2 rows were rejected: load.rejects.csv has each line and its reason." in done.stdout
     text = (folder / "load.rejects.csv").read_text()
     with (folder / "load.rejects.csv").open(newline="") as file:
         rejects = list(csv.DictReader(file))

@@ -127,6 +127,7 @@ def test_a_migration_does_not_queue_for_a_busy_table(empty: Database) -> None:
         migrate(connection)
 
 
+@pytest.mark.usefixtures("builds_models")
 def test_an_existing_storefront_keeps_its_tables_and_gets_its_numbers(empty: Database) -> None:
     with empty.connect() as connection:
         connection.execute(_STOREFRONT)  # type: ignore[arg-type]

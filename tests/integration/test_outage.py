@@ -42,7 +42,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(home: Path) -> Iterator[House]:
+def house(home: Path, builds_models: None) -> Iterator[House]:  # noqa: ARG001
     owner = uuid4()
     with stoppable(home / "stoppable") as server:
         with connect(server.conninfo) as connection:

@@ -69,7 +69,7 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def asked(server: Server, migrated_template: str) -> Iterator[Asked]:
+def asked(server: Server, migrated_template: str, builds_models: None) -> Iterator[Asked]:  # noqa: ARG001
     database, world = server.create(NAME, template=migrated_template), make_world(seed=12)
     with database.connect() as connection:
         for shop in world.shops:

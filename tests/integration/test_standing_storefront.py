@@ -45,7 +45,7 @@ def standing_storefront(server: Server, attributes: str = "nosuperuser") -> Iter
 
 
 @pytest.fixture
-def storefront(server: Server) -> Iterator[Database]:
+def storefront(server: Server, builds_models: None) -> Iterator[Database]:  # noqa: ARG001
     with standing_storefront(server) as database:
         yield database
 
@@ -61,6 +61,7 @@ def published(connection: Connection) -> dict[object, tuple[object, ...]]:
     }
 
 
+@pytest.mark.usefixtures("builds_models")
 @pytest.mark.parametrize("attributes", USERS.values(), ids=USERS)
 def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server, attributes: str) -> None:
     with standing_storefront(server, attributes) as storefront, storefront.connect() as connection:
@@ -114,6 +115,7 @@ def test_the_visits_of_the_earlier_tracking_are_copied(storefront: Database) -> 
         assert fetch(connection, "select slug from analytics.orders where order_id = %s", later.order_id) == [("ours",)]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_by_the_next(server: Server) -> None:
     names = [migration.name for migration in migrations()]
     for killed_at in names:

@@ -65,6 +65,7 @@ def _answered(files: list[Path]) -> list[UUID]:
     return [UUID(line) for file in files if file.exists() for line in file.read_text().split() if len(line) == 36]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_what_was_answered_before_the_kills_counts_exactly_once(home: Path) -> None:
     where = embedded_conninfo(home)
     with connect(where) as connection:

@@ -22,6 +22,8 @@ from tests.conftest import Database
 from tests.proxy import Proxy
 from tests.storefront import add_shop, fetch
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 BUDGET = 0.25
 PROCESSES = 4
 THREADS = 40  # of each process, as many as the ingest API has
