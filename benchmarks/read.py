@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.database import open_database, own_database
 from benchmarks.served import served
-from benchmarks.world import SHOPS, make_world, settle
+from benchmarks.generated_orders import SHOPS, make_world, settle
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.database import open_database, own_database
 from benchmarks.plot import save_bars
-from benchmarks.world import change, make_world, settle
+from benchmarks.generated_orders import change, make_world, settle
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection

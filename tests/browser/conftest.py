@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from regulars.cli.app import app as command
 from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
-from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 
 # Without a sandbox, for CI is root in a container; and it asks nobody for anything.
@@ -26,8 +26,8 @@ _ARGUMENTS = [
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    made: World
+class Dashboard:
+    owners: TwoOwners
     database: Database
     address: str
 
@@ -68,13 +68,13 @@ Looks = Callable[..., AbstractContextManager[Visit]]
 
 
 @pytest.fixture(scope="module")
-def house(server: Server, built_template: str) -> Iterator[House]:
-    made = world(server, built_template)
+def dashboard(server: Server, built_template: str) -> Iterator[Dashboard]:
+    owners = two_owners(server, built_template)
     with (
-        copy_of(server, made, name=NAME) as database,
+        copy_of(server, owners, name=NAME) as database,
         served(create_app(settings_of(database, dashboard_connections=8)), headers={}) as client,
     ):
-        yield House(made, database, str(client.base_url).rstrip("/"))
+        yield Dashboard(owners, database, str(client.base_url).rstrip("/"))
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +94,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def looks(browser: Browser, house: House) -> Looks:
+def looks(browser: Browser, dashboard: Dashboard) -> Looks:
     """Opens a page of its own; `shop` signs its owner in by a link."""
 
     @contextmanager
     def open_page(*, width: int = 1280, scheme: str = "light", shop: str | None = None, **more: Any) -> Iterator[Visit]:
         context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=house.address, **more
+            viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=dashboard.address, **more
         )
         try:
-            visit = Visit(context.new_page(), house.address)
+            visit = Visit(context.new_page(), dashboard.address)
             visit.note_faults()
             if shop is not None:
-                visit.page.goto(house.link(shop))
+                visit.page.goto(dashboard.link(shop))
             yield visit
         finally:
             context.close()

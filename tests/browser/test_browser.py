@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import House, Looks, Visit
+from tests.browser.conftest import Dashboard, Looks, Visit
 from tests.owners import Shop
 
 SCREENS = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
@@ -22,9 +22,9 @@ def _number(text: str) -> Decimal:
     return Decimal(re.sub(r"[^0-9.]", "", text))
 
 
-def _cards(house: House, shop: Shop) -> list[Decimal]:
+def _cards(dashboard: Dashboard, shop: Shop) -> list[Decimal]:
     """As the database has them, read past the dashboard."""
-    with house.database.connect() as connection:
+    with dashboard.database.connect() as connection:
         row = connection.execute(
             f"select {', '.join(_CARDS)} from analytics.shop_overview where shop_id = %s",  # type: ignore[arg-type]
             [shop.shop_id],
@@ -47,15 +47,15 @@ def _assert_pictures_are_there(page: Page) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes_the_list_home(
-    house: House, looks: Looks, width: int, scheme: str
+    dashboard: Dashboard, looks: Looks, width: int, scheme: str
 ) -> None:
-    shop = house.made.shops["kofi-data"]
+    shop = dashboard.owners.shops["kofi-data"]
     customers = shop.customers()
     with looks(width=width, scheme=scheme, shop=shop.slug) as visit:
         page = visit.page
-        assert page.url == f"{house.address}/"
+        assert page.url == f"{dashboard.address}/"
         shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
-        assert shown == _cards(house, shop)
+        assert shown == _cards(dashboard, shop)
         assert page.locator("#average_ltv .value").inner_text().startswith("GHS")
         page.locator("#average_ltv summary").click()
         expect(page.locator("#average_ltv details")).to_contain_text("Customer revenue divided by customers")
@@ -93,7 +93,7 @@ def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes
         assert visit.faults == []
 
 
-def test_an_owner_of_several_shops_changes_between_them(house: House, looks: Looks) -> None:
+def test_an_owner_of_several_shops_changes_between_them(dashboard: Dashboard, looks: Looks) -> None:
     with looks(width=390, shop="ama-data") as visit:
         page = visit.page
         page.locator(".shops summary").click()
@@ -101,15 +101,15 @@ def test_an_owner_of_several_shops_changes_between_them(house: House, looks: Loo
         expect(page.get_by_role("heading", level=1)).to_have_text("Ama-More")
         expect(page.locator(".head")).to_contain_text("Pacific/Auckland")
         shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
-        assert shown == _cards(house, house.made.shops["ama-more"])
+        assert shown == _cards(dashboard, dashboard.owners.shops["ama-more"])
         page.get_by_role("link", name="Customers", exact=True).click()
-        expect(page.locator("#count")).to_have_text(f"{len(house.made.shops['ama-more'].customers())} customers")
+        expect(page.locator("#count")).to_have_text(f"{len(dashboard.owners.shops['ama-more'].customers())} customers")
         _assert_no_sideways_scroll(page)
         assert visit.faults == []
 
 
-def test_all_of_it_works_without_a_script(house: House, looks: Looks) -> None:
-    shop = house.made.shops["ama-data"]
+def test_all_of_it_works_without_a_script(dashboard: Dashboard, looks: Looks) -> None:
+    shop = dashboard.owners.shops["ama-data"]
     phone = min(shop.buyers)
     with looks(width=390, shop=shop.slug, java_script_enabled=False) as visit:
         page = visit.page

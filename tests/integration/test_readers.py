@@ -14,7 +14,7 @@ from flows.steps import run_refresh
 from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Server
-from tests.owners import Shop, copy_of, settings_of, world
+from tests.owners import Shop, copy_of, settings_of, two_owners
 from tests.served import served
 
 _API = "/api/admin/customers"
@@ -88,11 +88,11 @@ class _Looker:
 def test_no_answer_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_run(
     server: Server, built_template: str
 ) -> None:
-    made = world(server, built_template)
-    shop = made.shops["ama-data"]
+    owners = two_owners(server, built_template)
+    shop = owners.shops["ama-data"]
     revenue = sum((order.total for order in shop.sales), Decimal(0))
     revenues = {revenue + added * len(shop.sales) for added in range(4)}
-    with copy_of(server, made, name=f"{NAME}_readers") as database:
+    with copy_of(server, owners, name=f"{NAME}_readers") as database:
         settings = settings_of(database)
         token = Keys(settings).api_token(str(shop.user_id), lasts=timedelta(hours=1))
         with served(create_app(settings), headers={}) as client, database.connect() as connection:
