@@ -89,10 +89,10 @@ def refreshed(server: Server, migrated_template: str) -> Iterator[Refreshed]:
 def _write(connection: Connection, shop: Shop) -> None:
     """The shop's year in its final state, without ingest: the refresh matches the customers."""
     row = (shop.shop_id, shop.owner_id, shop.name, shop.slug, shop.country, shop.time_zone, shop.currency)
-    _copy(connection, "user_shops", "id user_id shop_name shop_slug country timezone currency", [row])
+    _copy(connection, "public.user_shops", "id user_id shop_name shop_slug country timezone currency", [row])
     _copy(
         connection,
-        "shop_orders",
+        "public.shop_orders",
         "id shop_id customer_phone network base_price profit_amount total_price order_status payment_status created_at",
         [
             (o.checkout.order_id, shop.shop_id, o.checkout.phone, o.network, o.base_price, o.profit_amount,
@@ -114,7 +114,7 @@ def _write(connection: Connection, shop: Shop) -> None:
 
 
 def _copy(connection: Connection, table: str, columns: str, rows: Iterable[_Row]) -> None:
-    statement = f"copy public.{table} ({', '.join(columns.split())}) from stdin"
+    statement = f"copy {table} ({', '.join(columns.split())}) from stdin"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
