@@ -18,12 +18,11 @@ from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, Not
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.queries.reader import Reader
-from regulars.dashboard.queries.reader import log as dashboard_log
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
 from regulars.web.headers import Headers
-from regulars.web.logs import Watch
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
+from regulars.web.request_log import RequestLog
 
 STATIC = Path(__file__).with_name("static")
 
@@ -89,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
-    app.add_middleware(Watch, paths=_paths(app), logger=dashboard_log, broken=_BROKEN)
+    app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     return app
 
 

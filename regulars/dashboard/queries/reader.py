@@ -40,7 +40,7 @@ class Reader:
         self._export_slots = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
 
     def open(self) -> None:
-        """May start the embedded server; opens no connection. Raises DatabaseError and SettingError."""
+        """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
         self._pool = Pool(
             conninfo(self._settings), size=self._settings.dashboard_connections, application="regulars-dashboard"
         )
