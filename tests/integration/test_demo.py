@@ -127,7 +127,7 @@ def test_the_nine_cards_are_those_of_the_sample_data(played: Played, number: int
 
 
 @pytest.mark.parametrize("number", SHOPS)
-def test_acquisition_by_local_month_is_those_of_the_sample_data(played: Played, number: int) -> None:
+def test_acquisition_by_local_month_is_that_of_the_sample_data(played: Played, number: int) -> None:
     shop = played.data.shops[number]
     _, months = read(played.connection, shop)
     columns = ("month", "new_customers", "returning_customers", "active_customers", "sales", "net_amount")

@@ -36,7 +36,7 @@ def owners(server: Server, built_template: str) -> TwoOwners:
 
 @pytest.fixture(scope="module")
 def copied(server: Server, owners: TwoOwners) -> Iterator[Database]:
-    # Under the tests' own name: dbt parses its project anew for another.
+    # Under the tests' own name, because dbt would parse its project again for another.
     with copy_of(server, owners, name=NAME) as database:
         yield database
 

@@ -95,7 +95,7 @@ def test_after_a_month_without_customers_there_is_no_change() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 8, 12, 13, 60, 240])
-def test_months_are_named_so_far_apart_that_they_can_be_read(number: int) -> None:
+def test_month_labels_have_room_to_be_read(number: int) -> None:
     months = _months(number)
     for size, most in (("narrow", 6), ("wide", 13)):
         named = [
@@ -145,7 +145,7 @@ def test_sixty_links_are_cut_to_the_largest_and_html_and_arabic_stay_text() -> N
     assert all(len(text) < 60 for text in texts), "a name as long as the page is cut"
 
 
-def test_debts_reach_below_the_line_and_a_milliard_is_no_giga() -> None:
+def test_debts_reach_below_the_line_and_a_billion_is_not_written_as_giga() -> None:
     svg = _drawn(figures.revenue(_days("-500000000", *["1000000000"] * 9), currency="GHS"), "wide")
     texts = _texts(svg)
     assert "1bn" in texts
@@ -162,7 +162,7 @@ def test_without_a_sale_nothing_is_drawn_and_the_text_says_why() -> None:
         assert figure.summary.endswith(".")
 
 
-def test_each_theme_and_size_is_another_picture_and_the_same_one_is_the_same() -> None:
+def test_each_theme_size_and_currency_has_a_key_of_its_own_that_never_changes() -> None:
     figure = figures.links([_link("a", "1")], currency="GHS")
     keys = {
         charts.key(figure, theme=theme, size=size, currency=currency)
@@ -193,7 +193,7 @@ def test_an_amount_is_written_with_its_currencys_digits(amount: str, currency: s
 
 
 @pytest.mark.parametrize(("gigabytes", "written"), [("10", "10"), ("1.50", "1.5"), ("100.000", "100"), ("0.5", "0.5")])
-def test_a_volume_has_no_zeros_that_say_nothing(gigabytes: str, written: str) -> None:
+def test_a_volume_has_no_trailing_zeros(gigabytes: str, written: str) -> None:
     assert formatting.volume(Decimal(gigabytes)) == written
 
 
@@ -210,7 +210,7 @@ def test_a_change_has_its_sign_unless_it_is_none() -> None:
     assert [formatting.change(Decimal(rate)) for rate in rates] == ["+8%", "−50%", "0%", "0%", "+1,200%"]
 
 
-def test_a_zone_that_nobody_knows_is_utc_as_in_the_models() -> None:
+def test_an_unknown_zone_is_utc_as_in_the_models() -> None:
     assert formatting.moment(datetime(2026, 11, 22, 2, 31, tzinfo=UTC), formatting.zone_of("Mars/Olympus")).endswith(
         "02:31"
     )

@@ -74,7 +74,7 @@ def slugs(connection: Connection, shop: Shop) -> list[SlugRow]:
 def revenue_days(connection: Connection, shop: Shop, *, days: int = 90) -> list[RevenueDay]:
     """The last `days` local days up to `as_of`, oldest first; 0 where nothing was sold.
 
-    Nothing is known of a day after `as_of`, so no row stands for it.
+    Days after `as_of` are unknown, so they have no row.
     """
     row = connection.execute("select as_of from dashboard.freshness").fetchone()
     if row is None or row[0] is None:
