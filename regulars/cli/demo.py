@@ -11,9 +11,10 @@ from rich.text import Text
 
 from ingest.storage.connections import conninfo
 from ingest.storage.settings import Settings
-from regulars.demo.pages import served_pages
-from regulars.demo.sample_data import World, make_world
-from regulars.demo.show import DATABASE, play
+from regulars.demo.dashboard import served_dashboard
+from regulars.demo.database import DATABASE
+from regulars.demo.sample_data import SampleData, make_sample_data
+from regulars.demo.show import play
 
 _ADDRESS = ("host", "port", "user", "dbname")
 
@@ -32,16 +33,16 @@ def demo(
 
     The demo has a database of its own, regulars_demo, which it drops and creates each time.
     """
-    settings, console, world = Settings.from_environment(), Console(highlight=False), make_world(seed=seed)
-    play(settings, world, console=console)
+    settings, console, data = Settings.from_environment(), Console(highlight=False), make_sample_data(seed=seed)
+    play(settings, data, console=console)
     _print_next_steps(settings, console, is_there=keep or settings.database_url is not None)
     if keep:
-        _stay(settings, world, console)
+        _stay(settings, data, console)
 
 
-def _stay(settings: Settings, world: World, console: Console) -> None:
+def _stay(settings: Settings, data: SampleData, console: Console) -> None:
     own = settings.model_copy(update={"database_url": conninfo(settings, database=DATABASE)})
-    with served_pages(own, world.shops) as links:
+    with served_dashboard(own, data.shops) as links:
         console.print("\n[bold]The shops' dashboards[/], each as its owner sees it; the links work for 15 minutes")
         for name, link in links.items():
             console.print(Text.assemble((f"  {name}\n", "dim"), (f"    {link}", "cyan")), soft_wrap=True)

@@ -37,9 +37,9 @@ from regulars.ingest_api.bodies import (
 from regulars.ingest_api.metrics import Metrics
 from regulars.ingest_api.people import People
 from regulars.ingest_api.readiness import database_answers, spool_opens
-from regulars.web.logs import Watch
 from regulars.web.problems import Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
+from regulars.web.request_log import RequestLog
 
 _STATUSES = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
 
@@ -157,7 +157,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_exception)
-    app.add_middleware(Watch, paths=[route.path for route in app.routes if hasattr(route, "path")])
+    paths = [route.path for route in app.routes if hasattr(route, "path")]
+    app.add_middleware(RequestLog, paths=paths, logger="regulars.ingest_api")
     return app
 
 
