@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from regulars.dashboard.cards import CARDS, MONTHLY, Card
-from regulars.dashboard.schemas import AcquisitionMonth, Cards, Money, Row, Sql
+from regulars.dashboard.schemas import AcquisitionMonth, Cards, Money, RevenueDay, Row, Sql
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -50,6 +50,11 @@ def _columns(row: type[Row]) -> list[str]:
 @pytest.mark.parametrize("row", _ROWS, ids=lambda row: row.__name__)
 def test_every_field_of_a_row_is_a_column_that_its_model_describes(row: type[Row]) -> None:
     assert [name for name in _columns(row) if name not in _ALL[row.relation]] == []
+
+
+@pytest.mark.parametrize("row", [row for row in _ROWS if row is not RevenueDay], ids=lambda row: row.__name__)
+def test_every_field_that_the_api_returns_has_an_example(row: type[Row]) -> None:
+    assert [name for name, field in row.model_fields.items() if not field.examples] == []
 
 
 @pytest.mark.parametrize("model", sorted(_DASHBOARD))
