@@ -1,7 +1,7 @@
-"""What the HTTP door carries: `python -m benchmarks.ingest_api --help`.
+"""How many checkouts the ingest API takes: `python -m benchmarks.ingest_api --help`.
 
 Checkouts told in batches of a hundred, over HTTP on loopback, by clients that each wait for their answers; and one by
-one, for comparison. The door runs as its own process, as it is run. Server, door and clients share the machine.
+one, for comparison. The API runs in a process of its own. Server, API and clients share the machine.
 """
 
 import json
@@ -67,7 +67,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Few checkouts: to see that it runs")] = False,
     results: Annotated[Path, typer.Option(help="Where the figures go")] = RESULTS,
 ) -> None:
-    """Measure the HTTP door."""
+    """Measure the ingest API."""
     figures = []
     first = 0
     with own_database("regulars_bench_ingest_api") as settings, open_database(settings) as connection:

@@ -40,7 +40,7 @@ _WRITERS = ((1, 1), (1, 8), (1, 40), (4, 40))  # processes, threads of each
 
 _GLITCHES = ((100, 0.0), (200, 0.0), (400, 0.0), (400, 5.0))  # checkouts a second, seconds that the outage lasts
 
-_THREADS = 40  # of the storefront, as the HTTP door's pool has
+_THREADS = 40  # of the storefront, as many as the ingest API's thread pool has
 
 _SECONDS_BEFORE = 2.0
 

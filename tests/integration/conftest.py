@@ -1,4 +1,4 @@
-"""What several tests of a database need beside it."""
+"""Fixtures that several modules share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def erasure_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known to everything that asks the environment for it."""
+    """The key, set in the environment."""
     monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
 
 
@@ -61,7 +61,7 @@ def house(server: Server, built_template: str) -> Iterator["House"]:
 
     made = world(server, built_template)
     quiet = uuid4()
-    # Under the tests' own name: dbt parses its project anew for another.
+    # Under the tests' name: dbt would parse the project again for another one.
     with copy_of(server, made, name=NAME) as database:
         with database.connect() as connection:
             write_hostile(database, made.shops["kofi-data"])

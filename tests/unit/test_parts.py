@@ -1,4 +1,4 @@
-"""An extra is said to be missing where one of its packages is, and not where another module can't be imported."""
+"""The error that names a missing extra appears where one of its packages is missing, and nowhere else."""
 
 import ast
 import os
@@ -12,7 +12,7 @@ from regulars.cli.extras import PACKAGES
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-# What each extra's code is, and what any installation has that can start a command.
+# The code of each extra, and what every installation has that can start a command.
 _CODE = {
     "ingest-api": ("regulars/ingest_api", "regulars/web"),
     "dashboard": ("regulars/dashboard", "regulars/web"),
@@ -55,11 +55,13 @@ def test_where_a_package_of_an_extra_is_missing_the_extra_is_named(
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("command", "package", "extra"), _COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [("ingest-api", "uvicorn"), ("dashboard", "altair"), ("token --shop ama-data", "jwt"), ("status", "typer")],
+)
 def test_a_module_that_is_there_but_broken_is_not_said_to_be_a_missing_extra(
-    tmp_path: Path, command: str, package: str, extra: str
+    tmp_path: Path, command: str, package: str
 ) -> None:
-    del extra
     (tmp_path / f"{package}.py").write_text("import storefront_settings\n")
     said = _run(command, tmp_path).stderr
     assert "No module named 'storefront_settings'" in said
