@@ -23,7 +23,7 @@ demo: install  ## show a made-up year of four shops, from checkout to the nine c
 	$(BIN)/regulars demo
 
 check: install style  ## the fast loop: style, types, and every test without a build, a browser or a long wait
-	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --numprocesses 3
+	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --ignore tests/browser --numprocesses 2
 
 test: install lint  ## run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

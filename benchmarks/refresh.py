@@ -54,7 +54,7 @@ def measure(settings: Settings, connection: Connection, cost: Cost, *, mode: Mod
     start = time.perf_counter()
     done = run_refresh(settings, mode=mode, perform=perform)
     if done.mode != (mode or "refresh"):
-        raise RuntimeError("the models changed while they were measured: everything was computed anew")
+        raise RuntimeError("the models changed during the measurement, so everything was recomputed")
     cost.wall = round(time.perf_counter() - start, 3)
     cost.sql = round(sum(cost.steps.values()), 3)
     return cost

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test that touches data: the embedded one, or the one that DATABASE_URL names."""
+"""A real PostgreSQL for every test that needs data: the embedded one, or the server that DATABASE_URL names."""
 
 import os
 import tempfile
@@ -36,13 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
 
 
-# One name for all tests of a worker: dbt parses its project anew when the database's name changes.
+# One name for all tests of a worker, because dbt parses the project again when the database's name changes.
 NAME = f"regulars_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of the test's own, dropped after it."""
+    """A database for one test, dropped after it."""
 
     settings: Settings
     name: str
@@ -53,7 +53,7 @@ class Database:
 
 
 class Server:
-    """The server of the session: makes databases from nothing or from a template."""
+    """The session's server: creates databases, empty or from a template."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -69,7 +69,7 @@ class Server:
         self._execute("drop database if exists {} with (force)", name)
 
     def rename(self, database: Database, name: str) -> str:
-        """Makes a template of a database; nobody may be connected to it."""
+        """Renames a database, to use it as a template; nobody may be connected to it."""
         self.drop(name)
         self._execute("alter database {} rename to {}", database.name, name)
         return name
@@ -130,7 +130,7 @@ def no_models_are_built_unless_marked(request: pytest.FixtureRequest) -> Iterato
 
 @pytest.fixture(scope="session")
 def built_template(server: Server, migrated_template: str) -> str:
-    """Built under the tests' own name and renamed, so that dbt parses once for all of them."""
+    """Built under the tests' name and then renamed, so that dbt parses the project once for all of them."""
     from flows.steps import run_refresh
 
     database = server.create(NAME, template=migrated_template)
@@ -154,6 +154,6 @@ def migrated(server: Server, migrated_template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def built(server: Server, built_template: str) -> Iterator[Database]:
-    """A database with the schema, no rows, and every model built: what comes next is incremental."""
+    """A database with the schema, no rows, and every model built, so that the next refresh is incremental."""
     yield server.create(NAME, template=built_template)
     server.drop(NAME)

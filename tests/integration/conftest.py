@@ -1,4 +1,4 @@
-"""What several tests of a database need beside it."""
+"""Fixtures that several modules share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def erasure_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known to everything that asks the environment for it."""
+    """The key, set in the environment."""
     monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
 
 

@@ -55,11 +55,11 @@ def test_the_extra_is_named_if_one_of_its_packages_is_missing(
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("command", "package", "extra"), _COMMANDS)
-def test_a_broken_module_is_not_reported_as_a_missing_extra(
-    tmp_path: Path, command: str, package: str, extra: str
-) -> None:
-    del extra
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [("ingest-api", "uvicorn"), ("dashboard", "altair"), ("token --shop ama-data", "jwt"), ("status", "typer")],
+)
+def test_a_broken_module_is_not_reported_as_a_missing_extra(tmp_path: Path, command: str, package: str) -> None:
     (tmp_path / f"{package}.py").write_text("import storefront_settings\n")
     said = _run(command, tmp_path).stderr
     assert "No module named 'storefront_settings'" in said
