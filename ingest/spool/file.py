@@ -87,7 +87,7 @@ class Spool:
         self._most_events = most_events
         self._write_lock = FileLock(path.with_name(f"{path.name}.write-lock"))
         self._replay_lock = FileLock(path.with_name(f"{path.name}.replay-lock"))
-        self._kept_open: sqlite3.Connection | None = None
+        self._held_open: sqlite3.Connection | None = None
         _spools.add(self)
 
     def prepare(self) -> None:
@@ -127,19 +127,19 @@ class Spool:
 
     def keep_open(self) -> None:
         """Keeps the file open between calls: whenever nobody has it open, SQLite empties its log, which costs time."""
-        if self._kept_open is not None:
+        if self._held_open is not None:
             return
         # If it can't be opened, the calls that follow raise that error.
         with suppress(sqlite3.Error), _gate.passed():
             # Not created here. Any thread may close it, because any may fork.
             where = f"{self.path.absolute().as_uri()}?mode=rw"
-            kept = sqlite3.connect(where, uri=True, check_same_thread=False)
+            connection = sqlite3.connect(where, uri=True, check_same_thread=False)
             try:
-                kept.execute("select 1 from events limit 1").fetchall()
-                self._kept_open = kept
+                connection.execute("select 1 from events limit 1").fetchall()
+                self._held_open = connection
             finally:
-                if self._kept_open is None:
-                    kept.close()
+                if self._held_open is None:
+                    connection.close()
 
     def let_close(self) -> None:
         """Undoes `keep_open`."""
@@ -148,9 +148,9 @@ class Spool:
 
     def close_before_fork(self) -> None:
         """`let_close` for a caller that has shut the gate."""
-        kept, self._kept_open = self._kept_open, None
-        if kept is not None:
-            kept.close()
+        connection, self._held_open = self._held_open, None
+        if connection is not None:
+            connection.close()
 
     def waiting(self, *, after: int = 0, limit: int = 1000, due_by: float | None = None) -> list[Spooled]:
         """The events after this number that are still to be tried, the oldest first; with `due_by` (in seconds since
@@ -252,15 +252,15 @@ class Spool:
     def _insert(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[int]:
         room = self._room(connection, sum(len(events) for _, events in batches))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        kept = []
+        added = []
         for kind, events in batches:
-            kept.append(min(room, len(events)))
-            room -= kept[-1]
+            added.append(min(room, len(events)))
+            room -= added[-1]
             connection.executemany(
                 "insert into events (kind, event, spooled_at) values (?, ?, ?)",
-                [(kind, event, at) for event in events[: kept[-1]]],
+                [(kind, event, at) for event in events[: added[-1]]],
             )
-        return kept
+        return added
 
     def _room(self, connection: sqlite3.Connection, wanted: int) -> int:
         # Counting reads the whole file. The first and last number show in most cases that there is room.

@@ -67,10 +67,10 @@ class WriterThread:
             return request.added.result(max(deadline - time.monotonic(), 0))
         except TimeoutError:
             if request.added.cancel():
-                raise SpoolRefused(f"{self._spool.path} was not written in time; the event was not kept") from None
+                raise SpoolRefused(f"{self._spool.path} was not written in time; the event was not spooled") from None
             if request.added.done():
                 return request.added.result()
-            raise SpoolRefused(f"{self._spool.path} was not written in time; the event may yet be kept") from None
+            raise SpoolRefused(f"{self._spool.path} was not written in time; the event may yet be spooled") from None
 
     def _write_until_idle(self) -> None:
         while self._has_work():

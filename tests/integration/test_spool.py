@@ -101,7 +101,7 @@ def test_an_event_is_refused_and_not_written_later_if_the_spool_is_not_free_in_t
         took = time.monotonic() - began
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "the event was not kept" in answer.reason
+    assert "the event was not spooled" in answer.reason
     assert 1.9 * BUDGET < took < 3 * BUDGET
     assert tracker.track(_checkout()).outcome == "spooled"
     assert tracker.spool.count() == 2
@@ -115,12 +115,12 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tracker: Tracker) -> None
         assert answer.result().outcome == "spooled"
 
 
-def test_an_event_that_is_still_being_written_at_its_deadline_may_yet_be_kept_and_says_so(tracker: Tracker) -> None:
+def test_an_event_that_is_still_being_written_at_its_deadline_may_yet_be_spooled_and_says_so(tracker: Tracker) -> None:
     _make_each_insert_slow(tracker.spool)
     answer = tracker.track(_checkout())
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "the event may yet be kept" in answer.reason
+    assert "the event may yet be spooled" in answer.reason
     for _ in range(100):
         if tracker.spool.count() == 2:
             return
