@@ -14,10 +14,8 @@ DOING = {
     "match_customers": "matching orders with their customers",
     "claim_batch": "taking what changed",
     "build_marts": "building and testing the marts",
-    "reconcile_marts": "holding the marts against the raw sales",
-    "publish": "publishing",
+    "publish": "checking the marts against the raw sales and publishing",
     "settle_relations": "putting away what is no longer made",
-    "record": "recording",
 }
 
 
