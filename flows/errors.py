@@ -17,3 +17,7 @@ class BuildFailed(RegularsError):
 
 class NotReconciled(RegularsError):
     """A mart's sums differ from what it is made from; nothing was published."""
+
+
+class NotPublished(RegularsError):
+    """What was built can't take its place under what somebody else made; nothing was published."""

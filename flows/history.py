@@ -94,13 +94,12 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
 
 
 def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:
-    """Moves the changes into the batch; answers how many keys wait there, from this run and from one that died.
+    """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
 
-    A rebuild needs no batch: it only notes that these changes will be in.
+    A rebuild computes everything; in its batch they only wait to be published.
     """
-    take = "regulars.claim_changes()" if refresh.mode == "refresh" else "regulars.skip_changes()"
     with connection.transaction():
-        row = connection.execute(sql.SQL("select clock_timestamp(), {}").format(sql.SQL(take))).fetchone()
+        row = connection.execute("select clock_timestamp(), regulars.claim_changes()").fetchone()
         as_of, changes = row or (None, 0)
         connection.execute(
             "update regulars.refreshes set as_of = %s, changes = %s, matched = %s, unreadable = %s "
@@ -111,20 +110,45 @@ def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable:
 
 
 def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> Refresh:
-    """Empties the batch and every delta, and closes the refresh, all in one transaction."""
-    with connection.transaction():
-        deltas = connection.execute(
-            "select relname from pg_class "
-            "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%'"
-        ).fetchall()
-        emptied = [sql.Identifier("regulars", name) for name in ("batch", *(name for (name,) in deltas))]
-        connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(emptied)))
-        return _close(connection, refresh_id, "succeeded", warnings=warnings)
+    """Empties every delta and closes the refresh, in the transaction that published it."""
+    deltas = connection.execute(
+        "select relname from pg_class "
+        "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%' "
+        "and relname <> 'delta_offsets'"
+    ).fetchall()
+    emptied = sql.SQL(", ").join(sql.Identifier("regulars", name) for (name,) in deltas)
+    if deltas:
+        connection.execute(sql.SQL("truncate {}").format(emptied))
+    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
+        closed = cursor.execute(
+            "update regulars.refreshes set status = 'succeeded', warnings = %s, finished_at = clock_timestamp() "
+            "where refresh_id = %s returning *",
+            [warnings, refresh_id],
+        ).fetchone()
+    if closed is None:
+        raise RuntimeError(f"refresh {refresh_id} is not in the history")
+    return closed
 
 
-def fail(connection: Connection, refresh_id: int, error: str) -> Refresh:
-    """Closes the refresh as failed; batch and deltas stay for the next one."""
-    return _close(connection, refresh_id, "failed", error=error)
+def warn(connection: Connection, refresh_id: int, warnings: Sequence[str]) -> Refresh:
+    """Adds warnings to a refresh."""
+    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
+        changed = cursor.execute(
+            "update regulars.refreshes set warnings = warnings || %s where refresh_id = %s returning *",
+            [list(warnings), refresh_id],
+        ).fetchone()
+    if changed is None:
+        raise RuntimeError(f"refresh {refresh_id} is not in the history")
+    return changed
+
+
+def fail(connection: Connection, refresh_id: int, error: str) -> None:
+    """Closes the refresh as failed, unless it was published; batch and deltas stay for the next one."""
+    connection.execute(
+        "update regulars.refreshes set status = 'failed', error = %s, finished_at = clock_timestamp() "
+        "where refresh_id = %s and status = 'running'",
+        [error, refresh_id],
+    )
 
 
 def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
@@ -134,23 +158,3 @@ def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:
             "select * from regulars.refreshes where status = 'succeeded' or not %s order by refresh_id desc limit 1",
             [succeeded],
         ).fetchone()
-
-
-def _close(
-    connection: Connection,
-    refresh_id: int,
-    status: str,
-    *,
-    error: str | None = None,
-    warnings: Sequence[str] = (),
-) -> Refresh:
-    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
-        closed = cursor.execute(
-            "update regulars.refreshes "
-            "set status = %s, error = %s, warnings = %s, finished_at = clock_timestamp() "
-            "where refresh_id = %s returning *",
-            [status, error, list(warnings), refresh_id],
-        ).fetchone()
-    if closed is None:
-        raise RuntimeError(f"refresh {refresh_id} is not in the history")
-    return closed

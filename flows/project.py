@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,20 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
 from flows.lock import PATIENCE
+from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.settings import Settings
 
 # Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
 # statement ends with its client; and short queries pay for no compiler.
 _SESSION = "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC"
 
-# Each folder's schema and the kind of relation that its models are.
+# Each folder's schemas, and the kind of relation that its models are in each: staging is the same for everybody, and
+# of all else readers see a copy.
 _FOLDERS = {
-    "staging": ("staging", "v"),
-    "marts": ("analytics", "r"),
-    "checks": ("analytics", "v"),
-    "dashboard": ("analytics", "m"),
+    "staging": {"staging": "v"},
+    "marts": {WORKING: "r", PUBLISHED: "r"},
+    "checks": {WORKING: "v", PUBLISHED: "v"},
+    "dashboard": {WORKING: "m", PUBLISHED: "r"},
 }
 
 
@@ -49,7 +51,7 @@ def fingerprint() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What a model is in the database. `kind` is PostgreSQL's relkind: a table, view or materialized view."""
+    """What stands for a model in the database. `kind` is PostgreSQL's relkind: a table, view or materialized view."""
 
     schema: str
     name: str
@@ -60,75 +62,10 @@ def relations() -> list[Relation]:
     """What the models make, by the files that there are: without dbt, which takes seconds to read them."""
     return [
         Relation(schema, path.stem, kind)
-        for folder, (schema, kind) in _FOLDERS.items()
+        for folder, schemas in _FOLDERS.items()
+        for schema, kind in schemas.items()
         for path in sorted((project_folder() / "models" / folder).glob("**/*.sql"))
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column as its contract has it."""
-
-    name: str
-    data_type: str
-    is_required: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """An index as its model wants it, whatever it is called."""
-
-    columns: tuple[str, ...]
-    is_unique: bool = False
-    method: str = "btree"
-
-
-@dataclass(frozen=True, slots=True)
-class Mart:
-    """A mart's table as its model wants it."""
-
-    name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    indexes: tuple[Index, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The models as dbt read them. `manifest` is dbt's own: given back to it, they are not read again."""
-
-    marts: tuple[Mart, ...]
-    manifest: Any = field(repr=False)
-
-
-def read_models(settings: Settings, conninfo: str) -> Models:
-    """Lets dbt read the models. Raises BuildFailed where it can't."""
-    manifest = _invoke(settings, conninfo, ["parse"])
-    nodes = [
-        node
-        for node in manifest.nodes.values()
-        if node.resource_type == "model" and node.config.materialized == "incremental"
-    ]
-    return Models(marts=tuple(sorted(map(_mart, nodes), key=lambda mart: mart.name)), manifest=manifest)
-
-
-def _mart(node: Any) -> Mart:
-    return Mart(
-        name=node.name,
-        columns=tuple(
-            Column(
-                name=column.name,
-                data_type=column.data_type,
-                is_required=any(constraint.type == "not_null" for constraint in column.constraints),
-            )
-            for column in node.columns.values()
-        ),
-        key=tuple(node.config.unique_key),
-        indexes=tuple(
-            Index(tuple(index["columns"]), bool(index.get("unique")), index.get("type", "btree"))
-            for index in node.config.extra.get("indexes", [])
-        ),
-    )
 
 
 def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> dict[str, str]:
@@ -170,21 +107,13 @@ class Built:
     warnings: tuple[str, ...]
 
 
-def build(
-    settings: Settings, conninfo: str, *arguments: str, models: Models | None = None, patience: float = PATIENCE
-) -> Built:
+def build(settings: Settings, conninfo: str, *arguments: str, patience: float = PATIENCE) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, naming each model and test that failed.
 
     `patience`: how many seconds each statement waits for a lock.
     """
     results = list(
-        _invoke(
-            settings,
-            conninfo,
-            ["build", "--exclude-resource-type", "unit_test", *arguments],
-            manifest=models.manifest if models else None,
-            patience=patience,
-        )
+        _invoke(settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments], patience=patience)
     )
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
@@ -192,16 +121,14 @@ def build(
     return Built(nodes=len(results), warnings=tuple(r.node.name for r in results if r.status == "warn"))
 
 
-def _invoke(
-    settings: Settings, conninfo: str, arguments: Sequence[str], *, manifest: Any = None, patience: float = PATIENCE
-) -> Any:
+def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE) -> Any:
     # Imported here: it takes seconds, and `regulars status` should not pay for it.
     from dbt.cli.main import dbtRunner
 
     folder = project_folder()
     home = settings.home.resolve()
     with dbt_environment(settings, conninfo, patience=patience):
-        outcome = dbtRunner(manifest=manifest).invoke(
+        outcome = dbtRunner().invoke(
             [
                 "--quiet",
                 "--log-level", "none",

@@ -1,41 +1,170 @@
-"""Publishing: every materialized view goes from one refresh's numbers to the next's in one transaction."""
+"""Publishing: what owners and analysts read goes from one moment to the next in one transaction.
 
+dbt builds and tests in schema `building`. Each working relation has a published copy in `analytics`. A refresh applies
+each mart's delta to its copy; the dashboard's views, which are small, and in a rebuild everything, are compared whole.
+"""
+
+from collections.abc import Sequence
+
+import psycopg
 from psycopg import sql
 
+from flows import history
+from flows.columns import prepare_columns
+from flows.errors import NotPublished
+from flows.history import Refresh
+from flows.indexes import drop_unwanted_keys
+from flows.reconcile import reconcile
+from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
 
-_PUBLISHED = """
-    select standing.matviewname
-    from pg_matviews as standing
-    inner join regulars.published on standing.matviewname = published.name
-    where
-        standing.schemaname = 'analytics'
-        -- One that reads a column which its mart has retired is replaced in this run: refreshed, it would show nothing.
-        and not exists (
-            select 1
-            from pg_rewrite as rule
-            inner join pg_depend as reading on reading.classid = 'pg_rewrite'::regclass and rule.oid = reading.objid
-            inner join pg_attribute as read
-                on reading.refobjid = read.attrelid and reading.refobjsubid = read.attnum
-            where
-                rule.ev_class = format('analytics.%I', standing.matviewname)::regclass
-                and reading.refclassid = 'pg_class'::regclass
-                and read.attname like '%\\_\\_old\\_%'
-        )
-    order by standing.matviewname
+# For the transaction: a policy that would hide rows raises instead of publishing nothing; short queries pay for no
+# compiler.
+_SESSION = "set local row_security = off; set local jit = off"
+
+# A key's last row in the delta is what the working mart holds now, if its weight is 1: so the deltas of refreshes that
+# failed before this one are netted.
+_REMOVE_CHANGED = """
+    delete from {published} as published
+    using (select distinct {key} from {delta}) as changed
+    where {is_same_key}
+"""
+_ADD_CHANGED = """
+    insert into {published} ({columns})
+    select {columns}
+    from (select distinct on ({key}) * from {delta} order by {key}, delta_id desc) as changed
+    where weight = 1
+"""
+
+_REMOVE_DIFFERENT = """
+    delete from {published} as published
+    where not exists (
+        select 1
+        from {working} as changed
+        where {is_same_key} and ({working_columns}) is not distinct from ({published_columns})
+    )
+"""
+_ADD_MISSING = """
+    insert into {published} ({targets})
+    select {columns}
+    from {working} as changed
+    where not exists (select 1 from {published} as published where {is_same_key})
 """
 
 
-def publish_all(connection: Connection) -> int:
-    """Refreshes what the dashboard reads without making its readers wait; answers how many views there are.
+def publish_all(
+    connection: Connection, refresh: Refresh, *, budget: int, has_work: bool, warnings: list[str]
+) -> Refresh:
+    """Publishes what was built, reconciles it, empties the batch and the deltas, and closes the refresh as succeeded.
 
-    Those that have never been built are not touched: dbt makes them, of the marts as they are then.
+    All of it is one transaction: readers see the former moment until it commits, and the new one, whole, after that.
+    `budget`: how many orders' worth of shops are reconciled. Raises NotReconciled and NotPublished, and leaves
+    everything as it was.
     """
-    with connection.transaction():
-        # A policy that would hide rows raises instead of publishing nothing; short queries pay for no compiler.
-        connection.execute("set local row_security = off; set local jit = off")
-        names = [name for (name,) in connection.execute(_PUBLISHED)]
-        for name in names:
-            view = sql.Identifier("analytics", name)
-            connection.execute(sql.SQL("refresh materialized view concurrently {}").format(view))
-    return len(names)
+    is_rebuild = refresh.mode == "rebuild"
+    try:
+        with connection.transaction():
+            connection.execute(_SESSION)
+            # Before the check, which leaves out what is not published yet.
+            connection.execute("delete from regulars.batch")
+            if has_work:
+                _fill(connection, is_rebuild=is_rebuild)
+            # A published table whose columns change can't be read by its new names before the end. It was compared
+            # whole with the working one, so that one is reconciled instead.
+            reconcile(connection, schema=WORKING if is_rebuild else PUBLISHED, budget=budget)
+            if is_rebuild:
+                connection.execute("select regulars.revoke_from_strangers()")
+                _take_shape(connection)
+            return history.succeed(connection, refresh.refresh_id, warnings=warnings)
+    except (psycopg.errors.RaiseException, psycopg.IntegrityError) as error:
+        hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise NotPublished(f"Nothing was published: {error.diag.message_primary}.{hint}") from None
+
+
+def prepare(connection: Connection, *, patience: float) -> None:
+    """After a rebuild has built and tested: makes room in the published tables for what it built.
+
+    Readers see nothing of it, and wait for nothing.
+    """
+    working = shapes(connection, WORKING)
+    for name, table in shapes(connection, PUBLISHED).items():
+        if name in working:
+            prepare_columns(connection, table, working[name], patience=patience)
+            drop_unwanted_keys(connection, table, working[name])
+
+
+def _fill(connection: Connection, *, is_rebuild: bool) -> None:
+    published = shapes(connection, PUBLISHED)
+    for name, working in shapes(connection, WORKING).items():
+        if (table := published.get(name)) is None:
+            _create(connection, working)
+        elif working.kind == "r" and not is_rebuild:
+            _apply_delta(connection, working)
+        else:
+            _copy_differences(connection, working, table)
+
+
+def _create(connection: Connection, working: Shape) -> None:
+    """A table that nobody can be reading yet; its further indexes follow when it is published."""
+    table = sql.Identifier(PUBLISHED, working.name)
+    columns = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column.name), sql.SQL(column.data_type), sql.SQL(" not null" if column.is_required else "")
+        )
+        for column in working.columns
+    ]
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(PUBLISHED)))
+    connection.execute(sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns)))
+    connection.execute(sql.SQL("insert into {} select * from {}").format(table, working.identifier))
+    connection.execute(sql.SQL("alter table {} add primary key ({})").format(table, _listed(working.key)))
+    connection.execute("select regulars.apply_row_security(%s::regclass)", [table.as_string()])
+
+
+def _apply_delta(connection: Connection, working: Shape) -> None:
+    parts = {
+        "published": sql.Identifier(PUBLISHED, working.name),
+        "delta": sql.Identifier("regulars", f"delta_{working.name}"),
+        "key": _listed(working.key),
+        "columns": _listed([column.name for column in working.columns]),
+        "is_same_key": _is_same_key(working.key, working.key),
+    }
+    for statement in (_REMOVE_CHANGED, _ADD_CHANGED):
+        connection.execute(sql.SQL(statement).format(**parts))
+
+
+def _copy_differences(connection: Connection, working: Shape, table: Shape) -> None:
+    there = {column.name for column in table.columns}
+    columns = [column.name for column in working.columns]
+    # See prepare_columns: what is new, or of a new type, is filled under a name of its own.
+    targets = {name: f"{name}__next" if f"{name}__next" in there else name for name in columns}
+    parts = {
+        "published": table.identifier,
+        "working": working.identifier,
+        "columns": _listed(columns),
+        "targets": _listed(list(targets.values())),
+        "working_columns": _listed(columns, of="changed"),
+        "published_columns": _listed(list(targets.values()), of="published"),
+        "is_same_key": _is_same_key(working.key, [targets[name] for name in working.key]),
+    }
+    for statement in (_REMOVE_DIFFERENT, _ADD_MISSING):
+        connection.execute(sql.SQL(statement).format(**parts))
+
+
+def _take_shape(connection: Connection) -> None:
+    """Last, since readers wait for its locks until the transaction commits."""
+    for name in shapes(connection, WORKING):
+        connection.execute("insert into regulars.published (name) values (%s) on conflict do nothing", [name])
+        relations = [sql.Identifier(schema, name).as_string() for schema in (PUBLISHED, WORKING)]
+        connection.execute("select regulars.copy_comments(%s::regclass, %s::regclass)", relations)
+    connection.execute("select regulars.take_shape()")
+
+
+def _listed(names: Sequence[str], *, of: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), name) for name in names)
+
+
+def _is_same_key(changed: Sequence[str], published: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("published.{} = changed.{}").format(sql.Identifier(target), sql.Identifier(name))
+        for name, target in zip(changed, published, strict=True)
+    )

@@ -1,4 +1,6 @@
-"""Holds the marts against the raw orders, as the view `analytics.reconciliation` computes it."""
+"""Compares the marts with the raw orders, as the view `reconciliation` computes it."""
+
+from psycopg import sql
 
 from flows.errors import NotReconciled
 from ingest.storage.connections import Connection
@@ -14,7 +16,7 @@ _DUE = """
             coalesce(days.orders, 0) as orders
         from public.user_shops as shops
         left join (
-            select shop_id, sum(orders) as orders from analytics.shop_days group by shop_id
+            select shop_id, sum(orders) as orders from {schema}.shop_days group by shop_id
         ) as days on shops.id = days.shop_id
         left join regulars.reconciled_shops as checked on shops.id = checked.shop_id
     ),
@@ -31,7 +33,7 @@ _DIFFERENCES = """
     select
         coalesce(shops.shop_slug, sums.shop_id::text) as shop,
         sums.*
-    from analytics.reconciliation as sums
+    from {schema}.reconciliation as sums
     left join public.user_shops as shops on sums.shop_id = shops.id
     where sums.shop_id = any(%(shops)s) and not sums.is_reconciled
     order by shop, sums.mart
@@ -39,13 +41,15 @@ _DIFFERENCES = """
 """
 
 
-def reconcile(connection: Connection, *, budget: int) -> int:
-    """Checks the shops that are due, `budget` orders' worth; answers how many.
+def reconcile(connection: Connection, *, schema: str, budget: int) -> int:
+    """Checks the marts of a schema for the shops that are due, `budget` orders' worth; returns how many.
 
     Raises NotReconciled, naming each shop and mart with what was expected and what was found.
     """
-    shops = [shop_id for (shop_id,) in connection.execute(_DUE, {"budget": budget})]
-    cursor = connection.execute(_DIFFERENCES, {"shops": shops})
+    within = {"schema": sql.Identifier(schema)}
+    due = connection.execute(sql.SQL(_DUE).format(**within), {"budget": budget})
+    shops = [shop_id for (shop_id,) in due]
+    cursor = connection.execute(sql.SQL(_DIFFERENCES).format(**within), {"shops": shops})
     names = [column.name for column in cursor.description or ()]
     differences = [_told(dict(zip(names, row, strict=True))) for row in cursor]
     if differences:

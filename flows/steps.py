@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from flows import history, indexes, project, relations
-from flows.errors import BuildFailed
+from flows import history, project, relations
+from flows.columns import settle_columns
+from flows.errors import Blocked, BuildFailed
 from flows.history import Mode, Refresh
+from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.publish import publish_all
-from flows.reconcile import reconcile
+from flows.publish import prepare, publish_all
+from flows.shapes import PUBLISHED, WORKING, shapes
 from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
@@ -19,16 +21,14 @@ from ingest.storage.connections import Connection, conninfo
 from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
 
-# Staging is views, and `checks` too: they are made when the models change, and that makes a refresh a rebuild.
-# A refresh builds the marts and the materialized views on them; audits read whole marts, so only a rebuild runs them.
-_NO_AUDITS = ("--exclude", "tag:audit")
-_MARTS: dict[Mode, tuple[str, ...]] = {
-    "refresh": ("--select", "config.materialized:incremental", "tag:nightly", *_NO_AUDITS),
-    "rebuild": ("--select", "staging", "marts", "checks", "--full-refresh"),
-}
-_PUBLISHED: dict[Mode, tuple[str, ...]] = {
-    "refresh": ("--select", "config.materialized:materialized_view", *_NO_AUDITS),
-    "rebuild": ("--select", "config.materialized:materialized_view"),
+# A refresh builds the marts and the views on them. The other models are views that stay as they are until the models
+# change, which makes it a rebuild; and audits read whole marts, so only a rebuild runs them.
+_SELECTED: dict[Mode, tuple[str, ...]] = {
+    "refresh": (
+        *("--select", "config.materialized:incremental", "config.materialized:materialized_view", "tag:nightly"),
+        *("--exclude", "tag:audit", "--indirect-selection", "cautious"),
+    ),
+    "rebuild": ("--full-refresh",),
 }
 
 
@@ -41,7 +41,6 @@ class Run:
     connection: Connection
     refresh: Refresh
     patience: float = PATIENCE
-    models: project.Models | None = None
     matched: Matched = field(default_factory=Matched)
     changes: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -52,17 +51,14 @@ class Run:
 
 
 def prepare_relations(run: Run) -> None:
-    """Sees that every relation is guarded; in a rebuild, that the standing marts have room for what models want."""
+    """Sees that every published relation is guarded; in a rebuild, that only models stand in the working schema."""
     # Whoever keeps writers out of the orders stops the matching too, order by order: to be found out before that. As an
     # update's own lock, it waits for no reader and no checkout.
     with run.connection.transaction():
         run.connection.execute("lock table public.shop_orders in row exclusive mode")
     run.warnings += relations.mend_guards(run.connection, patience=run.patience)
     if run.refresh.mode == "rebuild":
-        run.models = project.read_models(run.settings, run.conninfo)
-        relations.prepare_columns(run.connection, run.models.marts, patience=run.patience)
-        relations.forget_unusable_views(run.connection)
-        indexes.drop_unwanted_keys(run.connection, run.models.marts)
+        relations.clear_working(run.connection, project.relations())
 
 
 def match_customers(run: Run) -> Matched:
@@ -83,44 +79,45 @@ def claim_batch(run: Run) -> int:
 
 
 def build_marts(run: Run) -> None:
-    """Brings every mart up to date and tests what was written; in a rebuild, everything."""
-    _build(run, *_MARTS[run.refresh.mode], "--indirect-selection", "cautious")
-
-
-def reconcile_marts(run: Run) -> None:
-    """Refuses to publish marts that don't add up to the raw sales."""
-    reconcile(run.connection, budget=run.settings.reconcile_orders)
+    """Brings every working relation up to date and tests what was written; in a rebuild, everything."""
+    if run.has_work:
+        built = project.build(run.settings, run.conninfo, *_SELECTED[run.refresh.mode], patience=run.patience)
+        run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
 
 
 def publish(run: Run) -> None:
-    """Refreshes the materialized views that the dashboard reads, all at once; dbt makes new ones and tests all."""
-    if run.has_work:
-        publish_all(run.connection)
-    _build(run, *_PUBLISHED[run.refresh.mode], "--indirect-selection", "buildable")
+    """Shows readers what was built, all in one transaction, and records the success in it."""
+    if run.refresh.mode == "rebuild":
+        prepare(run.connection, patience=run.patience)
+    run.refresh = publish_all(
+        run.connection,
+        run.refresh,
+        budget=run.settings.reconcile_orders,
+        has_work=run.has_work,
+        warnings=run.warnings,
+    )
 
 
 def settle_relations(run: Run) -> None:
-    """After a rebuild: drops what no model makes or reads any more, and gives the marts their indexes and keys."""
-    if run.models is None:
-        return
+    """Drops what no model makes or reads any more, and gives the published tables their indexes and keys.
+
+    The numbers are published by now, so what can't be done is a warning, and the next refresh tries it again.
+    """
+    connection, patience = run.connection, run.patience
     wanted = project.relations()
-    run.warnings += relations.drop_left_over(run.connection, wanted, patience=run.patience)
-    run.warnings += relations.settle_columns(run.connection, run.models.marts, patience=run.patience)
-    indexes.settle_indexes(run.connection, run.models.marts, patience=run.patience)
-
-
-def record(run: Run) -> Refresh:
-    """Empties batch and deltas and notes the success, in one transaction."""
-    if run.has_work:
-        run.connection.execute("select regulars.revoke_from_strangers()")
-    run.refresh = history.succeed(run.connection, run.refresh.refresh_id, warnings=run.warnings)
-    return run.refresh
-
-
-def _build(run: Run, *selection: str) -> None:
-    if run.has_work:
-        built = project.build(run.settings, run.conninfo, *selection, models=run.models, patience=run.patience)
-        run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    try:
+        warnings = relations.drop_left_over(connection, wanted, patience=patience)
+        working = shapes(connection, WORKING)
+        for name, table in shapes(connection, PUBLISHED).items():
+            if name in working:
+                warnings += settle_columns(connection, table, working[name], patience=patience)
+        settle_indexes(connection, shapes(connection, PUBLISHED), working, patience=patience)
+    except psycopg.errors.LockNotAvailable as error:
+        warnings = [str(blocked(connection, f"A lock was not to be had: {error.diag.message_primary}."))]
+    except Blocked as error:
+        warnings = [str(error)]
+    if warnings:
+        run.refresh = history.warn(connection, run.refresh.refresh_id, warnings)
 
 
 Step = Callable[[Run], object]
@@ -129,10 +126,8 @@ STEPS: tuple[Step, ...] = (
     match_customers,
     claim_batch,
     build_marts,
-    reconcile_marts,
     publish,
     settle_relations,
-    record,
 )
 
 
@@ -149,7 +144,8 @@ def run_refresh(
     `patience`: how many seconds it waits for a lock that somebody else holds.
 
     Running it again after a failure, a kill or a missed night ends in the same numbers as if none had happened.
-    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled and DatabaseError; a failure is in the history.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
+    history.
     """
     where = conninfo(settings, database=database)
     with refresh_lock(where, patience=patience) as connection:

@@ -1,20 +1,15 @@
 {#-
     Runs after a mart was written, in its transaction. Notes how far the model has read its upstream deltas, so
-    that a run which died after this is safely run again. A first build or a rebuild starts an empty delta; and
-    columns that are new, or of a new type, take their places, filled.
+    that a run which died after this is safely run again. A first build or a rebuild starts an empty delta.
 -#}
 {% macro commit_offset() -%}
     {%- if execute -%}
-        {%- if not is_partial_run() -%}
-            {%- set columns = model['columns'] | list -%}
+        {%- if not is_incremental() -%}
             -- The next refresh's plans depend on how large this is.
             analyze {{ this }};
-            select regulars.take_columns(
-                '{{ this.include(database=false) }}', array['{{ columns | join("', '") }}']::name[]
-            );
             drop table if exists {{ delta_table(this.identifier) }};
             create table {{ delta_table(this.identifier) }} as
-            select {{ columns | join(', ') }} from {{ this }} limit 0;
+            select * from {{ this }} limit 0;
             alter table {{ delta_table(this.identifier) }}
             add column delta_id bigint not null default nextval('regulars.delta_ids'),
             add column weight smallint not null;

@@ -3,9 +3,9 @@
     {{ replace_rows(
         target=arg_dict.target_relation,
         source=arg_dict.temp_relation,
-        columns=standing_columns(arg_dict.dest_columns),
+        columns=arg_dict.dest_columns | map(attribute='name') | list,
         unique_key=arg_dict.unique_key,
         key_columns=config.get('meta')['keys'],
-        keys=batch_keys() if is_partial_run() else none
+        keys=batch_keys()
     ) }}
 {%- endmacro %}

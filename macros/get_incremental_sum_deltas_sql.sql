@@ -7,40 +7,29 @@
     Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.
 -#}
 {% macro get_incremental_sum_deltas_sql(arg_dict) -%}
-    {%- set standing = standing_columns(arg_dict.dest_columns) -%}
-    {%- set columns = standing | list -%}
+    {%- set columns = arg_dict.dest_columns | map(attribute='name') | list -%}
     {%- set keys = arg_dict.unique_key -%}
     {%- set sums = columns | reject('in', keys) | list -%}
-    {%- if is_partial_run() -%}
-        create temporary table sum_deltas on commit drop as
-        select
-            {{ keys | join(', ') }},
-            {% for column in sums -%}
-            sum({{ column }}) as {{ column }}{{ ', ' if not loop.last }}
-            {% endfor %}
-        from (
-            select {{ columns | join(', ') }} from {{ arg_dict.temp_relation }}
-            union all
-            select {{ columns | join(', ') }} from {{ arg_dict.target_relation }}
-            where ({{ keys | join(', ') }}) in (select {{ keys | join(', ') }} from {{ arg_dict.temp_relation }})
-        ) as summands
-        group by {{ keys | join(', ') }}
-        having not ({{ 'sum(' ~ sums | join(') = 0 and sum(') ~ ') = 0' }});
-        {{ replace_rows(
-            target=arg_dict.target_relation,
-            source='sum_deltas',
-            columns=standing,
-            unique_key=keys,
-            key_columns=keys,
-            keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
-        ) }}
-    {%- else -%}
-        {{ replace_rows(
-            target=arg_dict.target_relation,
-            source=arg_dict.temp_relation,
-            columns=standing,
-            unique_key=keys,
-            key_columns=keys
-        ) }}
-    {%- endif -%}
+    create temporary table sum_deltas on commit drop as
+    select
+        {{ keys | join(', ') }},
+        {% for column in sums -%}
+        sum({{ column }}) as {{ column }}{{ ', ' if not loop.last }}
+        {% endfor %}
+    from (
+        select {{ columns | join(', ') }} from {{ arg_dict.temp_relation }}
+        union all
+        select {{ columns | join(', ') }} from {{ arg_dict.target_relation }}
+        where ({{ keys | join(', ') }}) in (select {{ keys | join(', ') }} from {{ arg_dict.temp_relation }})
+    ) as summands
+    group by {{ keys | join(', ') }}
+    having not ({{ 'sum(' ~ sums | join(') = 0 and sum(') ~ ') = 0' }});
+    {{ replace_rows(
+        target=arg_dict.target_relation,
+        source='sum_deltas',
+        columns=columns,
+        unique_key=keys,
+        key_columns=keys,
+        keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
+    ) }}
 {%- endmacro %}

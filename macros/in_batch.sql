@@ -1,6 +1,6 @@
 {#- The condition that keeps a mart's query to the keys that changed; true of every row in a rebuild. -#}
 {% macro in_batch() -%}
-    {%- if is_partial_run() -%}
+    {%- if is_incremental() -%}
         ({{ config.get('meta')['keys'] | join(', ') }}) in ({{ batch_keys() }})
     {%- else -%}
         true

@@ -4,7 +4,7 @@
     `sum(weight * amount)` is the whole sum in a rebuild and the difference to it in a refresh.
 -#}
 {% macro signed_rows(relation) -%}
-    {%- if is_partial_run() -%}
+    {%- if is_incremental() -%}
         (
             select *
             from {{ delta_table(relation.identifier) }}

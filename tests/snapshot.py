@@ -1,4 +1,4 @@
-"""What readers see: every table and materialized view of schema `analytics`, whatever models there are."""
+"""The rows of every table and materialized view of a schema, whatever models there are."""
 
 from decimal import Decimal
 
@@ -12,8 +12,9 @@ Snapshot = dict[str, list[tuple[object, ...]]]
 _MOMENTS = {"refreshed_at"}
 
 
-def snapshot(connection: Connection) -> Snapshot:
-    """Relation name → its rows, sorted. New models are taken in without a change here."""
+def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
+    """Relation name → its rows, sorted; of what readers see, if not said otherwise. New models are included without a
+    change here."""
     columns: dict[str, list[str]] = {}
     for relation, column in connection.execute(
         """
@@ -21,22 +22,21 @@ def snapshot(connection: Connection) -> Snapshot:
         from pg_class as class
         inner join pg_attribute as attribute on class.oid = attribute.attrelid
         where
-            class.relnamespace = to_regnamespace('analytics')
+            class.relnamespace = to_regnamespace(%s)
             and class.relkind in ('r', 'm')
             and attribute.attnum > 0
             and not attribute.attisdropped
         order by class.relname, attribute.attname
-        """
+        """,
+        [schema],
     ):
         if column not in _MOMENTS:
             columns.setdefault(relation, []).append(column)
-    return {relation: _rows(connection, relation, names) for relation, names in columns.items()}
+    return {relation: _rows(connection, sql.Identifier(schema, relation), names) for relation, names in columns.items()}
 
 
-def _rows(connection: Connection, relation: str, names: list[str]) -> list[tuple[object, ...]]:
-    query = sql.SQL("select {} from analytics.{}").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(relation)
-    )
+def _rows(connection: Connection, relation: sql.Identifier, names: list[str]) -> list[tuple[object, ...]]:
+    query = sql.SQL("select {} from {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), relation)
     return sorted((tuple(map(_plain, row)) for row in connection.execute(query)), key=repr)
 
 

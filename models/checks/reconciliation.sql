@@ -1,11 +1,18 @@
 with
 
--- Orders that changed since the last refresh took its batch: in the raw rows, not yet in the marts.
+-- Orders that changed and are not published yet: in the raw rows, and not in the marts that readers
+-- see.
 waiting as (
-    select distinct
+    select
         shop_id,
         entity_id as order_id
     from {{ ref('stg_changes') }}
+    where entity = 'order'
+    union
+    select
+        shop_id,
+        entity_id as order_id
+    from {{ ref('stg_batch') }}
     where entity = 'order'
 ),
 

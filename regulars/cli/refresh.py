@@ -14,10 +14,8 @@ DOING = {
     "match_customers": "matching orders to customers",
     "claim_batch": "taking the changes",
     "build_marts": "building and testing the marts",
-    "reconcile_marts": "comparing the marts with the raw sales",
-    "publish": "publishing",
+    "publish": "comparing the marts with the raw sales and publishing",
     "settle_relations": "dropping what no model makes any more",
-    "record": "recording",
 }
 
 

@@ -27,24 +27,24 @@ _UNGUARD = """
     begin
         for relation in
             select relname, relkind from pg_class
-            where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'm')
+            where relnamespace = 'building'::regnamespace and relkind in ('r', 'm')
         loop
             if relation.relkind = 'm' then
-                execute format('create table analytics.copy as table analytics.%1$I', relation.relname);
-                execute format('drop materialized view analytics.%1$I cascade', relation.relname);
-                execute format('alter table analytics.copy rename to %1$I', relation.relname);
+                execute format('create table building.copy as table building.%1$I', relation.relname);
+                execute format('drop materialized view building.%1$I cascade', relation.relname);
+                execute format('alter table building.copy rename to %1$I', relation.relname);
             end if;
         end loop;
         for relation in select conrelid::regclass as name, conname from pg_constraint where contype = 'p' and
-            connamespace = 'analytics'::regnamespace
+            connamespace = 'building'::regnamespace
         loop
             execute format('alter table %s drop constraint %I', relation.name, relation.conname);
         end loop;
-        for relation in select indexname from pg_indexes where schemaname = 'analytics' loop
-            execute format('drop index analytics.%I', relation.indexname);
+        for relation in select indexname from pg_indexes where schemaname = 'building' loop
+            execute format('drop index building.%I', relation.indexname);
         end loop;
-        for relation in select tablename from pg_tables where schemaname = 'analytics' loop
-            execute format('insert into analytics.%1$I table analytics.%1$I', relation.tablename);
+        for relation in select tablename from pg_tables where schemaname = 'building' loop
+            execute format('insert into building.%1$I table building.%1$I', relation.tablename);
         end loop;
     end
     $$
@@ -52,25 +52,25 @@ _UNGUARD = """
 
 # Each makes some mart or view wrong in a way that one of the data tests is there to find.
 _DAMAGE = """
-    update analytics.orders set
+    update building.orders set
         shop_id = '00000000-0000-0000-0000-000000000000', is_sale = false,
         gross_amount = -1, refunded_amount = 5, net_amount = 3,
         order_status = 'teleported', payment_status = 'barter';
-    update analytics.purchases set
+    update building.purchases set
         purchase_number = 1, is_first_of_day = false, is_return_of_month = true,
         shop_customer_id = gen_random_uuid();
-    update analytics.customers set
+    update building.customers set
         total_purchases = 0, repeat_customer = true, last_purchase_at = first_purchase_at - interval '1 day';
-    update analytics.shop_days set customers = sales + 1;
-    update analytics.cohort_months set repeat_customers = active_customers + 1;
-    update analytics.slug_months set new_customers = customers + 1;
-    update analytics.shop_balances set entries = 0;
-    update analytics.ledger_entries set status = 'evaporated';
-    update analytics.monthly_acquisition set active_customers = active_customers + 1, new_customers = 0;
-    update analytics.repeat_rates set repeat_customers = customers + 1;
-    update analytics.cohort_retention set active_customers = cohort_size + 1;
-    update analytics.slug_analytics set sales = sales + 1;
-    update analytics.shop_overview set available_balance = -1, total_customers = total_customers + 1;
+    update building.shop_days set customers = sales + 1;
+    update building.cohort_months set repeat_customers = active_customers + 1;
+    update building.slug_months set new_customers = customers + 1;
+    update building.shop_balances set entries = 0;
+    update building.ledger_entries set status = 'evaporated';
+    update building.monthly_acquisition set active_customers = active_customers + 1, new_customers = 0;
+    update building.repeat_rates set repeat_customers = customers + 1;
+    update building.cohort_retention set active_customers = cohort_size + 1;
+    update building.slug_building set sales = sales + 1;
+    update building.shop_overview set available_balance = -1, total_customers = total_customers + 1;
 """
 
 
@@ -162,9 +162,10 @@ def test_everything_builds_and_passes_on_an_empty_storefront_twice_and_anew(
 def test_a_relation_has_the_columns_and_types_that_its_description_names(built: Database) -> None:
     """A contract sees to it when a model is built; this looks at what stands. Staging's types are the storefront's."""
     described = {
-        (model.schema, model.name, column.name, column.data_type if model.schema == "analytics" else None)
+        (schema, model.name, column.name, column.data_type if schema == "analytics" else None)
         for model in _manifest(built).nodes.values()
         if isinstance(model, ModelNode)
+        for schema in [model.schema.replace("building", "analytics")]
         for column in model.columns.values()
     }
     with built.connect() as connection:
@@ -191,11 +192,13 @@ def test_a_relation_has_the_columns_and_types_that_its_description_names(built: 
     assert set(found) == described
 
 
-def test_a_marts_key_is_its_primary_key(built: Database) -> None:
+def test_the_unique_index_of_a_model_is_the_primary_key_of_what_is_published(built: Database) -> None:
     wanted = {
-        (model.name, ", ".join(model.config.unique_key or ()))
+        (model.name, ", ".join(index["columns"]))
         for model in _manifest(built).nodes.values()
-        if isinstance(model, ModelNode) and model.config.materialized == "incremental"
+        if isinstance(model, ModelNode)
+        for index in model.config.extra.get("indexes", [])
+        if index.get("unique")
     }
     with built.connect() as connection:
         found = fetch(

@@ -103,10 +103,10 @@ def test_a_damaged_mart_fails_the_refresh_names_the_shop_and_publishes_nothing(
     traded: Database, damage: str, mart: str
 ) -> None:
     with traded.connect() as connection:
-        published = _overview(connection)
         shop = fetch(connection, "select id from user_shops where shop_slug = 'ama-data'")[0][0]
         predicate = " and " if " where " in damage else " where "
         connection.execute(f"{damage}{predicate}shop_id = '{shop}'")  # type: ignore[arg-type]
+        published = snapshot(connection)
         add_order(connection, fetch(connection, "select id from user_shops where shop_slug = 'kofi-data'")[0][0])  # type: ignore[arg-type]
 
         with pytest.raises(NotReconciled) as raised:
@@ -115,7 +115,7 @@ def test_a_damaged_mart_fails_the_refresh_names_the_shop_and_publishes_nothing(
         assert f"shop ama-data, {mart}: " in str(raised.value)
         assert " where " in str(raised.value)
         assert "kofi-data" not in str(raised.value)
-        assert _overview(connection) == published
+        assert snapshot(connection) == published
         latest = history.last(connection)
         assert latest is not None
         assert latest.status == "failed"
@@ -124,14 +124,14 @@ def test_a_damaged_mart_fails_the_refresh_names_the_shop_and_publishes_nothing(
 
 def test_a_model_that_fails_publishes_nothing_and_the_next_refresh_makes_it_good(traded: Database) -> None:
     with traded.connect() as connection:
-        published = _overview(connection)
+        published = snapshot(connection)
         shop = fetch(connection, "select id from user_shops where shop_slug = 'ama-data'")[0][0]
         add_order(connection, shop, total="1000.00")  # type: ignore[arg-type]
-        connection.execute("alter table analytics.customers add constraint no_big_spender check (total_spent < 1000)")
+        connection.execute("alter table building.customers add constraint no_big_spender check (total_spent < 1000)")
         with pytest.raises(BuildFailed, match="customers"):
             run_refresh(traded.settings)
-        assert _overview(connection) == published
-        connection.execute("alter table analytics.customers drop constraint no_big_spender")
+        assert snapshot(connection) == published
+        connection.execute("alter table building.customers drop constraint no_big_spender")
         assert run_refresh(traded.settings).mode == "refresh"
         _assert_equal_to_a_rebuild(traded, connection)
 
@@ -142,18 +142,18 @@ def test_a_data_test_that_fails_publishes_nothing_and_one_that_warns_is_told(tra
         connection.execute("update shop_orders set order_status = 'shipped' where total_price = 15")
         assert [w for w in run_refresh(traded.settings).warnings if "order_status" in w]
         assert _overview(connection)[0][0] == published[0][0] - 1  # type: ignore[operator]
-        published = _overview(connection)
+        published_rows = snapshot(connection)
 
         # Whatever the refresh writes, the row that a purchase belongs to is gone when its test looks.
         connection.execute("create function public.lose() returns trigger language plpgsql as 'begin return null; end'")
         connection.execute(
-            "create trigger lose before insert on analytics.customers for each row execute function public.lose()"
+            "create trigger lose before insert on building.customers for each row execute function public.lose()"
         )
         connection.execute("update shop_orders set total_price = total_price + 1")
         with pytest.raises(BuildFailed, match="every_purchase_is_of_a_customer"):
             run_refresh(traded.settings)
-        assert _overview(connection) == published
-        connection.execute("drop trigger lose on analytics.customers")
+        assert snapshot(connection) == published_rows
+        connection.execute("drop trigger lose on building.customers")
         run_refresh(traded.settings, mode="rebuild")
         assert fetch(connection, "select count(*) from analytics.customers") == [(10,)]
 
@@ -317,5 +317,6 @@ def test_models_that_changed_are_rebuilt(traded: Database) -> None:
 
 def _assert_equal_to_a_rebuild(database: Database, connection: Connection) -> None:
     refreshed = snapshot(connection)
+    assert snapshot(connection, "building") == refreshed
     run_refresh(database.settings, mode="rebuild")
     assert snapshot(connection) == refreshed

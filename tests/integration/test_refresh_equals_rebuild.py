@@ -283,8 +283,9 @@ def test_a_refresh_ends_where_a_rebuild_does(server: Server, built_template: str
                 late.execute("commit")
             run_refresh(database.settings)
             refreshed = snapshot(connection)
+            assert snapshot(connection, "building") == refreshed
             if from_nothing:
-                connection.execute("drop schema analytics cascade")
+                connection.execute("drop schema analytics, building cascade")
             run_refresh(database.settings, mode="rebuild")
             rebuilt = snapshot(connection)
             for relation in rebuilt:

@@ -21,6 +21,8 @@ create table regulars.refreshes (
     warnings text[] not null default '{}'
 );
 
+-- What changed and isn't published yet. A refresh computes these keys anew; a rebuild computes everything, and only
+-- keeps them here so that `analytics.reconciliation` knows which orders the published marts don't have yet.
 create table regulars.batch (
     entity text not null,
     shop_id uuid not null,
@@ -28,9 +30,9 @@ create table regulars.batch (
     primary key (entity, shop_id, entity_id)
 );
 
--- Moves the log's committed rows into the batch. A transaction that commits later lands in the next batch: there is no
--- watermark that it could slip under. Orders without a customer are queued for the next matching, since after this
--- the log doesn't know them any more. Returns how many keys wait in the batch.
+-- Moves the log's committed rows into the batch, where they wait until they are published. A transaction that commits
+-- later lands in the next batch: there is no watermark that it could slip under. Orders without a customer are queued
+-- for the next matching, since the log no longer has them after this. Returns how many keys wait in the batch.
 create function regulars.claim_changes() returns bigint
 language plpgsql set search_path = ''
 as $$
@@ -65,27 +67,6 @@ begin
 end
 $$;
 
--- The same for a rebuild, which computes everything and needs no batch. Returns how many changes there were.
-create function regulars.skip_changes() returns bigint
-language sql set search_path = ''
-as $$
-    truncate regulars.batch;
-    with skipped as (
-        delete from regulars.changes returning entity, entity_id
-    ),
-
-    queued as (
-        insert into regulars.orders_to_match (order_id, shop_id)
-        select u.order_id, u.shop_id
-        from skipped as s
-        inner join regulars.unmatched_orders as u on s.entity_id = u.order_id
-        where s.entity = 'order'
-        on conflict do nothing
-    )
-
-    select count(*) from skipped;
-$$;
-
 -- Every row of every delta table has a number from here, and a model remembers the last that it has read, in
 -- the transaction in which it used it: so a run that died half-way is simply run again.
 create sequence regulars.delta_ids;
@@ -95,10 +76,10 @@ create table regulars.delta_offsets (
     delta_id bigint not null
 );
 
--- The query each materialized view was built from: dbt would refresh one whose query has changed.
+-- The relations in schema `analytics` that Regulars made: it drops those that no model makes any more, and leaves
+-- alone what somebody else put there.
 create table regulars.published (
-    name text primary key,
-    query_hash text not null
+    name text primary key
 );
 
 -- When each shop's marts were last held against its raw orders.

@@ -7,6 +7,8 @@
 -- Roles belong to the server and not to this database, and we may not be allowed to make them. So everything here
 -- can be run again: once the roles are there, `regulars migrate` grants what was left out.
 
+-- dbt builds and tests in schema `building`, which is closed to all three; publishing copies it to `analytics`.
+create schema if not exists building;
 create schema if not exists analytics;
 create schema if not exists dashboard;
 
@@ -133,7 +135,7 @@ begin
 end
 $$;
 
--- Of a relation or column that has not taken its place yet, or has left it.
+-- Whether a column hasn't taken its place yet, or has left it.
 create function regulars.is_passing(name name) returns boolean
 language sql immutable
 return name like '%\_\_next' or name like '%\_\_old\_%';
@@ -151,27 +153,17 @@ as $$
         and not regulars.is_passing(a.attname)
 $$;
 
--- What is wrong with the view that shows a model to owners; null where all is well.
+-- What is wrong with the view that shows a published table to owners; null where all is well.
 create function regulars.owner_view_fault(relation regclass) returns text
 language sql stable set search_path = ''
 as $$
     select
         case
             when v.oid is null then format('the view dashboard.%I was missing', c.relname)
-            when
-                v.relkind <> 'v'
-                or not coalesce(
-                    case c.relkind when 'r' then 'security_invoker=true' else 'security_barrier=true' end
-                    = any (v.reloptions), false
-                )
-                or (
-                    c.relkind = 'm'
-                    and pg_get_viewdef(v.oid)
-                    !~ 'WHERE \((walled\.)?shop_id = ANY \(\( SELECT regulars\.own_shops\(\) AS own_shops\)::uuid\[\]\)\)'
-                )
+            when v.relkind <> 'v' or not coalesce('security_invoker=true' = any (v.reloptions), false)
                 then format('the view dashboard.%I did not keep to the owner''s shops', c.relname)
             when regulars.columns_of(v.oid) is distinct from regulars.columns_of(c.oid)
-                then format('the view dashboard.%I had other columns than its model', c.relname)
+                then format('the view dashboard.%I had other columns than its table', c.relname)
         end
     from pg_catalog.pg_class as c
     left join pg_catalog.pg_class as v
@@ -179,8 +171,7 @@ as $$
     where c.oid = relation
 $$;
 
--- The view of a model for owners. Of a table it reads with the owner's own rights; a materialized view can't have
--- row-level security, so its view is a barrier that keeps to the owner's shops.
+-- The view of a published table for owners. It reads with their own rights, so the table's row-level security holds.
 create function regulars.make_owner_view(relation regclass) returns void
 language plpgsql set search_path = ''
 as $$
@@ -189,7 +180,6 @@ declare
     shown regclass;
 begin
     select
-        c.relkind as kind,
         format('dashboard.%I', c.relname) as view,
         obj_description(c.oid, 'pg_class') as comment,
         string_agg(format('walled.%I', a.attname), ', ' order by a.attnum) as columns,
@@ -204,14 +194,8 @@ begin
     group by c.oid;
 
     execute format(
-        'create view %s with (%s) as select %s from %s as walled %s',
-        walled.view,
-        case walled.kind when 'r' then 'security_invoker = true' else 'security_barrier = true' end,
-        walled.columns,
-        relation,
-        case walled.kind
-            when 'm' then 'where walled.shop_id = any ((select regulars.own_shops())::uuid[])' else ''
-        end
+        'create view %s with (security_invoker = true) as select %s from %s as walled',
+        walled.view, walled.columns, relation
     );
     shown := to_regclass(walled.view);
     perform regulars.comment_on(shown, walled.comment, walled.comments);
@@ -219,7 +203,7 @@ begin
 end
 $$;
 
--- Whether a relation of schema `analytics` is one that holds the rows of shops.
+-- Whether a relation of schema `analytics` is a table that holds the rows of shops.
 create function regulars.holds_shops(relation regclass) returns boolean
 language sql stable set search_path = ''
 as $$
@@ -227,33 +211,31 @@ as $$
         select 1
         from pg_catalog.pg_class as c
         inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
-        where c.oid = relation and c.relkind in ('r', 'm') and a.attname = 'shop_id' and not a.attisdropped
+        where c.oid = relation and c.relkind = 'r' and a.attname = 'shop_id' and not a.attisdropped
     )
 $$;
 
 -- Guards one relation of schema `analytics`, in the transaction that made it: who may read it, its row-level
 -- security, and the view that shows owners their own shops' rows. Changes only what is not as it should be, so that
--- a refresh takes no lock that a reader would feel; where there is something to change, the view goes first, as
--- readers lock it first.
+-- it takes no lock that a reader would feel; where there is something to change, the view goes first, as readers lock
+-- it first.
 --
--- A table gets row-level security, which lets the planner use its indexes for an owner's pages in order. Owners can't
--- name the table itself: its schema is closed to them.
+-- Row-level security lets the planner use a table's indexes for an owner's pages in order. Owners can't name the
+-- table itself: its schema is closed to them.
 create function regulars.apply_row_security(relation regclass) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-    is_table boolean := (select c.relkind = 'r' from pg_catalog.pg_class as c where c.oid = relation);
     shown regclass := (
         select to_regclass(format('dashboard.%I', c.relname)) from pg_catalog.pg_class as c where c.oid = relation
     );
     views jsonb := '[]';
 begin
-    -- Dropped and built anew, a schema has lost its grants. Two models built at once must not both give them.
+    -- Dropped and made again, a schema has lost its grants.
     if
         exists (select 1 from pg_catalog.pg_roles as r where r.rolname = 'regulars_analyst')
         and not pg_catalog.has_schema_privilege('regulars_analyst', 'analytics', 'usage')
     then
-        perform pg_catalog.pg_advisory_xact_lock(hashtext('regulars.apply_row_security'));
         grant usage on schema analytics to regulars_analyst;
     end if;
     perform regulars.let_read('regulars_analyst', relation);
@@ -262,14 +244,12 @@ begin
     end if;
 
     if regulars.owner_view_fault(relation) is not null and shown is not null then
-        views := regulars.take_down(shown);
+        views := regulars.take_down(array[shown]);
         shown := null;
     end if;
-    if is_table then
-        perform regulars.let_read('regulars_owner', relation);
-        if exists (select 1 from regulars.row_security_faults(relation)) then
-            perform regulars.mend_row_security(relation);
-        end if;
+    perform regulars.let_read('regulars_owner', relation);
+    if exists (select 1 from regulars.row_security_faults(relation)) then
+        perform regulars.mend_row_security(relation);
     end if;
     if shown is null then
         perform regulars.make_owner_view(relation);
@@ -287,14 +267,12 @@ as $$
     select c.oid::regclass, f.fault
     from pg_catalog.pg_class as c
     cross join lateral (
-        select regulars.row_security_faults(c.oid) where c.relkind = 'r'
+        select regulars.row_security_faults(c.oid)
         union all
         select regulars.owner_view_fault(c.oid)
     ) as f (fault)
     where
         c.relnamespace = to_regnamespace('analytics')
-        and c.relkind in ('r', 'm')
-        and not regulars.is_passing(c.relname)
         and regulars.holds_shops(c.oid)
         and f.fault is not null
     order by c.relname, f.fault
@@ -403,7 +381,7 @@ begin
     for relation in
         select c.oid::regclass
         from pg_catalog.pg_class as c
-        where c.relnamespace = 'analytics'::regnamespace and c.relkind in ('r', 'm', 'v')
+        where c.relnamespace = 'analytics'::regnamespace and c.relkind in ('r', 'v')
     loop
         perform regulars.apply_row_security(relation);
     end loop;

@@ -39,7 +39,8 @@ as $$
             else
                 l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                 and c.relkind <> 'i'
-                and c.relnamespace::regnamespace::text in ('public', 'regulars', 'staging', 'analytics', 'dashboard')
+                and c.relnamespace::regnamespace::text
+                in ('public', 'regulars', 'staging', 'building', 'analytics', 'dashboard')
         end
     order by a.xact_start, l.pid, c.relname
     limit 5
@@ -102,26 +103,65 @@ begin
 end
 $$;
 
--- The same of a model, and of the view that shows it to owners.
-create function regulars.describe(relation regclass, wanted text, wanted_of_columns jsonb) returns void
+-- Gives a published relation, and the view that shows it to owners, the comments of the working one.
+create function regulars.copy_comments(published regclass, working regclass) returns void
 language plpgsql set search_path = ''
 as $$
 declare
     shown regclass := (
-        select to_regclass(format('dashboard.%I', c.relname)) from pg_catalog.pg_class as c where c.oid = relation
+        select to_regclass(format('dashboard.%I', c.relname)) from pg_catalog.pg_class as c where c.oid = published
+    );
+    comment text := obj_description(working, 'pg_class');
+    comments jsonb := (
+        select coalesce(jsonb_object_agg(a.attname, coalesce(col_description(working, a.attnum), '')), '{}')
+        from pg_catalog.pg_attribute as a
+        where a.attrelid = working and a.attnum > 0 and not a.attisdropped
     );
 begin
-    perform regulars.comment_on(relation, wanted, wanted_of_columns);
+    perform regulars.comment_on(published, comment, comments);
     if shown is not null then
-        perform regulars.comment_on(shown, wanted, wanted_of_columns);
+        perform regulars.comment_on(shown, comment, comments);
     end if;
 end
 $$;
 
--- The views that read a relation, or that read such a view, the outermost first, each with all that it takes to
--- make it again. Of a table only those that somebody else made and that read one of these columns, and the owners':
--- our own models keep reading what they read until dbt makes them anew.
-create function regulars.views_on(relation regclass, columns name[] default null) returns jsonb
+-- The columns of a published table that its working one no longer has, or has with another type.
+create function regulars.retiring_columns(relation regclass) returns name[]
+language sql stable set search_path = ''
+as $$
+    select
+        coalesce(
+            array_agg(a.attname order by a.attnum) filter (
+                where
+                not regulars.is_passing(a.attname)
+                and (
+                    not exists (
+                        select 1
+                        from pg_catalog.pg_attribute as w
+                        where w.attrelid = working.oid and w.attname = a.attname and not w.attisdropped
+                    )
+                    or exists (
+                        select 1
+                        from pg_catalog.pg_attribute as n
+                        where n.attrelid = published.oid and n.attname = a.attname || '__next' and not n.attisdropped
+                    )
+                )
+            ), '{}'
+        )
+    from pg_catalog.pg_class as published
+    inner join pg_catalog.pg_class as working
+        on published.relname = working.relname and working.relnamespace = 'building'::regnamespace
+    inner join pg_catalog.pg_attribute as a on published.oid = a.attrelid
+    where
+        published.oid = retiring_columns.relation
+        and published.relnamespace = 'analytics'::regnamespace
+        and a.attnum > 0
+        and not a.attisdropped
+$$;
+
+-- The views that read these relations, or that read such a view, the outermost first, each with all that it takes to
+-- make it again. Of a table only the owners' view, and those that somebody else made and that read a retiring column.
+create function regulars.views_on(relations regclass[]) returns jsonb
 language sql stable set search_path = ''
 as $$
     with recursive reading as (
@@ -131,18 +171,18 @@ as $$
         inner join pg_catalog.pg_rewrite as r on d.objid = r.oid and d.classid = 'pg_catalog.pg_rewrite'::regclass
         inner join pg_catalog.pg_class as v on r.ev_class = v.oid
         where
-            c.oid = views_on.relation
-            and v.oid <> c.oid
+            c.oid = any (views_on.relations)
+            and v.oid <> all (views_on.relations)
             and v.relkind = 'v'
             and (
                 c.relkind <> 'r'
                 or v.oid = to_regclass(format('dashboard.%I', c.relname))
                 or (
-                    v.relnamespace::regnamespace::text not in ('staging', 'analytics')
+                    v.relnamespace::regnamespace::text <> 'analytics'
                     and d.refobjsubid in (
                         select a.attnum
                         from pg_catalog.pg_attribute as a
-                        where a.attrelid = c.oid and a.attname = any (views_on.columns)
+                        where a.attrelid = c.oid and a.attname = any (regulars.retiring_columns(c.oid))
                     )
                 )
             )
@@ -153,7 +193,7 @@ as $$
             on reading.view = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
         inner join pg_catalog.pg_rewrite as r on d.objid = r.oid and d.classid = 'pg_catalog.pg_rewrite'::regclass
         inner join pg_catalog.pg_class as v on r.ev_class = v.oid
-        where v.oid <> reading.view and v.relkind = 'v'
+        where v.oid <> reading.view and v.oid <> all (views_on.relations) and v.relkind = 'v'
     )
 
     select
@@ -161,7 +201,7 @@ as $$
             jsonb_agg(
                 jsonb_build_object(
                     'name', format('%s.%I', v.relnamespace::regnamespace, v.relname),
-                    'is_ours', v.relnamespace::regnamespace::text in ('staging', 'analytics', 'dashboard'),
+                    'is_ours', v.relnamespace::regnamespace::text in ('staging', 'building', 'analytics', 'dashboard'),
                     'is_plain',
                     not v.relhastriggers
                     and 1 = (select count(*) from pg_catalog.pg_rewrite as r where r.ev_class = v.oid),
@@ -183,62 +223,73 @@ as $$
     inner join pg_catalog.pg_class as v on views.view = v.oid
 $$;
 
--- Takes everybody else's hands off a relation until the transaction ends: drops the views that read it (see
--- views_on), and then it, or, if it is a table, locks it. Answers the views, for put_back. Tries as long as the
--- session's lock_timeout says, and lets readers pass in between.
-create function regulars.take_down(relation regclass, columns name[] default null) returns jsonb
+-- Takes everybody else's hands off relations until the transaction ends: drops the views that read them (see
+-- views_on), then those that are views themselves, and locks the tables; returns what it dropped beside them, for
+-- put_back. It holds all of these locks or none, so that nobody waits behind one while it waits for another; tries as
+-- long as the session's lock_timeout says, and lets readers pass in between.
+create function regulars.take_down(relations regclass[]) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-    kind "char" := (select c.relkind from pg_catalog.pg_class as c where c.oid = relation);
     timeout text := current_setting('lock_timeout');
     patience int := (select nullif(s.setting::int, 0) from pg_catalog.pg_settings as s where s.name = 'lock_timeout');
     deadline timestamptz := clock_timestamp() + coalesce(patience, 60000) * interval '1 millisecond';
     views jsonb;
     outer_view jsonb;
+    relation regclass;
     reason text;
 begin
     loop
         begin
-            -- A vacuum that the server started gives way to whoever waits for longer than deadlock_timeout.
-            perform set_config(
-                'lock_timeout', case when regulars.is_being_vacuumed(relation) then '1200' else '200' end, true
-            );
-            views := regulars.views_on(relation, columns);
+            views := regulars.views_on(relations);
             for outer_view in select v.value from jsonb_array_elements(views) as v loop
                 if not (outer_view ->> 'is_plain')::boolean then
                     raise exception '% has rules or triggers, and reads %, which is to be replaced',
-                        outer_view ->> 'name', relation
+                        outer_view ->> 'name', array_to_string(relations, ', ')
                         using hint = 'Drop it, refresh, and make it again.';
                 end if;
+                perform set_config('lock_timeout', '200', true);
                 execute format('drop view %s', outer_view ->> 'name');
             end loop;
-            execute format(
-                case kind
-                    when 'r' then 'lock table %s' when 'm' then 'drop materialized view %s' else 'drop view %s'
-                end, relation
-            );
+            for relation in
+                select c.oid
+                from pg_catalog.pg_class as c
+                where c.oid = any (relations)
+                order by c.relkind = 'r', c.oid
+            loop
+                -- A vacuum that the server started gives way to whoever waits for longer than deadlock_timeout.
+                perform set_config(
+                    'lock_timeout', case when regulars.is_being_vacuumed(relation) then '1200' else '200' end, true
+                );
+                execute format(
+                    case (select c.relkind from pg_catalog.pg_class as c where c.oid = relation)
+                        when 'r' then 'lock table %s' else 'drop view %s'
+                    end, relation
+                );
+            end loop;
             perform set_config('lock_timeout', timeout, true);
             return views;
         exception
             when lock_not_available then
                 if clock_timestamp() > deadline then
-                    raise exception 'lock timeout: % could not be changed under its readers: %', relation, (
-                        select string_agg(h, '; ')
-                        from regulars.lock_holders(array[relation] || array(
-                            select to_regclass(v.value ->> 'name')::oid
-                            from jsonb_array_elements(regulars.views_on(relation, columns)) as v
-                        )) as h
-                    ) using errcode = 'lock_not_available';
+                    raise exception 'lock timeout: % could not be changed under its readers: %',
+                        array_to_string(relations, ', '), (
+                            select string_agg(h, '; ')
+                            from regulars.lock_holders(relations::oid[] || array(
+                                select to_regclass(v.value ->> 'name')::oid
+                                from jsonb_array_elements(regulars.views_on(relations)) as v
+                            )) as h
+                        ) using errcode = 'lock_not_available';
                 end if;
                 perform pg_sleep(0.1 + 0.2 * random());
             when dependent_objects_still_exist then
                 get stacked diagnostics reason = pg_exception_detail;
-                raise exception '% is to be replaced, but what can''t be made again reads it: %', relation, reason
+                raise exception '% is to be replaced, but what can''t be made again reads it: %',
+                    array_to_string(relations, ', '), reason
                     using hint = 'Drop that, refresh, and make it again.';
             when insufficient_privilege then
                 raise exception '% is to be replaced, but % reads it, which is not ours to make again: %',
-                    relation, outer_view ->> 'name', sqlerrm
+                    array_to_string(relations, ', '), outer_view ->> 'name', sqlerrm
                     using hint = 'Let its owner drop it, refresh, and make it again.';
         end;
     end loop;
@@ -312,25 +363,6 @@ begin
 end
 $$;
 
--- Puts a materialized view in the place of the one that stands, with its grants and what reads it.
-create function regulars.replace_materialized_view(standing regclass, replacement regclass) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-    name text := (select c.relname from pg_catalog.pg_class as c where c.oid = standing);
-    grants text[] := regulars.grants_of(standing);
-    views jsonb := regulars.take_down(standing);
-    statement text;
-begin
-    execute format('alter materialized view %s rename to %I', replacement, name);
-    perform regulars.apply_row_security(replacement);
-    foreach statement in array grants loop
-        execute statement;
-    end loop;
-    perform regulars.put_back(views);
-end
-$$;
-
 -- Replaces a view in place; where its columns are no longer those of the one that stands, by a new one.
 create function regulars.replace_view(name text, definition text) returns void
 language plpgsql set search_path = ''
@@ -360,7 +392,7 @@ begin
         end;
     end loop;
     grants := regulars.grants_of(to_regclass(name));
-    views := regulars.take_down(to_regclass(name));
+    views := regulars.take_down(array[to_regclass(name)]);
     execute format('create view %s as %s', name, definition);
     foreach statement in array grants loop
         execute statement;
@@ -369,48 +401,98 @@ begin
 end
 $$;
 
--- Ends the building of a mart whose columns are no longer those that stand, in the transaction that filled it: what
--- was filled under the name `<column>__next` takes its name, and what the model has no more is retired, as
--- `<column>__old_<number>`, until nothing reads it.
-create function regulars.take_columns(relation regclass, columns name[]) returns void
+-- Gives what is published the columns and views of what was built, at the end of the transaction that filled it: a
+-- column that was filled under the name `<column>__next` takes its name; one that the model has no more is retired, as
+-- `<column>__old_<number>`, until nothing reads it; and each view of schema `building` is made in `analytics`, over the
+-- published tables. Takes no lock where there is nothing to change.
+create function regulars.take_shape() returns void
 language plpgsql set search_path = ''
 as $$
 declare
-    coming name[] := array(
-        select w.wanted
-        from unnest(columns) as w (wanted)
-        inner join pg_catalog.pg_attribute as a on a.attrelid = relation and a.attname = w.wanted || '__next'
-    );
-    retiring name[] := array(
-        select a.attname
-        from pg_catalog.pg_attribute as a
+    tables regclass[] := array(
+        select p.oid::regclass
+        from pg_catalog.pg_class as p
         where
-            a.attrelid = relation
-            and a.attnum > 0
-            and not a.attisdropped
-            and not regulars.is_passing(a.attname)
-            and (a.attname <> all (columns) or a.attname = any (coming))
+            p.relnamespace = 'analytics'::regnamespace
+            and p.relkind = 'r'
+            and (
+                cardinality(regulars.retiring_columns(p.oid)) > 0
+                or exists (
+                    select 1
+                    from pg_catalog.pg_attribute as a
+                    where a.attrelid = p.oid and a.attname like '%\_\_next' and not a.attisdropped
+                )
+            )
+        order by p.relname
     );
-    views jsonb;
+    replaced jsonb := (
+        select
+            coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'name', format('analytics.%I', w.relname),
+                        'working', w.oid::regclass::text,
+                        'definition', d.wanted,
+                        'grants', regulars.grants_of(to_regclass(format('analytics.%I', w.relname)))
+                    )
+                ), '[]'
+            )
+        from pg_catalog.pg_class as w
+        cross join lateral (
+            select regexp_replace(pg_get_viewdef(w.oid), '\mbuilding\.', 'analytics.', 'g') as wanted
+        ) as d
+        where
+            w.relnamespace = 'building'::regnamespace
+            and w.relkind = 'v'
+            and (
+                -- By its text, a view that reads a retiring column looks as it should.
+                cardinality(tables) > 0
+                or d.wanted is distinct from pg_get_viewdef(to_regclass(format('analytics.%I', w.relname)))
+            )
+    );
+    changed regclass;
     moved name;
+    view jsonb;
+    views jsonb;
+    statement text;
 begin
-    if cardinality(coming || retiring) = 0 then
+    if cardinality(tables) = 0 and jsonb_array_length(replaced) = 0 then
         return;
     end if;
-    views := regulars.take_down(relation, retiring);
-    foreach moved in array retiring loop
-        execute format(
-            'alter table %s rename column %I to %I', relation, moved, left(moved, 40) || '__old_' || (
-                select a.attnum
-                from pg_catalog.pg_attribute as a
-                where a.attrelid = relation and a.attname = moved
-            )
-        );
+    views := regulars.take_down(tables || array(
+        select to_regclass(v.value ->> 'name')
+        from jsonb_array_elements(replaced) as v
+        where to_regclass(v.value ->> 'name') is not null
+    ));
+    foreach changed in array tables loop
+        foreach moved in array regulars.retiring_columns(changed) loop
+            execute format(
+                'alter table %s rename column %I to %I', changed, moved, left(moved, 40) || '__old_' || (
+                    select a.attnum
+                    from pg_catalog.pg_attribute as a
+                    where a.attrelid = changed and a.attname = moved
+                )
+            );
+        end loop;
+        for moved in
+            select a.attname
+            from pg_catalog.pg_attribute as a
+            where a.attrelid = changed and a.attname like '%\_\_next' and not a.attisdropped
+        loop
+            execute format(
+                'alter table %s rename column %I to %I', changed, moved, left(moved, length(moved) - length('__next'))
+            );
+        end loop;
+        perform regulars.apply_row_security(changed);
     end loop;
-    foreach moved in array coming loop
-        execute format('alter table %s rename column %I to %I', relation, moved || '__next', moved);
+    for view in select v.value from jsonb_array_elements(replaced) as v loop
+        execute format('create view %s as %s', view ->> 'name', view ->> 'definition');
+        perform regulars.copy_comments(to_regclass(view ->> 'name'), to_regclass(view ->> 'working'));
+        for statement in select g.value from jsonb_array_elements_text(view -> 'grants') as g loop
+            execute statement;
+        end loop;
+        perform regulars.apply_row_security(to_regclass(view ->> 'name'));
     end loop;
-    perform regulars.apply_row_security(relation);
     perform regulars.put_back(views);
 end
 $$;

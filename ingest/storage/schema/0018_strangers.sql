@@ -16,7 +16,8 @@ begin
             r.rolname in ('anon', 'authenticated')
             and c.relkind in ('r', 'v', 'm', 'S')
             and (
-                c.relnamespace::regnamespace::text in ('regulars', 'staging', 'analytics', 'dashboard')
+                c.relnamespace::regnamespace::text
+                in ('regulars', 'staging', 'building', 'analytics', 'dashboard')
                 or c.oid = 'public.shop_slugs'::regclass
             )
             and exists (

@@ -1,0 +1,8 @@
+{#- dbt holds a materialized view to no contract: its columns' types would be whatever the query gives. -#}
+{% macro postgres__get_create_materialized_view_as_sql(relation, sql) -%}
+    {%- if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif -%}
+    create materialized view if not exists {{ relation }} as {{ sql }};
+    {% for index in config.get('indexes', []) -%}
+        {{ get_create_index_sql(relation, index) }}{{ ';' if not loop.last }}
+    {% endfor -%}
+{%- endmacro %}
