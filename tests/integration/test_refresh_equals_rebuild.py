@@ -221,26 +221,21 @@ _WAITED_FOR = {"truncate profits", "delete order", "order's phone", "order's sho
 _held = _steps(sorted(_CHANGES.keys() - _WAITED_FOR), at_least=0, at_most=3)
 _nights = st.lists(st.tuples(_committed, _held), min_size=1, max_size=3)
 
-# Histories that always run. Add one that has failed, as Hypothesis prints it, with what was wrong.
+# Histories that always run. Add one that has failed, as Hypothesis prints it, with what was wrong. Each of these fails
+# when the part that its name is about is taken out of the trigger or macro.
 _KEPT: dict[str, History] = {
-    "a corrected phone gives a purchase to another customer, and then the first purchase goes": [
-        ([Step("insert orders", 0, 3, 1), Step("order's phone", 0, 3, 0)], [Step("order's status", 1, 3, 0)]),
-        ([Step("order's phone", 0, 0, 0), Step("order's phone", 1, 3, 0)], []),
-        ([Step("delete order", 0, 0, 0), Step("order's status", 1, 2, 0)], []),
+    "a corrected phone takes a purchase from a customer, whose first purchase is deleted the night after": [
+        ([Step("insert visit", 0, 1, 2), Step("insert profit", 3, 2, 1)], []),
+        ([Step("order's phone", 4, 3, 0)], [Step("order's status", 3, 3, 0)]),
+        ([Step("delete order", 1, 0, 0)], []),
     ],
-    "an order with a visit moves to a shop in another zone while its refund is not committed yet": [
-        ([Step("insert visit", 0, 1, 2), Step("visit's order", 0, 0, 0), Step("order's moment", 0, 3, 0)], []),
-        ([Step("order's shop", 0, 1, 0)], [Step("order's status", 0, 3, 0), Step("visit's slug", 0, 2, 0)]),
+    "an order with a visit moves to another shop while its refund is not committed yet": [
+        ([Step("insert visit", 0, 1, 2), Step("visit's order", 0, 3, 0)], []),
+        ([Step("order's shop", 3, 1, 0)], [Step("order's status", 3, 3, 0)]),
     ],
-    "a shop's zone changes, its profits are truncated, and its customers are deleted": [
-        (
-            [Step("insert profit", 0, 2, 1), Step("insert withdrawal", 0, 2, 1), Step("shop's zone", 0, 2, 0)],
-            [Step("insert visit", 1, 2, 5)],
-        ),
-        (
-            [Step("truncate profits", 0, 0, 0), Step("shop's zone", 0, 4, 0), Step("delete customer", 0, 0, 0)],
-            [Step("delete visit", 0, 0, 0)],
-        ),
+    "a shop's time zone moves its sales to other months, and its profits are truncated": [
+        ([Step("insert profit", 3, 2, 1), Step("insert withdrawal", 0, 2, 1)], [Step("insert visit", 1, 2, 5)]),
+        ([Step("shop's zone", 0, 0, 0), Step("truncate profits", 0, 0, 0)], [Step("delete visit", 0, 0, 0)]),
     ],
 }
 
