@@ -31,6 +31,8 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/regulars dbt -- --quiet --warn-error parse
 	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater jinja macros
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater raw ingest/storage/schema
 
 serve: install  ## the nightly refresh, on its schedule
 	$(BIN)/regulars serve
