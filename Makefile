@@ -1,17 +1,17 @@
-# The four commands set up what they need: a .venv from the hashed lock and an embedded PostgreSQL.
+# Every target sets up what it needs: a .venv from the hashed lock, and an embedded PostgreSQL.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test serve lint lock clean
+.PHONY: help install demo check test lint style serve lock clean
 
-help:  ## what can be made
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
 
-install: .venv/.installed  ## the environment alone
+install: .venv/.installed  ## set up the environment alone
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Regulars needs Python 3.11 or later; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	    { echo "Regulars needs Python 3.11 or later; choose one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	    { echo "This Python has no venv; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
@@ -19,28 +19,33 @@ install: .venv/.installed  ## the environment alone
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install  ## a small storefront's year, from checkout to the nine cards
+demo: install  ## show a made-up year of four shops, from checkout to the nine cards
 	$(BIN)/regulars demo
 
-test: install lint  ## everything that must hold
+check: install style  ## the fast loop: style, types, and every test without a build, a browser or a long wait
+	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --ignore tests/browser --numprocesses 2
+
+test: install lint  ## run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: install
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint: install style  ## style and types, SQL and the dbt project too
 	$(BIN)/regulars dbt -- --quiet --warn-error parse
 	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater jinja macros
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater raw ingest/storage/schema
 
-serve: install  ## the nightly refresh, on its schedule
+style: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: install  ## run the refresh every night, on its schedule
 	$(BIN)/regulars serve
 
-# The lock holds hashes and no address: who installs decides where from.
-lock:  ## make requirements.lock anew from pyproject.toml
+# The lock holds hashes and no addresses, so that each installation chooses its own package index.
+lock:  ## write requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
 
-clean:  ## forget the environment and what dbt built; .regulars (the data) stays
+clean:  ## remove the environment and dbt's output; .regulars (the data) stays
 	rm -rf .venv target logs

@@ -1,7 +1,8 @@
-"""What the HTTP door carries: `python -m benchmarks.ingest_api --help`.
+"""The throughput of the ingest API: `python -m benchmarks.ingest_api --help`.
 
-Checkouts told in batches of a hundred, over HTTP on loopback, by clients that each wait for their answers; and one by
-one, for comparison. The door runs as its own process, as it is run. Server, door and clients share the machine.
+Clients send checkouts in batches of a hundred over HTTP on loopback, and each waits for its answers; for comparison,
+they send them one by one. The API runs as a process of its own, as in production. Server, API and clients share the
+machine.
 """
 
 import json
@@ -32,7 +33,7 @@ def bodies_of(events: list[str], *, size: int) -> list[bytes]:
 
 
 def measure(where: str, bodies: list[bytes], *, size: int, clients: int) -> dict[str, object]:
-    """Each client sends its share of the bodies, one after another. Fails where one is not linked at once."""
+    """Each client sends its share of the bodies, one after another. Fails if an order is not matched at once."""
 
     def work(number: int) -> list[float]:
         taken = []
@@ -43,8 +44,8 @@ def measure(where: str, bodies: list[bytes], *, size: int, clients: int) -> dict
                 began = time.perf_counter()
                 answer = client.post("/api/ingest/checkouts", content=body)
                 taken.append(time.perf_counter() - began)
-                told = answer.json()
-                for one in told.get("answers", [told]):
+                body = answer.json()
+                for one in body.get("answers", [body]):
                     if one["outcome"] not in ("new_customer", "returning_customer"):
                         raise RuntimeError(f"a checkout was not linked at once: {one}")
         return taken
@@ -67,14 +68,14 @@ def main(
     quick: Annotated[bool, typer.Option(help="Few checkouts: to see that it runs")] = False,
     results: Annotated[Path, typer.Option(help="Where the figures go")] = RESULTS,
 ) -> None:
-    """Measure the HTTP door."""
+    """Measure the ingest API."""
     figures = []
     first = 0
     with own_database("regulars_bench_ingest_api") as settings, open_database(settings) as connection:
         shop = uuid4()
         connection.execute("insert into public.user_shops (id, shop_slug) values (%s, 'bench')", [shop])
         with served("ingest-api", settings, {"REGULARS_INGEST_TOKENS": _TOKEN}) as where:
-            # A storefront that stands already; and connections that are open, their statements prepared.
+            # An existing storefront, open connections and prepared statements.
             warm_up = [
                 c.model_dump_json(exclude_none=True) for c in make_checkouts(connection, shop, 3000, first=first)
             ]
@@ -85,7 +86,7 @@ def main(
                     number = 8 if quick else batches if size == 100 else batches * 10
                     checkouts = make_checkouts(connection, shop, number * size, first=first)
                     first += len(checkouts)
-                    # As autovacuum does on a live storefront: plans made for empty tables don't suit full ones.
+                    # As autovacuum does on a live storefront: plans for empty tables don't suit full ones.
                     connection.execute("analyze")
                     events = [checkout.model_dump_json(exclude_none=True) for checkout in checkouts]
                     figures.append(measure(where, bodies_of(events, size=size), size=size, clients=clients))

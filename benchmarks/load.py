@@ -1,7 +1,7 @@
-"""What loading an export costs: `python -m benchmarks.load --help`.
+"""The cost of loading an export: `python -m benchmarks.load --help`.
 
-`regulars load`'s own function against a plain COPY of the same file into a bare table: what parsing, reading
-phones, linking, keys and the change log add to the least that could be done.
+Compares the function behind `regulars load` with a plain COPY of the same file into a bare table: what parsing, reading
+phones, matching, keys and the change log add to the minimum.
 """
 
 import csv
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.database import open_database, own_database
 from benchmarks.plot import save_bars
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.bulk.loading import load_orders, load_shops
 from ingest.storage.connections import Connection
 
@@ -44,7 +44,7 @@ _SPELLINGS = ("0{}{}", "+233{}{}", "233{}{}", "0{} {}", "00233{}{}")
 
 
 def write_export(folder: Path, *, orders: int, shops: int, seed: int = 1) -> tuple[Path, Path]:
-    """A storefront's export: a customer buys three times in the mean, and spells the phone as it comes."""
+    """A storefront's export: a customer buys three times on average, and spells the phone in several ways."""
     chance = random.Random(seed)
     shops_file, orders_file = folder / "shops.csv", folder / "orders.csv"
     with shops_file.open("w", newline="") as file:
@@ -74,7 +74,7 @@ def _id(chance: random.Random) -> UUID:
 
 
 def copy(connection: Connection, path: Path) -> None:
-    """The least that could be done: the file's bytes, straight into a table without keys."""
+    """The minimum: the file's bytes, copied into a table without keys."""
     statement = "copy bare_orders from stdin with (format csv, header)"
     with path.open("rb") as file, connection.cursor().copy(statement) as target:
         while block := file.read(1 << 16):
@@ -91,13 +91,13 @@ def measure(*, orders: int, shops: int) -> list[dict[str, object]]:
     ):
         shops_file, orders_file = write_export(Path(folder), orders=orders, shops=shops)
         connection.execute(_BARE_TABLE)
-        load_shops(connection, Export(shops_file, ShopRow))
+        load_shops(connection, ImportFile(shops_file, ShopRow))
         for way in ("load", "load again", "bare copy"):
             start = time.perf_counter()
             if way == "bare copy":
                 copy(connection, orders_file)
             else:
-                load_orders(connection, Export(orders_file, OrderRow))
+                load_orders(connection, ImportFile(orders_file, OrderRow))
             seconds[way] = time.perf_counter() - start
     return [{"orders": orders, "way": way, "per_second": round(orders / taken)} for way, taken in seconds.items()]
 

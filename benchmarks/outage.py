@@ -1,8 +1,8 @@
-"""What an outage costs: `python -m benchmarks.outage --help`.
+"""The cost of an outage: `python -m benchmarks.outage --help`.
 
-First the spool: no database at all, and threads of one process and of several that tell checkouts back to back. Then
-the way back: a storefront tells checkouts at a steady rate, and in its middle the database ends every session, and
-takes nobody for a while.
+First the spool: without a database, threads of one process and of several track checkouts as fast as they can. Then the
+recovery: a storefront tracks checkouts at a steady rate; in the middle the database ends every session and accepts
+none for a while.
 """
 
 import json
@@ -38,9 +38,9 @@ _NOBODY_LISTENS = "host=127.0.0.1 port=1"
 
 _WRITERS = ((1, 1), (1, 8), (1, 40), (4, 40))  # processes, threads of each
 
-_GLITCHES = ((100, 0.0), (200, 0.0), (400, 0.0), (400, 5.0))  # checkouts a second, seconds that the outage lasts
+_GLITCHES = ((100, 0.0), (200, 0.0), (400, 0.0), (400, 5.0))  # checkouts a second, seconds of outage
 
-_THREADS = 40  # of the storefront, as the HTTP door's pool has
+_THREADS = 40  # of the storefront, as many as the ingest API has
 
 _SECONDS_BEFORE = 2.0
 
@@ -48,7 +48,7 @@ _all_ready: Barrier
 
 
 def measure_spool(*, processes: int, threads: int, seconds: float) -> dict[str, object]:
-    """Every process has a tracker of its own, and all of them one spool."""
+    """Every process has a tracker of its own; all share one spool."""
     context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as home,
@@ -56,20 +56,20 @@ def measure_spool(*, processes: int, threads: int, seconds: float) -> dict[str, 
             processes, mp_context=context, initializer=_meet_at, initargs=[context.Barrier(processes)]
         ) as pool,
     ):
-        told = [
+        answers = [
             one
             for future in [pool.submit(_tell_back_to_back, home, threads, seconds) for _ in range(processes)]
             for one in future.result()
         ]
-    taken = [took for took, _ in told]
-    outcomes = Counter(outcome for _, outcome in told)
+    taken = [took for took, _ in answers]
+    outcomes = Counter(outcome for _, outcome in answers)
     return {
         "processes": processes,
         "threads": threads,
         "p50_ms": round(quantiles(taken, n=100)[49] * 1000, 1),
         "p99_ms": round(quantiles(taken, n=100)[98] * 1000, 1),
         "longest_ms": round(max(taken) * 1000, 1),
-        "kept_per_second": round(outcomes["spooled"] / seconds),
+        "spooled_per_second": round(outcomes["spooled"] / seconds),
         "refused": outcomes["refused"],
     }
 
@@ -82,24 +82,24 @@ def _meet_at(barrier: Barrier) -> None:
 def _tell_back_to_back(home: str, threads: int, seconds: float) -> list[tuple[float, str]]:
     shop = uuid4()
     with Tracker(Settings(DATABASE_URL=_NOBODY_LISTENS, home=Path(home))) as tracker:
-        # It takes the first to find out that nobody listens.
+        # The first event finds out that nobody listens.
         tracker.track(Checkout(shop_id=shop, order_id=uuid4()))
         _all_ready.wait()
         end = time.monotonic() + seconds
 
         def work(_: int) -> list[tuple[float, str]]:
-            told = []
+            answers = []
             while (began := time.monotonic()) < end:
                 answer = tracker.track(Checkout(shop_id=shop, order_id=uuid4(), phone="0241234567", slug="bench"))
-                told.append((time.monotonic() - began, answer.outcome))
-            return told
+                answers.append((time.monotonic() - began, answer.outcome))
+            return answers
 
         with ThreadPoolExecutor(threads) as pool:
             return [one for each in pool.map(work, range(threads)) for one in each]
 
 
 def measure_return(settings: Settings, *, rate: int, outage: float, seconds: float) -> dict[str, object]:
-    """`seconds` is how long trade goes on after the database is back."""
+    """Trade goes on for `seconds` after the database is back."""
     with open_database(settings) as connection:
         shop = uuid4()
         connection.execute("insert into public.user_shops (id, shop_slug) values (%s, %s)", [shop, str(shop)])
@@ -126,37 +126,37 @@ def measure_return(settings: Settings, *, rate: int, outage: float, seconds: flo
                 emptied = None
             elif emptied is None:
                 emptied = time.monotonic()
-        told = trade.result()
+        answers = trade.result()
         end = time.monotonic()
-    after = [(moment, outcome) for moment, outcome in told if moment >= back]
+    after = [(moment, outcome) for moment, outcome in answers if moment >= back]
     last_spooled = max((moment for moment, outcome in after if outcome == "spooled"), default=back)
     return {
         "rate": rate,
         "outage_s": outage,
-        "told_per_second": round(len(told) / (end - began)),
+        "answered_per_second": round(len(answers) / (end - began)),
         "direct_again_s": round(last_spooled - back, 2) if last_spooled < end - 1 else None,
         "most_waiting": waiting,
         "spool_empty_s": round(emptied - back, 2) if emptied is not None else None,
-        "spooled_of_all": round(sum(outcome == "spooled" for _, outcome in told) / len(told), 3),
-        "refused": sum(outcome == "refused" for _, outcome in told),
+        "spooled_of_all": round(sum(outcome == "spooled" for _, outcome in answers) / len(answers), 3),
+        "refused": sum(outcome == "refused" for _, outcome in answers),
     }
 
 
 def _trade(tracker: Tracker, checkouts: list[Checkout], rate: int) -> Iterator[tuple[float, str]]:
-    """When each was answered, and how; told at a steady rate, whatever the answers take."""
+    """When each was answered, and how; tracked at a steady rate, however long the answers take."""
     lock, left = threading.Lock(), iter(enumerate(checkouts))
     began = time.monotonic()
 
     def work(_: int) -> list[tuple[float, str]]:
-        told = []
+        answers = []
         while True:
             with lock:
                 number, checkout = next(left, (0, None))
             if checkout is None:
-                return told
+                return answers
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             answer = tracker.track(checkout)
-            told.append((time.monotonic(), answer.outcome))
+            answers.append((time.monotonic(), answer.outcome))
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for each in pool.map(work, range(_THREADS)):

@@ -1,7 +1,7 @@
-"""What it costs to look: `python -m benchmarks.read --help`.
+"""What reading the dashboard costs: `python -m benchmarks.read --help`.
 
-A million customers in 200 shops, a quarter of them in one. One client asks the API over HTTP on loopback; the same
-numbers are also computed live from the orders, by plain SQL, for the ratio. Both are checked to agree.
+A million customers in 200 shops, a quarter of them in one. One client reads the API over HTTP on loopback. Plain SQL
+also computes the same numbers from the orders, for the ratio, and the benchmark checks that both agree.
 """
 
 import json
@@ -20,8 +20,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
+from benchmarks.generated_orders import SHOPS, generate_orders, settle
 from benchmarks.served import served
-from benchmarks.world import SHOPS, make_world, settle
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
@@ -31,7 +31,7 @@ RESULTS = Path(__file__).with_name("read.json")
 _SECRET = "the-secret-of-the-benchmark-and-of-nothing-else"
 _API = "/api/admin/customers"
 
-# The sales of one shop, from the raw rows alone, with the status policy as staging has it.
+# The sales of one shop, from the raw rows alone, with staging's status policy.
 _SALES = """
     with
 
@@ -56,7 +56,7 @@ _SALES = """
     )
 """
 
-# Of each endpoint: the same numbers live, and what of its answer must equal them.
+# For each endpoint: the same numbers live, and the part of its response that must equal them.
 _LIVE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "analytics": (
         """
@@ -64,7 +64,7 @@ _LIVE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
             sum(total_price)
         from sales
         """,
-        lambda told: [[told["total_customers"], told["repeat_customers"], told["total_revenue"]]],
+        lambda body: [[body["total_customers"], body["repeat_customers"], body["total_revenue"]]],
     ),
     "acquisition": (
         """
@@ -74,9 +74,9 @@ _LIVE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
         group by month
         order by month
         """,
-        lambda told: [
+        lambda body: [
             [row["month"], row["new_customers"], row["active_customers"], row["sales"], row["net_amount"]]
-            for row in _rows(told)
+            for row in _rows(body)
         ],
     ),
     "slug-analytics": (
@@ -86,7 +86,7 @@ _LIVE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
         group by slug
         order by net_amount desc, slug
         """,
-        lambda told: [[row["slug"], row["sales"], row["net_amount"]] for row in _rows(told) if row["sales"]],
+        lambda body: [[row["slug"], row["sales"], row["net_amount"]] for row in _rows(body) if row["sales"]],
     ),
     "cohorts": (
         """
@@ -95,22 +95,22 @@ _LIVE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
         group by cohort, month
         order by cohort, month
         """,
-        lambda told: [
+        lambda body: [
             [
                 row["cohort_month"],
                 _later(row["cohort_month"], row["months_since"]),
                 row["active_customers"],
                 row["net_amount"],
             ]
-            for row in _rows(told)
+            for row in _rows(body)
             if row["active_customers"]
         ],
     ),
 }
 
 
-def _rows(told: dict[str, Any]) -> list[dict[str, Any]]:
-    (rows,) = [value for value in told.values() if isinstance(value, list)]
+def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
+    (rows,) = [value for value in body.values() if isinstance(value, list)]
     return rows
 
 
@@ -127,7 +127,7 @@ def _plain(rows: list[tuple[Any, ...]]) -> list[list[object]]:
 
 
 class Owners:
-    """A client for each owner, all of one connection."""
+    """Every owner with a token, all on one HTTP connection."""
 
     def __init__(self, connection: Connection, client: httpx.Client) -> None:
         self.client = client
@@ -142,22 +142,22 @@ class Owners:
             for _, owner in self.shops
         }
 
-    def ask(self, owner: str, path: str, **query: object) -> tuple[float, dict[str, Any]]:
-        """Seconds, and the answer."""
+    def get(self, owner: str, path: str, **query: object) -> tuple[float, dict[str, Any]]:
+        """Seconds, and the response."""
         headers = {"Authorization": f"Bearer {self.tokens[owner]}"}
         began = time.perf_counter()
-        answer = self.client.get(f"{_API}/{path}", params=query, headers=headers)  # type: ignore[arg-type]
+        response = self.client.get(f"{_API}/{path}", params=query, headers=headers)  # type: ignore[arg-type]
         took = time.perf_counter() - began
-        answer.raise_for_status()
-        return took, answer.json()
+        response.raise_for_status()
+        return took, response.json()
 
 
 def measure(
-    owners: Owners, what: str, times: int, questions: Iterator[tuple[str, str, dict[str, object]]]
+    owners: Owners, what: str, times: int, requests: Iterator[tuple[str, str, dict[str, object]]]
 ) -> dict[str, Any]:
     taken = [
-        owners.ask(owner, path, **query)[0] * 1000
-        for _, (owner, path, query) in zip(range(times), questions, strict=False)
+        owners.get(owner, path, **query)[0] * 1000
+        for _, (owner, path, query) in zip(range(times), requests, strict=False)
     ]
     cuts = quantiles(taken[times // 10 :], n=100)
     return {"what": what, "p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1)}
@@ -178,22 +178,22 @@ def _largest(owners: Owners, path: str, **query: object) -> Iterator[tuple[str, 
 
 
 def live_ratios(owners: Owners, connection: Connection, *, times: int) -> Iterator[dict[str, Any]]:
-    """How much longer the same numbers take live, in the largest shop and in the one in the middle."""
+    """How much longer the same numbers take live, in the largest shop and in the middle one."""
     for size, (shop, owner) in (("largest", owners.shops[0]), ("middle", owners.shops[len(owners.shops) // 2])):
-        for path, (query, of_answer) in _LIVE.items():
-            live = asked = float("inf")
+        for path, (query, of_response) in _LIVE.items():
+            live = read = float("inf")
             for _ in range(times):
                 began = time.perf_counter()
                 rows = connection.execute(_SALES + query, [shop]).fetchall()  # type: ignore[operator]
                 live = min(live, time.perf_counter() - began)
-                took, told = owners.ask(owner, path)
-                asked = min(asked, took)
-            if _plain(rows) != of_answer(told):
+                took, body = owners.get(owner, path)
+                read = min(read, took)
+            if _plain(rows) != of_response(body):
                 raise RuntimeError(f"{path} of the {size} shop is not what the orders say")
-            yield {"what": path, "shop": size, "live_ms": round(live * 1000, 1), "ratio": round(live / asked, 1)}
+            yield {"what": path, "shop": size, "live_ms": round(live * 1000, 1), "ratio": round(live / read, 1)}
 
 
-def look(settings: Settings, connection: Connection, *, times: int, page: int) -> Iterator[dict[str, Any]]:
+def benchmark(settings: Settings, connection: Connection, *, times: int, page: int) -> Iterator[dict[str, Any]]:
     with (
         served("dashboard", settings, {"REGULARS_JWT_SECRET": _SECRET}) as where,
         httpx.Client(base_url=where, timeout=60) as client,
@@ -208,10 +208,10 @@ def look(settings: Settings, connection: Connection, *, times: int, page: int) -
             far = query | {"offset": 20 * (page - 1)}
             yield measure(owners, f"list, page {page:,}, {sort}, largest", times, _largest(owners, "list", **far))
             before = query | {"offset": 20 * (page - 2)}
-            cursor = owners.ask(owners.shops[0][1], "list", **before)[1]["next_cursor"]
+            cursor = owners.get(owners.shops[0][1], "list", **before)[1]["next_cursor"]
             after = query | {"cursor": cursor}
             yield measure(owners, f"list, page {page:,} by cursor, {sort}", times, _largest(owners, "list", **after))
-        phone = owners.ask(owners.shops[0][1], "list", limit=1)[1]["customers"][0]["phone_number"]
+        phone = owners.get(owners.shops[0][1], "list", limit=1)[1]["customers"][0]["phone_number"]
         spelling = f"0{phone[4:6]} {phone[6:9]} {phone[9:]}"
         yield measure(owners, "list, a phone", times, _largest(owners, "list", search=spelling))
         yield measure(owners, "list, a part of a name", max(times // 10, 20), _largest(owners, "list", search="uye"))
@@ -220,7 +220,7 @@ def look(settings: Settings, connection: Connection, *, times: int, page: int) -
 
 def main(
     customers: Annotated[int, typer.Option(help="Customers, a quarter of them in one shop")] = 1_000_000,
-    times: Annotated[int, typer.Option(help="Questions of each kind")] = 500,
+    times: Annotated[int, typer.Option(help="Requests of each kind")] = 500,
     quick: Annotated[bool, typer.Option(help="Few of everything: to see that it runs")] = False,
     results: Annotated[Path, typer.Option(help="Where the figures go")] = RESULTS,
 ) -> None:
@@ -229,10 +229,10 @@ def main(
     figures = []
     console = Console(highlight=False)
     with own_database("regulars_bench_read") as settings, open_database(settings) as connection:
-        make_world(connection, 2 * customers, customers=customers, largest=customers // 4)
+        generate_orders(connection, 2 * customers, customers=customers, largest=customers // 4)
         run_refresh(settings, mode="rebuild")
         settle(connection)
-        for figure in look(settings, connection, times=times, page=min(10_000, customers // 4 // 20)):
+        for figure in benchmark(settings, connection, times=times, page=min(10_000, customers // 4 // 20)):
             figures.append(figure)
             console.print(" | ".join(["", *map(str, figure.values()), ""]).strip())
             results.write_text(json.dumps(figures, indent=1) + "\n")

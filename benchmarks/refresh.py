@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
+from benchmarks.generated_orders import change, generate_orders, settle
 from benchmarks.plot import save_bars
-from benchmarks.world import change, make_world, settle
 from flows.history import Mode
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
@@ -54,7 +54,7 @@ def measure(settings: Settings, connection: Connection, cost: Cost, *, mode: Mod
     start = time.perf_counter()
     done = run_refresh(settings, mode=mode, perform=perform)
     if done.mode != (mode or "refresh"):
-        raise RuntimeError("the models changed while they were measured: everything was computed anew")
+        raise RuntimeError("the models changed during the measurement, so everything was recomputed")
     cost.wall = round(time.perf_counter() - start, 3)
     cost.sql = round(sum(cost.steps.values()), 3)
     return cost
@@ -85,9 +85,9 @@ def _node_seconds(settings: Settings) -> Iterator[tuple[str, float]]:
 
 
 def measure_size(orders: int, *, same: int, rounds: int) -> Iterator[Cost]:
-    """Every kind of refresh over a world of `orders`; what comes in `rounds` is read by its median."""
+    """Every kind of refresh over `orders` orders; of those that run in `rounds`, the median counts."""
     with own_database("regulars_bench_refresh") as settings, open_database(settings) as connection:
-        make_world(connection, orders)
+        generate_orders(connection, orders)
         yield measure(settings, connection, Cost(orders, "first build", orders), mode="rebuild")
         settle(connection)
         measure(settings, connection, Cost(orders, "warm-up", 0), mode=None)

@@ -1,4 +1,4 @@
-"""A web application of ours as a process of its own on loopback, the way it is run."""
+"""Runs one of our web applications as a process on loopback, as in production."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from ingest.storage.settings import Settings
 
 @contextmanager
 def served(command: str, settings: Settings, variables: Mapping[str, str]) -> Iterator[str]:
-    """Where `regulars COMMAND` answers; it is ended afterwards."""
+    """Starts `regulars COMMAND`, yields its address, and stops it afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     where = f"http://127.0.0.1:{port}"

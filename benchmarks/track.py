@@ -1,7 +1,7 @@
-"""What one checkout costs: `python -m benchmarks.track --help`.
+"""The cost of one checkout: `python -m benchmarks.track --help`.
 
-`track` against the least that could be done, a bare insert of one row, and against the same work in four
-statements. All three on one server, in turns, at 1 client and at 8.
+Compares `track` with the minimum, a bare insert of one row, and with the same work in four statements. All three run
+on one server, in turns, with 1 client and with 8.
 """
 
 import json
@@ -49,7 +49,7 @@ def bare_insert(connection: Connection, checkout: Checkout) -> None:
 
 
 def four_statements(connection: Connection, checkout: Checkout) -> None:
-    """What is usually written: find the customer, make or touch it, note the visit, match the order."""
+    """The usual code: find the customer, create or update it, record the visit, match the order."""
     phone = read_phone(checkout.phone, country="GH").e164
     with connection.transaction():
         found = connection.execute(
@@ -86,7 +86,7 @@ WAYS: dict[str, Callable[[Connection, Checkout], object]] = {
 
 
 def make_checkouts(connection: Connection, shop: UUID, number: int, *, first: int) -> list[Checkout]:
-    """Orders that stand already, three to a customer, as buyers spell their phones."""
+    """Existing orders, three to a customer, with phones as buyers spell them."""
     orders = [uuid4() for _ in range(number)]
     connection.execute(_ORDERS, [shop, orders])
     return [
@@ -96,7 +96,7 @@ def make_checkouts(connection: Connection, shop: UUID, number: int, *, first: in
 
 
 def run(settings: Settings, way: str, checkouts: list[Checkout], *, clients: int) -> tuple[list[float], float]:
-    """Seconds of each call, and of all together; each client is a thread with a connection of its own."""
+    """The seconds of each call, and of all together; each client is a thread with a connection of its own."""
     all_ready = Barrier(clients)
 
     def work(number: int) -> list[float]:
@@ -120,7 +120,7 @@ def run(settings: Settings, way: str, checkouts: list[Checkout], *, clients: int
 
 
 def measure(settings: Settings, *, calls: int, rounds: int, clients: int) -> list[dict[str, object]]:
-    """In turns, so that what else the machine does falls on all of them."""
+    """Measures them in turns, so that other load on the machine affects all of them."""
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
     seconds = dict.fromkeys(WAYS, 0.0)
     shop = uuid4()

@@ -13,8 +13,8 @@ from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
-from ingest.bulk.failures import retry_failures
 from ingest.bulk.matching import Matched, match_orders
+from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection, conninfo

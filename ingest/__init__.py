@@ -1,4 +1,4 @@
-"""What checkout calls: the only writer of raw rows."""
+"""What a checkout calls. Nothing else writes raw rows."""
 
 from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit

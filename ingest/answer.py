@@ -1,32 +1,39 @@
-"""What became of an event: one list of outcomes for the tracker, the ingest API, its metrics and its documents."""
+"""The answer to an event: one list of outcomes for the tracker, the ingest API, its metrics and its documents."""
 
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 CheckoutOutcome = Literal["new_customer", "returning_customer", "unreadable", "replayed", "conflict", "failed"]
-"""What the database does with a checkout.
+"""What the database did with a checkout.
 
-new_customer, returning_customer: the order has its customer. unreadable: the phone can't be read, and the order is
-kept without a customer. replayed: all of it stood already. conflict: the order was tracked with other facts; those
-stand, these are kept for somebody to look at. failed: something broke inside the database; the checkout is kept
-there, and each refresh tries it again.
+- new_customer, returning_customer: the order has been matched with its customer.
+- unreadable: the phone can't be read; the order has no customer, and the reason is recorded.
+- replayed: the same checkout was tracked before; nothing was written.
+- conflict: the order was tracked before with other facts. Those stand; these are stored for somebody to look at.
+- failed: something broke inside the database. The checkout is stored there, and each refresh tries it again.
 """
 
 VisitOutcome = Literal["noted"]
-"""The visit stands, from now on or already."""
+"""What the database did with a visit. noted: it is recorded, now or already before."""
 
-KeptOutcome = Literal["spooled", "refused"]
-"""What the database did not take in time. spooled: it is on this machine's disk and will be written. refused: the disk
-did not take it either, and the log says why."""
+SpoolOutcome = Literal["spooled", "refused"]
+"""What happened to an event that the database did not take in time.
 
-Outcome = CheckoutOutcome | VisitOutcome | KeptOutcome
+- spooled: it is on this machine's disk and will be written to the database.
+- refused: the disk did not take it either; the log says why.
+"""
+
+Outcome = CheckoutOutcome | VisitOutcome | SpoolOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an event. `visit_id` of a visit is what its checkout hands on; `reason` says why an event was
-    spooled or refused, or why a phone can't be read."""
+    """The answer to an event.
+
+    A visit's `visit_id` goes into the checkout that completes it. `reason` says why an event was spooled or refused, or
+    why its phone can't be read.
+    """
 
     outcome: Outcome
     customer_id: UUID | None = None

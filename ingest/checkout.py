@@ -1,4 +1,4 @@
-"""What a checkout tells us, cleaned of what PostgreSQL can't store."""
+"""The two events, a visit and a checkout, without the characters that PostgreSQL can't store."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def clean_text(value: Any) -> Any:
-    """Drops NUL characters and halves of surrogate pairs, trims, and takes empty text for none."""
+    """Drops NUL characters and lone surrogates, trims, and turns empty text into None."""
     if isinstance(value, str):
         if not value.isascii() or "\0" in value:
             value = value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
@@ -17,7 +17,7 @@ def clean_text(value: Any) -> Any:
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """A naive moment is UTC, as the storefront's are."""
+    """Reads a naive time as UTC, which the storefront's are."""
     if moment is not None and moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     return moment
@@ -31,9 +31,9 @@ class _Event(BaseModel):
 
     shop_id: UUID
     slug: Text = None
-    """The link the buyer came by, without the host: what follows the shop's address."""
+    """The link that the buyer opened, without the host: the part after the shop's address."""
     accessed_at: Annotated[datetime | None, AfterValidator(in_utc)] = None
-    """When the link was opened; naive is UTC. None: now."""
+    """When the link was opened; a naive time is UTC. None: now."""
     referrer: Text = None
     utm_source: Text = None
     utm_medium: Text = None
@@ -41,18 +41,18 @@ class _Event(BaseModel):
 
 
 class Visit(_Event):
-    """One opening of a shop's link, without a purchase so far."""
+    """Somebody opened a shop's link, and has not bought so far."""
 
     visit_id: UUID = Field(default_factory=uuid4)
 
 
 class Checkout(_Event):
-    """One order that the storefront has just written to `shop_orders`."""
+    """An order that the storefront has just written to `shop_orders`."""
 
     order_id: UUID
     phone: Text = None
-    """As the buyer spelt it; read in the shop's country."""
+    """As the buyer typed it; it is read in the shop's country."""
     email: Text = None
     customer_name: Text = None
     visit_id: UUID | None = None
-    """The visit that this purchase completes, if the storefront noted one."""
+    """The visit that this purchase completes, if the storefront tracked one."""

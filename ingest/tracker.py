@@ -1,4 +1,4 @@
-"""The tracker that a checkout holds: it answers within its budget whatever the database does, and loses nothing."""
+"""The tracker for a checkout's process: it answers within its budget whatever the database does, and loses nothing."""
 
 import logging
 import os
@@ -16,8 +16,9 @@ from ingest.answer import Answer
 from ingest.checkout import Checkout, Visit
 from ingest.spool.file import SPOOL, Kind, Spool, SpoolRefused
 from ingest.spool.outage import Outage, is_outage
-from ingest.spool.replayer import Replayer
-from ingest.spool.writer import SpoolWriter
+from ingest.spool.replay_thread import ReplayThread
+from ingest.spool.writer_thread import WriterThread
+from ingest.storage.budget import SESSION
 from ingest.storage.connections import Connection, conninfo
 from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 from ingest.storage.group_commit import group_commit
@@ -30,30 +31,32 @@ log = logging.getLogger("regulars.ingest")
 Event = TypeVar("Event", Checkout, Visit)
 
 Observer = Callable[[Kind, Answer, float], None]
-"""Is told each event's kind, its answer, and the seconds it took."""
+"""Called with each event's kind, its answer, and the seconds it took."""
 
 _KNOWN_DOWN = "the database was down a moment ago"
 
-# What the database, the network or the disk may do.
+# The errors that the database, the network or the disk may cause.
 _ENVIRONMENT = (psycopg.Error, RegularsError, OSError)
 
-# The database's share of the budget; the rest is the spool's.
+# The database's share of the budget; the rest is for the spool.
 _SHARE_OF_THE_DATABASE = 0.8
 
-# Late is better than lost: a disk that is slower than the rest of the budget is waited for up to one more.
+# Late is better than lost: if the rest of the budget is too short for the disk, it gets one more budget.
 _BUDGETS_UNTIL_REFUSED = 2
 
-# A batch is nobody's checkout: it may take as long as so many of them.
+# Nobody waits at a checkout for a batch, so it may take longer.
 _BUDGETS_OF_A_BATCH = 10
+
+_SECONDS_TO_CONNECT = 5
 
 
 class Tracker:
-    """Tracks checkouts and visits for one process; one for all its threads. A forked child may go on using it.
+    """Tracks checkouts and visits. One serves all threads of a process; a forked child may go on using it.
 
-    It never raises on anything that the database, the network or the disk does, and answers within
-    `settings.track_budget_ms`. Only where the disk is slow too it takes longer: twice that, and refuses then. Use it as
-    a context manager, or `close()` it. Only making one can raise: SettingError, and without a DATABASE_URL, where it
-    starts the embedded server, DatabaseError.
+    Whatever the database, the network or the disk does, it raises nothing and answers within
+    `settings.track_budget_ms`. Only if the disk is slow as well does it take up to twice that, and then refuses the
+    event. Use it as a context manager, or `close()` it. Only the constructor can raise: SettingError, and DatabaseError
+    if no DATABASE_URL is set and the embedded server doesn't start.
     """
 
     def __init__(self, settings: Settings | None = None, *, observer: Observer | None = None) -> None:
@@ -66,69 +69,75 @@ class Tracker:
         try:
             self.spool.prepare()
             if self.spool.next_due() is not None:
-                # Of a process that has ended.
+                # Events of a process that has ended.
                 self._replayer.wake()
         except SpoolRefused as error:
             log.error("nothing can be spooled: %s", error)
         _trackers.add(self)
 
     def _assemble(self) -> None:
-        """Everything that has threads, locks or connections: a forked child needs its own."""
-        self._pool = Pool(self._conninfo, most=self._settings.track_connections)
-        # Batches leave connections to the buyers who wait.
+        """Makes everything that has threads, locks or connections: a forked child needs its own."""
+        self._pool = Pool(
+            self._conninfo,
+            size=self._settings.track_connections,
+            application="regulars-ingest",
+            options=SESSION,
+            seconds_to_connect=_SECONDS_TO_CONNECT,
+        )
+        # Batches leave connections for the buyers who are waiting.
         self._batches = threading.BoundedSemaphore(max(1, self._settings.track_connections // 2))
-        self._writer = SpoolWriter(self.spool)
+        self._writer = WriterThread(self.spool)
         self._outage = Outage(self._conninfo, at_begin=self._pool.close, at_end=self._come_back)
-        self._replayer = Replayer(self._conninfo, self.spool, self._outage)
+        self._replayer = ReplayThread(self._conninfo, self.spool, self._outage)
 
     def assemble_in_child(self) -> None:
-        """Called in a forked child, which has none of its parent's threads."""
+        """For a forked child, which has none of its parent's threads."""
         self._pool.leave_to_parent()
         self._assemble()
 
     def track(self, checkout: Checkout) -> Answer:
-        """Links the order to its customer, or keeps the checkout until that can be done."""
-        return self._carry_out("checkout", checkout)
+        """Matches the order with its customer, or spools the checkout until that can be done."""
+        return self._process("checkout", checkout)
 
     def visit(self, visit: Visit) -> Answer:
-        """Notes that a link was opened; `visit_id` is what the checkout gives as its visit_id, in any case."""
-        return self._carry_out("visit", visit)
+        """Records that a link was opened. The answer's `visit_id` goes into the checkout, whatever the outcome."""
+        return self._process("visit", visit)
 
     def track_many(self, checkouts: Sequence[Checkout]) -> list[Answer]:
-        """`track` for each, in their order, on one connection; the answers come in the same order.
+        """`track` for each, in order, on one connection; returns the answers in the same order.
 
-        Each is held to the budget, and all together to ten times the budget: what is not written by then is spooled.
+        Each may take one budget, and all together ten budgets: what is not written by then is spooled.
         """
-        return self._carry_out_many("checkout", checkouts)
+        return self._process_many("checkout", checkouts)
 
     def visit_many(self, visits: Sequence[Visit]) -> list[Answer]:
-        """`visit` for each, as `track_many` does it."""
-        return self._carry_out_many("visit", visits)
+        """`visit` for each, in the same way as `track_many`."""
+        return self._process_many("visit", visits)
 
     def track_within(self, connection: Connection, checkout: Checkout) -> Answer:
-        """`track` inside the caller's own transaction, in a savepoint: whatever fails here, that transaction goes on.
+        """`track` inside the caller's own transaction, in a savepoint: if it fails, that transaction goes on.
 
-        The order gets its customer when the caller commits. What fails is spooled. The connection is the caller's, and
-        so are its time-outs: of the budget only the 150 ms for locks hold here.
+        The match takes effect when the caller commits. A checkout that fails is spooled. The connection and its
+        time-outs are the caller's: the budget doesn't apply, except that locks are waited for 150 ms at most.
         """
         began = time.monotonic()
         try:
             with connection.transaction():
                 answer = write(connection, checkout)
         except (UnknownShop, UnknownOrder, psycopg.Error) as error:
-            answer = self._keep("checkout", checkout, type(error).__name__, began=time.monotonic())
+            answer = self._spool_one("checkout", checkout, type(error).__name__, began=time.monotonic())
         return self._observed("checkout", answer, time.monotonic() - began)
 
     async def track_async(self, checkout: Checkout) -> Answer:
-        """`track`, for a caller that may not block its event loop."""
+        """`track`, without blocking the caller's event loop."""
         return await _in_thread(self.track, checkout)
 
     async def visit_async(self, visit: Visit) -> Answer:
-        """`visit`, for a caller that may not block its event loop."""
+        """`visit`, without blocking the caller's event loop."""
         return await _in_thread(self.visit, visit)
 
     def close(self) -> None:
-        """Ends the threads and the connections; what is spooled stays for the next process."""
+        """Ends the threads and closes the connections. Spooled events stay for the next process."""
         self._outage.close()
         self._replayer.close()
         self._writer.close()
@@ -146,58 +155,63 @@ class Tracker:
         self._pool.reopen()
         self._replayer.wake()
 
-    def _carry_out(self, kind: Kind, event: Checkout | Visit) -> Answer:
+    def _process(self, kind: Kind, event: Checkout | Visit) -> Answer:
         began = time.monotonic()
         reason = _KNOWN_DOWN
         if not self._outage.is_on:
             try:
-                with self._pool.connection(until=began + self._budget * _SHARE_OF_THE_DATABASE) as connection:
+                until = began + self._budget * _SHARE_OF_THE_DATABASE
+                with self._pool.connection(timeout=until - time.monotonic()) as connection:
+                    connection.deadline = until
                     answer = write(connection, event)
                 return self._observed(kind, answer, time.monotonic() - began)
             except _ENVIRONMENT as error:
-                # Of an unknown order the transaction may not have been committed yet.
+                # UnknownOrder too: the storefront's transaction may not have been committed yet.
                 reason = self._reason(error)
-        answer = self._keep(kind, event, reason, began=began)
+        answer = self._spool_one(kind, event, reason, began=began)
         return self._observed(kind, answer, time.monotonic() - began)
 
-    def _carry_out_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
+    def _process_many(self, kind: Kind, events: Sequence[Checkout | Visit]) -> list[Answer]:
         began = time.monotonic()
-        time_of_all = self._budget * _BUDGETS_OF_A_BATCH
+        time_for_all = self._budget * _BUDGETS_OF_A_BATCH
         reason = _KNOWN_DOWN
         written: list[Answer | str] = []
         if not self._outage.is_on:
             reason = "the batch took too long"
-            if self._batches.acquire(timeout=time_of_all):
+            if self._batches.acquire(timeout=time_for_all):
                 try:
-                    written = self._write_many(events, began + time_of_all)
+                    written = self._write_many(events, began + time_for_all)
                 except _ENVIRONMENT as error:
-                    # Also of what was answered already nobody knows whether it is on the server's disk.
+                    # It isn't known either whether the events written so far are on the server's disk.
                     reason = self._reason(error)
                 finally:
                     self._batches.release()
         written += [reason] * (len(events) - len(written))
-        answers = self._keep_unwritten(kind, events, written, began=time.monotonic())
+        answers = self._spool_unwritten(kind, events, written, began=time.monotonic())
         each = (time.monotonic() - began) / max(len(events), 1)
         return [self._observed(kind, answer, each) for answer in answers]
 
     def _write_many(self, events: Sequence[Checkout | Visit], deadline: float) -> list[Answer | str]:
-        """Each event's answer, or why it has to wait; only those that there was time for."""
+        """The answer to each event, or the reason why it was not written; shorter than `events` if time ran out."""
         written: list[Answer | str] = []
-        with self._pool.connection(until=time.monotonic() + self._budget) as connection, group_commit(connection):
-            for event in events:
-                now = time.monotonic()
-                if now >= deadline:
-                    break
-                connection.deadline = now + self._budget
-                try:
-                    written.append(write(connection, event))
-                except (UnknownShop, UnknownOrder) as error:
-                    written.append(type(error).__name__)
-            connection.deadline = time.monotonic() + self._budget
+        until = time.monotonic() + self._budget
+        with self._pool.connection(timeout=self._budget) as connection:
+            connection.deadline = until
+            with group_commit(connection):
+                for event in events:
+                    now = time.monotonic()
+                    if now >= deadline:
+                        break
+                    connection.deadline = now + self._budget
+                    try:
+                        written.append(write(connection, event))
+                    except (UnknownShop, UnknownOrder) as error:
+                        written.append(type(error).__name__)
+                connection.deadline = time.monotonic() + self._budget
         return written
 
     def _reason(self, error: Exception) -> str:
-        """Why an event was not written; where the database is gone, for everybody."""
+        """Why an event was not written. If the database is down, begins an outage."""
         reason = type(error).__name__
         if is_outage(error):
             self._outage.begin(reason)
@@ -207,24 +221,24 @@ class Tracker:
         if self._observer is not None:
             try:
                 self._observer(kind, answer, seconds)
-            except Exception as error:  # noqa: BLE001  # whoever counts must not cost a checkout
+            except Exception as error:  # noqa: BLE001  # a broken observer must not cost a checkout
                 log.error("the observer failed: %s", type(error).__name__)
         return answer
 
-    def _keep(self, kind: Kind, event: Checkout | Visit, reason: str, *, began: float) -> Answer:
-        (answer,) = self._keep_unwritten(kind, [event], [reason], began=began)
+    def _spool_one(self, kind: Kind, event: Checkout | Visit, reason: str, *, began: float) -> Answer:
+        (answer,) = self._spool_unwritten(kind, [event], [reason], began=began)
         return answer
 
-    def _keep_unwritten(
+    def _spool_unwritten(
         self, kind: Kind, events: Sequence[Checkout | Visit], written: Sequence[Answer | str], *, began: float
     ) -> list[Answer]:
-        """The answers; in place of a reason why an event was not written, what became of it."""
+        """Spools the events for which `written` holds a reason instead of an answer; returns all answers."""
         unwritten = [event for event, answer in zip(events, written, strict=True) if isinstance(answer, str)]
-        kept, refusal = 0, self.spool.is_full
+        spooled, refusal = 0, self.spool.is_full
         if unwritten:
             try:
-                kept = self._writer.add(
-                    kind, _as_told_now(unwritten), deadline=began + self._budget * _BUDGETS_UNTIL_REFUSED
+                spooled = self._writer.add(
+                    kind, _with_time(unwritten), deadline=began + self._budget * _BUDGETS_UNTIL_REFUSED
                 )
             except SpoolRefused as error:
                 refusal = str(error)
@@ -234,9 +248,9 @@ class Tracker:
                 answers.append(answer)
                 continue
             visit_id = event.visit_id if isinstance(event, Visit) else None
-            if kept > 0:
-                kept -= 1
-                # An outage is told once, by the event that met it first; the others follow at the debug level.
+            if spooled > 0:
+                spooled -= 1
+                # An outage is logged once, for the event that met it first; the others are logged at debug level.
                 level = logging.DEBUG if answer == _KNOWN_DOWN else logging.WARNING
                 log.log(level, "a %s was spooled: %s", kind, answer)
                 answers.append(Answer("spooled", visit_id=visit_id, reason=answer))
@@ -248,8 +262,8 @@ class Tracker:
         return answers
 
 
-def _as_told_now(events: Sequence[Checkout | Visit]) -> list[str]:
-    """Their JSON, with the time of the event, which is not that of its replay."""
+def _with_time(events: Sequence[Checkout | Visit]) -> list[str]:
+    """The events as JSON, each with its time: the time of its replay would be wrong."""
     now = datetime.now(UTC)
     return [
         event.model_copy(update={"accessed_at": event.accessed_at or now}).model_dump_json(exclude_none=True)
@@ -258,7 +272,7 @@ def _as_told_now(events: Sequence[Checkout | Visit]) -> list[str]:
 
 
 async def _in_thread(call: Callable[[Event], Answer], event: Event) -> Answer:
-    # Imported here: a caller without an event loop should not pay for it.
+    # Imported here, because a caller without an event loop should not pay for it.
     import asyncio
 
     return await asyncio.to_thread(call, event)

@@ -1,4 +1,4 @@
-"""Tracking one checkout, or one visit: one round trip, one transaction."""
+"""Tracking one checkout or one visit: one round trip, one transaction."""
 
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -12,8 +12,7 @@ from ingest.phone import read_phone
 from ingest.storage.connections import Connection
 from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 
-# The country of each shop seen. The database checks it in the same call, so an old one costs a second call and
-# no more.
+# The country of each shop seen so far. The database checks it in the same call, so a stale one costs a second call.
 _countries: dict[UUID, str] = {}
 
 _TRACK = """
@@ -25,19 +24,19 @@ _VISIT = "select regulars.visit(%s)"
 
 
 def track(connection: Connection, checkout: Checkout) -> Answer:
-    """Gives the order its customer, and writes or completes its tracking row.
+    """Matches the order with its customer, and writes or completes its tracking row.
 
-    Tracking the same order again, at the same time or later, in whatever spelling, changes nothing. On an
-    autocommit connection it is one round trip; inside a transaction it becomes part of that.
+    Idempotent: tracking the same order again, concurrently or later, in any spelling of the phone, changes nothing. On
+    an autocommit connection it is one round trip; inside a transaction it becomes part of that transaction.
 
-    Raises UnknownShop and UnknownOrder; nothing is written then.
+    Raises UnknownShop and UnknownOrder, and has written nothing then.
     """
     country = _countries.get(checkout.shop_id, "GH")
     event = checkout.model_dump_json(exclude_none=True)
     phone_hash = None
     for _ in range(4):
         e164, reason = read_phone(checkout.phone, country=country)
-        row = _ask(connection, _TRACK, [event, country, e164, reason, phone_hash])
+        row = _fetch_row(connection, _TRACK, [event, country, e164, reason, phone_hash])
         known_country, outcome, customer_id, visit_id, key_check = row
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
@@ -47,8 +46,8 @@ def track(connection: Connection, checkout: Checkout) -> Answer:
                 f"The shop {checkout.shop_id} has no order {checkout.order_id}: write shop_orders before you track."
             )
         if outcome == "perhaps_erased":
-            # Of an order from before an erasure, which is seldom: a checkout doesn't pay for the import.
-            from ingest.privacy.erasure import hash_for_track
+            # The order is older than an erasure, which is rare: other checkouts don't pay for this import.
+            from ingest.privacy.phone_hash import hash_for_track
 
             phone_hash = hash_for_track(key_check, shop_id=checkout.shop_id, e164=e164)
         elif outcome != "other_country":
@@ -58,34 +57,33 @@ def track(connection: Connection, checkout: Checkout) -> Answer:
                 visit_id=visit_id,
                 reason=reason if customer_id is None else None,
             )
-    raise RegularsError("The shop's country changes faster than it can be read; track again.")
+    raise RegularsError("The shop's country changes faster than it can be read: track again.")
 
 
 def visit(connection: Connection, visit: Visit) -> UUID:
-    """Notes that a shop's link was opened; the id is what a later checkout gives as `visit_id`.
+    """Records that a shop's link was opened; returns the id that goes into the checkout as `visit_id`.
 
-    Noting the same visit again changes nothing; one that comes after its checkout gives that row its facts. Raises
-    UnknownShop.
+    Idempotent. A visit that arrives after its checkout completes that checkout's row. Raises UnknownShop.
     """
-    if _ask(connection, _VISIT, [visit.model_dump_json(exclude_none=True)]) == (False,):
+    if _fetch_row(connection, _VISIT, [visit.model_dump_json(exclude_none=True)]) == (False,):
         raise UnknownShop(f"There is no shop {visit.shop_id}: write user_shops before its visits.")
     return visit.visit_id
 
 
 def write(connection: Connection, event: Checkout | Visit) -> Answer:
-    """Writes an event to the database, whether it comes now or from the spool.
+    """Writes an event to the database, from a live checkout or from the spool.
 
-    Raises UnknownShop and UnknownOrder, and what the connection raises.
+    Raises UnknownShop and UnknownOrder, and whatever the connection raises.
     """
     if isinstance(event, Visit):
         return Answer("noted", visit_id=visit(connection, event))
     return track(connection, event)
 
 
-def _ask(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...]:
-    """One row, as a tuple whatever rows the caller's connection makes."""
+def _fetch_row(connection: Connection, statement: LiteralString, parameters: Params) -> tuple[Any, ...]:
+    """One row, as a tuple, whatever row factory the caller's connection has."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(statement, parameters, prepare=True).fetchone()
     if row is None:
-        raise RegularsError("The database did not answer; track again.")
+        raise RegularsError("The database did not answer: track again.")
     return row

@@ -1,4 +1,4 @@
-"""`regulars`: the command line. Each subcommand has a module of its own; this one names them and tells errors."""
+"""`regulars`: the command line's entry point, which prints errors. Each subcommand is a module in `regulars/cli`."""
 
 import sys
 
@@ -8,7 +8,7 @@ from ingest.storage.errors import RegularsError
 
 
 def main() -> None:
-    """Runs the command; what a user can mend is one line on stderr and exit status 1, never a traceback."""
+    """Runs the command. An error that the user can fix is one line on stderr and exit status 1, without a traceback."""
     try:
         import typer  # noqa: F401
     except ModuleNotFoundError as error:
@@ -20,15 +20,17 @@ def main() -> None:
     try:
         app()
     except RegularsError as error:
-        _say(str(error))
+        _exit_with(str(error))
     except psycopg.Error as error:
         # The primary message only: DETAIL may hold a phone.
-        _say(f"The database said: {error.diag.message_primary or 'the connection was lost'}. Nothing is half done.")
+        _exit_with(
+            f"The database said: {error.diag.message_primary or 'the connection was lost'}. Nothing is half done."
+        )
     except KeyboardInterrupt:
-        _say("Stopped; nothing is half done.", status=130)
+        _exit_with("Stopped; nothing is half done.", status=130)
 
 
-def _say(message: str, *, status: int = 1) -> None:
+def _exit_with(message: str, *, status: int = 1) -> None:
     from rich.console import Console
     from rich.text import Text
 

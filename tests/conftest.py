@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test that touches data: the embedded one, or the one that DATABASE_URL names."""
+"""A real PostgreSQL for every test that needs data: the embedded one, or the server that DATABASE_URL names."""
 
 import os
 import tempfile
@@ -11,20 +11,38 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from flows.steps import run_refresh
 from ingest.storage.connections import Connection, connect, conninfo
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
 
 hypothesis.settings.register_profile("long")
 
-# One name for all tests of a worker: dbt parses its project anew when the database's name changes.
+# A test has a marker when it uses one of these fixtures, directly or through another fixture; none is set by hand.
+# `make check` runs the tests without any. What is slow to import, such as dbt and the dashboard, is imported inside
+# the fixtures, so that collecting the tests that don't use it stays fast.
+MARKERS = {"dbt": {"built_template", "builds_models"}, "browser": {"browser"}, "long": {"takes_long"}}
+_BUILT_AT = pytest.StashKey[float | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker, fixtures in MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: uses the fixture {' or '.join(sorted(fixtures))}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker, fixtures in MARKERS.items():
+            if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):
+                item.add_marker(marker)
+
+
+# One name for all tests of a worker, because dbt parses the project again when the database's name changes.
 NAME = f"regulars_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of the test's own, dropped after it."""
+    """A database for one test, dropped after it."""
 
     settings: Settings
     name: str
@@ -35,7 +53,7 @@ class Database:
 
 
 class Server:
-    """The server of the session: makes databases from nothing or from a template."""
+    """The session's server: creates databases, empty or from a template."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -51,7 +69,7 @@ class Server:
         self._execute("drop database if exists {} with (force)", name)
 
     def rename(self, database: Database, name: str) -> str:
-        """Makes a template of a database; nobody may be connected to it."""
+        """Renames a database, to use it as a template; nobody may be connected to it."""
         self.drop(name)
         self._execute("alter database {} rename to {}", database.name, name)
         return name
@@ -86,8 +104,35 @@ def migrated_template(server: Server) -> str:
 
 
 @pytest.fixture(scope="session")
+def builds_models() -> None:
+    """For tests and fixtures that build models in a database which had none: it marks them `dbt`."""
+
+
+@pytest.fixture(scope="session")
+def takes_long() -> None:
+    """For tests that take more than ten seconds without a build, or whose figures need the machine to themselves."""
+
+
+@pytest.fixture(autouse=True)
+def no_models_are_built_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that runs a refresh on the session's server without being marked `dbt`."""
+    if "server" not in request.fixturenames:
+        yield
+        return
+    results = request.getfixturevalue("server").settings.home / "dbt" / "target" / "run_results.json"
+    yield
+    built_at = results.stat().st_mtime if results.exists() else None
+    if built_at != request.config.stash.get(_BUILT_AT, None):
+        request.config.stash[_BUILT_AT] = built_at
+        if request.node.get_closest_marker("dbt") is None:
+            pytest.fail("This test builds models: let it use the fixture builds_models.")
+
+
+@pytest.fixture(scope="session")
 def built_template(server: Server, migrated_template: str) -> str:
-    """Built under the tests' own name and renamed, so that dbt parses once for all of them."""
+    """Built under the tests' name and then renamed, so that dbt parses the project once for all of them."""
+    from flows.steps import run_refresh
+
     database = server.create(NAME, template=migrated_template)
     run_refresh(database.settings)
     return server.rename(database, f"{NAME}_built")
@@ -109,6 +154,6 @@ def migrated(server: Server, migrated_template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def built(server: Server, built_template: str) -> Iterator[Database]:
-    """A database with the schema, no rows, and every model built: what comes next is incremental."""
+    """A database with the schema, no rows, and every model built, so that the next refresh is incremental."""
     yield server.create(NAME, template=built_template)
     server.drop(NAME)

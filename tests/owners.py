@@ -1,4 +1,4 @@
-"""Two owners and their three shops, written as the storefront writes them, and what Python counts of the orders."""
+"""Two owners and their three shops, written as the storefront writes them, and the numbers as Python counts them."""
 
 import random
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ from tests.storefront import add_shop
 
 SECRET = "the-secret-that-signs-what-owners-show"
 BEGAN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-"""When the latest orders were made: months are told apart from this one."""
+"""When the latest orders were placed; the months of the others count back from here."""
 
 _STATUSES = [("completed", "completed")] * 6 + [
     ("pending", "completed"), ("processing", "completed"), ("refunded", "completed"), ("failed", "completed"),
@@ -82,7 +82,7 @@ class Shop:
         return found
 
     def customers(self) -> dict[str, dict[str, Any]]:
-        """Phone → the row of the list, but for the customer's id."""
+        """Phone → the row of the list, without the customer's id."""
         return {phone: _customer(phone, sales, self.orders) for phone, sales in self.buyers.items()}
 
 
@@ -120,7 +120,7 @@ def rounded(number: Decimal, step: str) -> Decimal:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class TwoOwners:
     ama: UUID
     """Owns two shops."""
     kofi: UUID
@@ -133,30 +133,30 @@ class World:
 
 
 @cache
-def world(server: Server, built_template: str) -> World:
-    """Built and refreshed once a session, under the tests' own name, and kept as a template."""
+def two_owners(server: Server, built_template: str) -> TwoOwners:
+    """Written and refreshed once a session, under the tests' own name, and kept as a template."""
     database = server.create(NAME, template=built_template)
     dice = random.Random(4)
-    made = World(ama=uuid4(), kofi=uuid4(), shops={}, template=f"{NAME}_owners")
+    owners = TwoOwners(ama=uuid4(), kofi=uuid4(), shops={}, template=f"{NAME}_owners")
     with database.connect() as connection:
         for slug, owner, zone, buyers in (
-            ("ama-data", made.ama, "Africa/Accra", 43),
-            ("ama-more", made.ama, "Pacific/Auckland", 9),
-            ("kofi-data", made.kofi, "Africa/Accra", 12),
+            ("ama-data", owners.ama, "Africa/Accra", 43),
+            ("ama-more", owners.ama, "Pacific/Auckland", 9),
+            ("kofi-data", owners.kofi, "Africa/Accra", 12),
         ):
             shop_id = add_shop(connection, slug, timezone=zone)
             connection.execute("update user_shops set user_id = %s where id = %s", [owner, shop_id])
-            made.shops[slug] = shop = Shop(shop_id, owner, slug, ZoneInfo(zone))
+            owners.shops[slug] = shop = Shop(shop_id, owner, slug, ZoneInfo(zone))
             _fill(connection, shop, buyers, dice)
     run_refresh(database.settings)
-    server.rename(database, made.template)
-    return made
+    server.rename(database, owners.template)
+    return owners
 
 
 def _fill(connection: Connection, shop: Shop, buyers: int, dice: random.Random) -> None:
     for buyer in range(buyers):
         phone, name = f"+23324{1000000 + buyer}", f"{_NAMES[buyer % len(_NAMES)]} {buyer}"
-        # Many of one price and one moment, so that orders by them have ties.
+        # Few prices and moments, so that sorting by them has ties.
         for _ in range(dice.choice([1, 1, 2, 3, 5])):
             order_status, payment_status = dice.choice(_STATUSES)
             slug = dice.choice(_SLUGS)
@@ -215,10 +215,10 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
 
 
 @contextmanager
-def copy_of(server: Server, made: World, *, name: str) -> Iterator[Database]:
-    """A database of its own with all of the world in it, dropped after use."""
+def copy_of(server: Server, owners: TwoOwners, *, name: str) -> Iterator[Database]:
+    """A database of its own with both owners' shops, dropped after use."""
     try:
-        yield server.create(name, template=made.template)
+        yield server.create(name, template=owners.template)
     finally:
         server.drop(name)
 

@@ -1,4 +1,4 @@
-"""The owners' pages, as a visitor goes through them, over a world that holds HTML wherever text can stand."""
+"""A visitor to the owners' pages, with data that holds HTML in every text."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,17 +11,19 @@ from ingest.storage.settings import Settings
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import Database
-from tests.owners import Shop, World
+from tests.owners import Shop, TwoOwners
 
 FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
-NOBODY = "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # not made up anew: two workers must collect the same tests
+NOBODY = (
+    "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests
+)
 PATHS = ["/", "/customers", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
 
 @dataclass
 class Seen(HTMLParser):
-    """A page as somebody sees it: its text, where it leads, its elements."""
+    """A page as a visitor sees it: its text, its links, its elements."""
 
     html: str
     text: str = ""
@@ -42,13 +44,15 @@ class Seen(HTMLParser):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    made: World
+class Dashboard:
+    """A served dashboard, its database, and clients for it."""
+
+    owners: TwoOwners
     database: Database
     settings: Settings
     address: str
     quiet: UUID
-    """Owns a shop without a sale, and nothing else."""
+    """Owns one shop, which has no sale."""
 
     def visitor(self, **cookies: str) -> httpx.Client:
         return httpx.Client(base_url=self.address, cookies=cookies, timeout=30)
@@ -65,7 +69,7 @@ class House:
 
 
 def write_hostile(database: Database, shop: Shop) -> None:
-    """A sale by a customer, link, network and campaign that are all HTML; the shop's name is too."""
+    """Adds a sale whose customer, link, network and campaign are HTML, and names the shop in HTML."""
     order_id = uuid4()
     with database.connect() as connection:
         connection.execute("update user_shops set shop_name = %s where id = %s", [f"shop {HOSTILE}", shop.shop_id])
@@ -85,25 +89,25 @@ def write_hostile(database: Database, shop: Shop) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Every page and picture that an owner can reach from the overview by links, by its address."""
+    """Every page and picture that an owner reaches from the overview by links, by address."""
 
     pages: dict[str, str]
     link: str
-    """The token of the link that signed in."""
+    """The token of the sign-in link."""
     session: str
 
 
-def walk(house: House, owner: UUID) -> Walk:
+def walk(dashboard: Dashboard, owner: UUID) -> Walk:
     read: dict[str, str] = {}
-    token = Keys(house.settings).sign_in_link_token(str(owner))
-    with house.visitor() as client:
+    token = Keys(dashboard.settings).sign_in_link_token(str(owner))
+    with dashboard.visitor() as client:
         client.get("/sign-in", params={"token": token})
         wanted = ["/"]
         while wanted:
             address = wanted.pop()
             if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
                 continue
-            # Orders and filters show the same people; each page in one order, and each theme once, will do.
+            # Other sorts show the same people: one sort, one theme and one size are enough.
             if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
                 continue
             answer = client.get(address)

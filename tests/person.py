@@ -1,4 +1,4 @@
-"""A person of a shop in every place that holds people, and what of them is left there."""
+"""A person of a shop in every place that holds personal data, and the traces that are left there."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -40,7 +40,7 @@ def checkout(shop: UUID, order: UUID, **facts: Any) -> Checkout:
 
 
 def a_past(connection: Connection, shop: UUID, spool: Spool) -> dict[str, UUID]:
-    """One person in every place that holds people, and somebody else."""
+    """One person in every place that holds personal data, and another person."""
     orders = {
         "tracked": person_order(connection, shop),
         "untracked": person_order(connection, shop, phone="+233 24 555 0123"),
@@ -67,7 +67,7 @@ def a_past(connection: Connection, shop: UUID, spool: Spool) -> dict[str, UUID]:
 
 
 def traces(connection: Connection, spool: Spool) -> list[str]:
-    """Where the person's phone, e-mail or name stands: every column of every table, and the spool's bytes."""
+    """Where the person's phone, e-mail or name is found: in any column of any table, or in the spool's bytes."""
     found = []
     columns = fetch(
         connection,

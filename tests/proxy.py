@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that behaves as networks do: slow, silent, cut, refused."""
+"""A TCP proxy on loopback with the faults of networks: slow, silent, cut, refused."""
 
 import contextlib
 import socket
@@ -12,11 +12,11 @@ Fault = Literal["none", "slow", "silent", "cut before", "cut after"]
 
 
 class Proxy:
-    """Stands before the server's socket. `fault` holds for what is sent from now on, on open connections too.
+    """A proxy in front of the server's socket. `fault` applies to all further messages, on open connections too.
 
-    slow: everything takes 5 s. silent: nothing arrives and nothing is closed. cut before: the client's next message is
-    half delivered and the connection closed. cut after: it is delivered and carried out, and the connection closed
-    instead of the answer.
+    slow: everything takes 5 s. silent: nothing arrives and nothing is closed. cut before: half of the client's next
+    message is delivered, and the connection is closed. cut after: the message is delivered and carried out, and the
+    connection is closed instead of the answer.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -42,11 +42,11 @@ class Proxy:
 
     @property
     def conninfo(self) -> str:
-        """The server's, by way of the proxy."""
+        """The server's connection string, with the proxy's address."""
         return make_conninfo(self._conninfo, host="127.0.0.1", port=self.port)
 
     def refuse(self) -> None:
-        """Nobody listens any more, and who was connected is cut off."""
+        """Stops listening and cuts all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()

@@ -1,4 +1,4 @@
-"""The HTTP applications on a loopback port: inside this process, or as their own, the way they are run."""
+"""The HTTP applications on a loopback port: in this process, or as a process of their own, as in production."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ def _free_port() -> int:
 
 @contextmanager
 def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """A client of the door, served from a thread by the server that serves it in earnest."""
+    """A client of the application, which uvicorn serves in a thread, as in production."""
     port = _free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while not server.started:
-            assert thread.is_alive(), "the door did not open"
+            assert thread.is_alive(), "the application did not start"
             time.sleep(0.01)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
             yield client
@@ -42,14 +42,14 @@ def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client
 
 @contextmanager
 def run_as_a_process(*, home: Path, database_url: str, tokens: str) -> Iterator[tuple[str, Path]]:
-    """`regulars ingest-api`: where it is, and the file that has what it printed."""
+    """`regulars ingest-api`: its address, and the file with its output."""
     with run_command("ingest-api", home=home, database_url=database_url, REGULARS_INGEST_TOKENS=tokens) as started:
         yield started
 
 
 @contextmanager
 def run_command(command: str, *, home: Path, database_url: str, **environment: str) -> Iterator[tuple[str, Path]]:
-    """`regulars ingest-api` or `regulars dashboard`: where it is, and the file that has what it printed."""
+    """`regulars ingest-api` or `regulars dashboard`: its address, and the file with its output."""
     port = _free_port()
     variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url} | environment
     printed = home / f"printed by {command}"

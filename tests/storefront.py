@@ -1,4 +1,4 @@
-"""Writes a storefront's rows as the storefront does: plain SQL, past ingest."""
+"""Writes a storefront's rows as the storefront does, in plain SQL, without ingest."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,1 +1,1 @@
-"""Many orders at once: a storefront's export is read and loaded, and orders are matched after the fact."""
+"""Many orders at once: importing a storefront's export, matching orders after the fact, retrying failed checkouts."""

@@ -1,4 +1,4 @@
-"""Reading a storefront's export: CSV files, plain or gzipped, row by row, each bad row with its reason."""
+"""Reading import files, a storefront's export: CSV, plain or gzipped; each bad row is rejected with a reason."""
 
 import codecs
 import csv
@@ -32,21 +32,22 @@ from ingest.storage.errors import InputError
 _BARE_NUMBER = re.compile(r"\s*[+-]?[\d.]*\s*")
 
 
-def _written_out(moment: object) -> object:
-    """A bare number would be taken for seconds since 1970: 20260314 for a day in August of that year."""
+def _require_full_time(moment: object) -> object:
+    """Rejects a bare number: pydantic reads 20260314 as seconds since 1970, which is a day in August of that year."""
     if isinstance(moment, str) and _BARE_NUMBER.fullmatch(moment):
         raise ValueError("is not a time such as 2026-03-14T12:00:00Z")
     return moment
 
 
 class _PlainDigits:
-    """Around a Decimal: Python reads 1_000 as a thousand, and the digits of every script, even several in one number.
+    """Annotates a Decimal: accepts only the digits 0 to 9.
 
-    A schema and not a validator in Python, which would double the time that reading an export takes.
+    Python's Decimal also reads 1_000, and the digits of every script, even several in one number. This is a schema
+    rather than a validator in Python, which would double the time that reading a file takes.
     """
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        # NaN and Infinity pass here: the Decimal itself must be finite.
+        # NaN and Infinity pass here, and are rejected by the Decimal, which must be finite.
         plain = core_schema.str_schema(pattern=r"^[0-9A-Za-z.+-]*$")
         named = core_schema.custom_error_schema(
             plain, "plain_digits", custom_error_message="is not a number such as 1000.00, in the digits 0 to 9"
@@ -74,7 +75,7 @@ _ZONES = available_timezones()
 
 Name = Annotated[str, Field(max_length=200)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2), _PlainDigits()]
-Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_require_full_time), AfterValidator(_in_utc)]
 
 
 class ShopRow(BaseModel):
@@ -123,19 +124,19 @@ Row = TypeVar("Row", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that did not land: where it stands and why. `line` counts from 1, the heading's."""
+    """A row that was not imported: where it is, and why. Lines count from 1, which is the heading."""
 
     file: str
     line: int
     reason: str
 
 
-class Export(Generic[Row]):
-    """A CSV file of `model`'s rows. Iterate to get (line, row); what can't be read goes to `rejects`.
+class ImportFile(Generic[Row]):
+    """A CSV file of `model`'s rows. Iterate to get (line, row); rows that can't be read go to `rejects`.
 
-    After the iteration `is_cut_off` tells whether the file ended in mid-stream, as a half-copied .gz does,
-    and `last_line` the last line that came whole. `on_bytes` is told how far into the file the reading is.
-    Raises InputError where the file can't be used at all.
+    After the iteration, `is_cut_off` says whether the file ended in mid-stream, as a half-copied .gz does, and
+    `last_line` is the last complete line. `on_bytes` receives the position in the file as the reading goes on.
+    Raises InputError if the file can't be used at all.
     """
 
     def __init__(self, path: Path, model: type[Row], *, on_bytes: Callable[[int], None] = lambda _: None):
@@ -186,7 +187,7 @@ class Export(Generic[Row]):
                     validate({c: cell.strip() or None for c, cell in zip(columns, cells, strict=True)}),
                 )
             except ValidationError as error:
-                self._reject(line, "; ".join(map(_complaint, error.errors(include_url=False))))
+                self._reject(line, "; ".join(map(_describe, error.errors(include_url=False))))
 
     def _columns(self, reader: "Iterator[list[str]]") -> list[str]:
         try:
@@ -207,7 +208,7 @@ class Export(Generic[Row]):
         return columns
 
     def _lines(self, file: io.BufferedReader) -> Iterator[str]:
-        """Whole lines only: of a file that was cut off, the last one can't be trusted."""
+        """Complete lines only: the last line of a file that was cut off can't be trusted."""
         start = file.peek(2)[:2]
         compressed = start == b"\x1f\x8b"
         stream = gzip.GzipFile(fileobj=file) if compressed else file
@@ -236,7 +237,7 @@ class Export(Generic[Row]):
         self.rejects.append(Reject(self.path.name, line, reason))
 
 
-def _complaint(error: ErrorDetails) -> str:
-    """Names the column and never the value: it may be a person's."""
+def _describe(error: ErrorDetails) -> str:
+    """Names the column but never the value, which may be personal data."""
     wrong = "is empty" if error["input"] is None else error["msg"].removeprefix("Value error, ")
     return f"{'.'.join(map(str, error['loc']))}: {wrong}"

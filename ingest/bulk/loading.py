@@ -1,6 +1,6 @@
-"""Loading a storefront's export into the raw tables: in bulk, with phones read as checkout reads them."""
+"""Loading import files into the raw tables: in bulk, with phones read as at checkout."""
 
-# ruff: noqa: S608 - statements are put together from the column names below and nothing else
+# ruff: noqa: S608 - statements are built from the column names below and nothing else
 
 import csv
 import sys
@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from ingest.bulk.import_file import Export, OrderRow, Reject, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, Reject, ShopRow
 from ingest.phone import read_phone
-from ingest.privacy.erasure import Erasures, no_erasure
+from ingest.privacy.erasure_lock import no_erasure
+from ingest.privacy.proofs import Proofs
 from ingest.storage.connections import Connection
 from ingest.storage.errors import InputError
 
@@ -46,14 +47,14 @@ _COPY = (
     "from stdin with (format csv)"
 )
 
-_STRANGERS = """
+_OTHER_SHOPS = """
     delete from incoming
     using public.shop_orders as orders
     where incoming.id = orders.id and incoming.shop_id <> orders.shop_id
     returning incoming.line
 """
 
-# An order that stands as an erased person's stays theirs, whatever phone the export has for it.
+# An order that is matched with an erased person stays theirs, whatever phone the file has for it.
 _KEEP_ERASED = """
     update incoming
     set
@@ -81,7 +82,7 @@ _CUSTOMERS = """
 """
 
 
-# A storefront's columns may require a text where an export has none.
+# A storefront's columns may require a text where the file has none.
 _TEXTS = ("customer_name", "customer_email", "customer_phone", "network")
 _VALUES = ", ".join(
     f"coalesce(incoming.{column}, (select regulars.empty_value('{column}')))"
@@ -108,8 +109,8 @@ _NOTES = """
 
 _MATCHED = "delete from regulars.orders_to_match using incoming where orders_to_match.order_id = incoming.id"
 
-_TOLD = f"""
-    with told as (
+_FROM_FILE = f"""
+    with given as (
         select
             incoming.id as order_id,
             incoming.shop_id,
@@ -127,42 +128,42 @@ _TOLD = f"""
     )
 """
 
-# Where the export tells nothing of a visit that checkout has noted, the visit stays.
+# A visit that checkout recorded stays if the file says nothing about it.
 _CUSTOMERS_OF_ORDERS = f"""
-    {_TOLD}
+    {_FROM_FILE}
     update regulars.tracking as standing
-    set shop_customer_id = told.customer_id
-    from told
-    where standing.shop_order_id = told.order_id and standing.shop_customer_id is distinct from told.customer_id
+    set shop_customer_id = given.customer_id
+    from given
+    where standing.shop_order_id = given.order_id and standing.shop_customer_id is distinct from given.customer_id
 """
 
 _VISITS = f"""
-    {_TOLD}
+    {_FROM_FILE}
     update regulars.tracking as standing
-    set ({_VISIT_COLUMNS}) = ({_prefixed("told", _VISIT_COLUMNS)})
-    from told
+    set ({_VISIT_COLUMNS}) = ({_prefixed("given", _VISIT_COLUMNS)})
+    from given
     where
-        standing.shop_order_id = told.order_id
-        and told.has_visit
-        and ({_prefixed("standing", _VISIT_COLUMNS)}) is distinct from ({_prefixed("told", _VISIT_COLUMNS)})
+        standing.shop_order_id = given.order_id
+        and given.has_visit
+        and ({_prefixed("standing", _VISIT_COLUMNS)}) is distinct from ({_prefixed("given", _VISIT_COLUMNS)})
 """
 
 _TRACKING = f"""
-    {_TOLD}
+    {_FROM_FILE}
     insert into regulars.tracking (shop_id, shop_order_id, shop_customer_id, {_VISIT_COLUMNS})
     select
-        told.shop_id, told.order_id, told.customer_id, told.accessed_via_slug,
-        case when told.has_visit then told.accessed_at end,
-        told.referrer, told.utm_source, told.utm_medium, told.utm_campaign
-    from told
-    where told.customer_id is not null or told.has_visit
+        given.shop_id, given.order_id, given.customer_id, given.accessed_via_slug,
+        case when given.has_visit then given.accessed_at end,
+        given.referrer, given.utm_source, given.utm_medium, given.utm_campaign
+    from given
+    where given.customer_id is not null or given.has_visit
     on conflict (shop_order_id) do nothing
 """
 
-# One round trip: after each, this thread would queue behind the one that reads for the interpreter's lock.
+# One round trip: after each, this thread would wait for the interpreter's lock, behind the thread that reads the file.
 _WRITE = ";".join([_CUSTOMERS, _ORDERS, _NOTES, _MATCHED, _CUSTOMERS_OF_ORDERS, _VISITS, _TRACKING])
 
-# Columns of the storefront's table that need a value which no export brings.
+# Columns of the storefront's table that require a value and that no file has.
 _REQUIRED = """
     select attname::text
     from pg_attribute
@@ -192,7 +193,7 @@ _SHOPS = f"""
 
 @dataclass(slots=True)
 class Loaded:
-    """What a load did. `written` counts orders that were new or differed, `unchanged` those as they stood."""
+    """What a load did. `written` counts the orders that were new or differed, `unchanged` the others."""
 
     shops: int = 0
     written: int = 0
@@ -203,41 +204,41 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """What one transaction writes, as the text of a COPY: made by the thread that reads, so that none waits."""
+    """The rows of one transaction, as a COPY's text. The reading thread makes it, so that the writer never waits."""
 
     orders: int
     text: str
     has_erasures: bool
 
 
-def load_shops(connection: Connection, export: Export[ShopRow]) -> Loaded:
-    """Writes the shops that are new or differ. A slug that another shop has already is a reject."""
+def load_shops(connection: Connection, file: ImportFile[ShopRow]) -> Loaded:
+    """Writes the shops that are new or differ. Rejects a shop whose slug another shop has already."""
     loaded = Loaded()
-    for line, shop in export:
+    for line, shop in file:
         taken = connection.execute(
             "select 1 from public.user_shops where shop_slug = %s and id <> %s", [shop.shop_slug, shop.id]
         ).fetchone()
         if taken:
-            export.rejects.append(Reject(export.path.name, line, "shop_slug: another shop has it already"))
+            file.rejects.append(Reject(file.path.name, line, "shop_slug: another shop has it already"))
             continue
         connection.execute(_SHOPS, shop.model_dump())
         loaded.shops += 1
-    loaded.rejects = export.rejects
+    loaded.rejects = file.rejects
     return loaded
 
 
 def load_orders(
     connection: Connection,
-    export: Export[OrderRow],
+    file: ImportFile[OrderRow],
     *,
     chunk: int = 10_000,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Loaded:
-    """Writes the orders that are new or differ, links them, and notes each phone that can't be read.
+    """Writes the orders that are new or differ, matches them, and notes each phone that can't be read.
 
-    Loading the same export again changes nothing; a newer one updates. Each chunk is a transaction: what is
-    stopped half-way is loaded again from the start, and only the rest is written. While the database writes
-    one chunk, the next is read.
+    Idempotent: the same file again changes nothing; a newer one updates. Each chunk is a transaction: after an
+    interruption, load the file again from the start, and only the rest is written. While the database writes one
+    chunk, the next is read.
     """
     loaded = Loaded()
     shops = {
@@ -246,36 +247,36 @@ def load_orders(
             "select shop_slug, id, coalesce(country, '') from public.user_shops where shop_slug is not null"
         )
     }
-    _require_no_other_column(connection)
+    _require_defaults(connection)
     connection.execute(_INCOMING)
     with no_erasure(connection), _short_turns(), ThreadPoolExecutor(max_workers=1) as writer:
-        erasures = Erasures.read(connection)
+        proofs = Proofs.read(connection)
         writing = None
-        for rows in _chunks(_readings(export, shops, erasures), chunk):
-            next_one = _chunk(export, rows, has_erasures=bool(erasures))
+        for rows in _chunks(_readings(file, shops, proofs), chunk):
+            next_one = _chunk(file, rows, has_erasures=bool(proofs))
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, connection, export, next_one, loaded)
+            writing = writer.submit(_write, connection, file, next_one, loaded)
             on_progress(len(rows))
         if writing is not None:
             writing.result()
-    loaded.rejects = sorted(export.rejects, key=lambda reject: reject.line)
+    loaded.rejects = sorted(file.rejects, key=lambda reject: reject.line)
     return loaded
 
 
-def _require_no_other_column(connection: Connection) -> None:
+def _require_defaults(connection: Connection) -> None:
     written = ["id", "shop_id", *_ORDER_COLUMNS.split(", ")]
     if required := [name for (name,) in connection.execute(_REQUIRED, {"written": written})]:
         settings = "; ".join(f"alter table shop_orders alter column {name} set default …" for name in required)
         raise InputError(
-            f"shop_orders requires a value in {', '.join(required)}, which an export doesn't have; nothing was "
+            f"shop_orders requires a value in {', '.join(required)}, which the file doesn't have; nothing was "
             f"written. Give each a default and load again: {settings}."
         )
 
 
 @contextmanager
 def _short_turns() -> Iterator[None]:
-    """The writer asks for the interpreter for an instant, many times a chunk, and would wait 5 ms each time."""
+    """The writer needs the interpreter for an instant, many times a chunk, and would wait 5 ms for it each time."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.0002)
     try:
@@ -285,21 +286,21 @@ def _short_turns() -> Iterator[None]:
 
 
 def _readings(
-    export: Export[OrderRow], shops: dict[str, tuple[UUID, str]], erasures: Erasures
+    file: ImportFile[OrderRow], shops: dict[str, tuple[UUID, str]], proofs: Proofs
 ) -> Iterator[tuple[Any, ...]]:
-    for line, order in export:
+    for line, order in file:
         shop = shops.get(order.shop_slug)
         if shop is None:
-            export.rejects.append(
-                Reject(export.path.name, line, "shop_slug: there is no such shop; add it to the shops' file")
+            file.rejects.append(
+                Reject(file.path.name, line, "shop_slug: there is no such shop; add it to the shops' file")
             )
             continue
         shop_id, country = shop
         e164, reason = read_phone(order.customer_phone, country=country)
         erased_customer_id = None
         name, email, phone = order.customer_name, order.customer_email, order.customer_phone
-        if erasures and (
-            erased_customer_id := erasures.customer_of(shop_id=shop_id, e164=e164, ordered_at=order.created_at)
+        if proofs and (
+            erased_customer_id := proofs.customer_of(shop_id=shop_id, e164=e164, ordered_at=order.created_at)
         ):
             e164 = name = email = phone = None
         yield (
@@ -312,23 +313,23 @@ def _readings(
         )  # fmt: skip
 
 
-def _chunk(export: Export[OrderRow], rows: list[tuple[Any, ...]], *, has_erasures: bool) -> _Chunk:
-    latest: dict[UUID, tuple[Any, ...]] = {}  # of an order given twice, the later row stands
+def _chunk(file: ImportFile[OrderRow], rows: list[tuple[Any, ...]], *, has_erasures: bool) -> _Chunk:
+    latest: dict[UUID, tuple[Any, ...]] = {}  # the later row of an order that the file has twice
     for row in rows:
         if latest.setdefault(row[1], row)[2] == row[2]:
             latest[row[1]] = row
         else:
-            _reject_stranger(export, row[0])
+            _reject_other_shops(file, row[0])
     text = StringIO(newline="")
     csv.writer(text).writerows(latest.values())
     return _Chunk(orders=len(latest), text=text.getvalue(), has_erasures=has_erasures)
 
 
-def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, loaded: Loaded) -> None:
+def _write(connection: Connection, file: ImportFile[OrderRow], chunk: _Chunk, loaded: Loaded) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(_COPY) as copy:
             copy.write(chunk.text)
-        refused = cursor.execute(_STRANGERS).fetchall()
+        refused = cursor.execute(_OTHER_SHOPS).fetchall()
         if chunk.has_erasures:
             cursor.execute(_KEEP_ERASED)
             cursor.execute(_RESTORE_ERASED)
@@ -338,14 +339,14 @@ def _write(connection: Connection, export: Export[OrderRow], chunk: _Chunk, load
             counts.append(cursor.rowcount)
     _, written, unreadable, *_ = counts
     for (line,) in refused:
-        _reject_stranger(export, line)
+        _reject_other_shops(file, line)
     loaded.written += written
     loaded.unchanged += chunk.orders - len(refused) - written
     loaded.unreadable += unreadable
 
 
-def _reject_stranger(export: Export[OrderRow], line: int) -> None:
-    export.rejects.append(Reject(export.path.name, line, "id: another shop has an order with this id"))
+def _reject_other_shops(file: ImportFile[OrderRow], line: int) -> None:
+    file.rejects.append(Reject(file.path.name, line, "id: another shop has an order with this id"))
 
 
 def _chunks(rows: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:

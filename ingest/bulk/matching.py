@@ -1,4 +1,4 @@
-"""Matching in bulk what checkout did not: orders without a customer, and orders whose phone has changed."""
+"""Matching in bulk the orders that checkout did not match, and those whose phone has changed since."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,12 +9,14 @@ import psycopg
 
 from ingest.checkout import clean_text
 from ingest.phone import PhoneReading, read_phone
-from ingest.privacy.erasure import Erasures, keep_erased, match_erased, wait_for_erasure
+from ingest.privacy.erased_orders import assign_to_erased, clear_erased_orders
+from ingest.privacy.erasure_lock import block_erasures
+from ingest.privacy.proofs import Proofs
 from ingest.storage.connections import Connection
 
 _FIRST = UUID(int=0)
 
-# What the change log knows since the last refresh; what it knew before is queued already.
+# The orders that the change log has recorded since the last refresh; earlier ones are queued already.
 _QUEUE_CHANGED = """
     insert into regulars.orders_to_match (order_id, shop_id)
     select unmatched.order_id, unmatched.shop_id
@@ -37,8 +39,8 @@ _QUEUED = """
     limit %(limit)s
 """
 
-# An order that a checkout holds right now is left to it, or to the next time. Its time is kept within what Python
-# can hold: a storefront's may be infinite, and without one it counts as old.
+# An order that a checkout has locked is skipped: the checkout matches it, or the next run does. A storefront's times
+# may be infinite, which Python's can't be. An order without a time counts as old.
 _ORDERS = """
     select
         orders.id as order_id,
@@ -63,7 +65,7 @@ _ORDERS = """
     for no key update of orders skip locked
 """
 
-# The row of an order that has moved to another shop stays a visit of the first one.
+# When an order has moved to another shop, its row remains a visit of the first shop.
 _READ = """
     with
     read as (
@@ -99,8 +101,8 @@ _READ = """
     where visits.shop_order_id = read.order_id and visits.shop_id <> read.shop_id
 """
 
-# A statement of its own: the customers that the one before made are not visible inside it. What a checkout wrote in the
-# meantime stands, unless the order has changed since.
+# A statement of its own: the customers that the statement above makes are not visible inside it. What a checkout wrote
+# in the meantime stands, unless the order has changed since.
 _MATCH = """
     with
     found as (
@@ -144,7 +146,7 @@ _DONE = "delete from regulars.orders_to_match where order_id = any(%(order_ids)s
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """How many orders got their customer, and how many were noted because their phone can't be read."""
+    """How many orders were matched with a customer, and how many have a phone that can't be read."""
 
     matched: int = 0
     unreadable: int = 0
@@ -160,21 +162,21 @@ def match_orders(
     chunk: int = 2_000,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Matched:
-    """Gives each order that has no customer its customer, by its phone; notes the reason where it can't be read.
+    """Matches each order that has no customer by its phone; notes the reason if the phone can't be read.
 
-    Looks at the orders that changed since the last refresh and those that are queued, or with `everything`, before a
-    first refresh or a rebuild, at all orders. Works in chunks, a transaction each, so that it can be stopped at any
-    time and a checkout waits for no more than a chunk. An order that is locked by another is left for the next time.
-    `on_progress` is told how many orders each chunk held. `connection` is in autocommit.
+    Looks at the queued orders and those that changed since the last refresh; with `everything`, which a first refresh
+    or a rebuild needs, at all orders. Works in chunks, a transaction each, so that it can be stopped at any time and a
+    checkout waits for a chunk at most. A locked order is left for the next time. `on_progress` receives the number of
+    orders of each chunk. `connection` is in autocommit.
     """
     result = Matched()
     after = _FIRST
     with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
         connection.execute("set local lock_timeout = '2s'")
-        keep_erased(connection)
+        clear_erased_orders(connection)
     connection.execute(_QUEUE_EVERYTHING if everything else _QUEUE_CHANGED)
     while ids := [order_id for (order_id,) in connection.execute(_QUEUED, {"after": after, "limit": chunk})]:
-        # A customer may be in the making in a transaction that doesn't end: these orders wait, the others don't.
+        # Another transaction may be making one of the customers and not end: these orders wait, the others don't.
         with suppress(psycopg.errors.LockNotAvailable):
             result += _match_chunk(connection, ids)
         after = ids[-1]
@@ -185,22 +187,22 @@ def match_orders(
 def _match_chunk(connection: Connection, ids: list[UUID]) -> Matched:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("set local lock_timeout = '2s'")
-        wait_for_erasure(connection)
+        block_erasures(connection)
         orders = cursor.execute(_ORDERS, {"order_ids": ids}).fetchall()
-        erasures = Erasures.read(connection, shop_ids={shop_id for _, shop_id, *_ in orders})
+        proofs = Proofs.read(connection, shop_ids={shop_id for _, shop_id, *_ in orders})
         erased: dict[UUID, UUID] = {}
         readings: dict[UUID, PhoneReading] = {}
         for order_id, shop_id, phone, country, ordered_at, is_to_match in orders:
             if not is_to_match:
                 continue
             reading = read_phone(clean_text(phone), country=country)
-            customer_id = erasures.customer_of(shop_id=shop_id, e164=reading.e164, ordered_at=ordered_at)
+            customer_id = proofs.customer_of(shop_id=shop_id, e164=reading.e164, ordered_at=ordered_at)
             if customer_id is None:
                 readings[order_id] = reading
             else:
                 erased[order_id] = customer_id
         if erased:
-            match_erased(connection, found=erased)
+            assign_to_erased(connection, customers=erased)
         read = {
             "order_ids": list(readings),
             "phones": [reading.e164 for reading in readings.values()],

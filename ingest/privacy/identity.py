@@ -1,4 +1,4 @@
-"""What an event tells about its buyer, and whether that is a given person."""
+"""What an event says about its buyer, and whether that buyer is a given person."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,11 @@ from ingest.phone import read_phone
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """`e164` is None where the phone can't be read; `is_personal` where a phone, e-mail or name is there at all."""
+class Buyer:
+    """The buyer as an event describes them.
+
+    `e164` is None if the phone can't be read; `is_personal` says whether there is any phone, e-mail or name at all.
+    """
 
     order_id: UUID | None
     e164: str | None
@@ -25,25 +28,25 @@ class Identity:
     e164: str
     emails: frozenset[str] = frozenset()
 
-    def is_of(self, told: Told) -> bool:
-        """A phone that can be read decides; only without one does the e-mail."""
-        return told.email in self.emails if told.e164 is None else told.e164 == self.e164
+    def matches(self, buyer: Buyer) -> bool:
+        """A phone that can be read decides; the e-mail counts only without one."""
+        return buyer.email in self.emails if buyer.e164 is None else buyer.e164 == self.e164
 
-    def is_in(self, text: str) -> bool:
-        """Whether the digits of the phone, without its country's, or an e-mail stand in what is no event."""
+    def appears_in(self, text: str) -> bool:
+        """Whether a text that is not an event holds one of the e-mails, or the phone's digits without country code."""
         lower = text.lower()
         return self.e164[-9:] in "".join(filter(str.isdigit, text)) or any(email in lower for email in self.emails)
 
 
-def told_by(event: object, *, country: str) -> Told:
-    """Takes whatever stands in the place of an event."""
+def read_buyer(event: object, *, country: str) -> Buyer:
+    """Reads the buyer of an event; takes any JSON value in place of one."""
     facts: dict[str, Any] = event if isinstance(event, dict) else {}
     phone, email, name = (_text(facts.get(field)) for field in ("phone", "email", "customer_name"))
     try:
         order_id = UUID(str(facts.get("order_id")))
     except ValueError:
         order_id = None
-    return Told(
+    return Buyer(
         order_id=order_id,
         e164=read_phone(phone, country=country).e164,
         email=email.lower() if email else None,

@@ -1,20 +1,18 @@
-"""A person of a shop, by their phone: everything that is held about them, wherever it is held.
+"""Finding a person of a shop by their phone: everything that is held about them, wherever it is held.
 
-Where an event's phone can't be read, its e-mail tells whose it is, if no other customer of the shop has the same.
+If an event's phone can't be read, its e-mail says whose it is, unless another customer of the shop has the same one.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
-
-from psycopg.rows import dict_row
 
 from ingest.checkout import clean_text
 from ingest.phone import read_phone
-from ingest.privacy.identity import Identity, Told, told_by
+from ingest.privacy.events import StoredEvent, read_conflicts, read_failures, read_spooled
+from ingest.privacy.identity import Buyer, Identity
 from ingest.spool.file import Spool, Spooled
 from ingest.storage.connections import Connection
 from ingest.storage.errors import InputError, RegularsError, UnknownShop
@@ -34,8 +32,8 @@ _CUSTOMER = """
     where shop_id = %(shop_id)s and phone_number = %(e164)s
 """
 
-# Those of the customer, and those that `link` has still to read. A storefront's times may be infinite, which
-# Python's can't.
+# The customer's orders, and those that have not been matched yet. A storefront's times may be infinite, which
+# Python's can't be.
 _ORDERS = """
     select
         orders.id,
@@ -78,7 +76,7 @@ _EARLIER = """
     where shop_id = %(shop_id)s
 """
 
-# Orders without a customer and without a readable phone are nobody's: they make no e-mail another's.
+# An order with neither a customer nor a readable phone is unclaimed: it doesn't make its e-mail another customer's.
 _OWN_EMAILS = """
     with
     theirs as (
@@ -90,12 +88,12 @@ _OWN_EMAILS = """
         from regulars.customers
         where shop_id = %(shop_id)s and id = %(customer_id)s
         union
-        select email from unnest(%(emails)s::text[]) as told (email)
+        select email from unnest(%(emails)s::text[]) as given (email)
     ),
     others as (
         select lower(trim(customer_email)) as email
         from public.shop_orders
-        where shop_id = %(shop_id)s and not (id = any(%(order_ids)s) or id = any(%(nobodys)s))
+        where shop_id = %(shop_id)s and not (id = any(%(order_ids)s) or id = any(%(unclaimed)s))
         union all
         select lower(trim(email)) as email
         from regulars.customers
@@ -110,33 +108,11 @@ _OWN_EMAILS = """
 
 _KNOWN_ORDERS = "select id from public.shop_orders where shop_id = %(shop_id)s and id = any(%(order_ids)s)"
 
-_FAILURES = "select order_id, event, noted_at from regulars.failures where shop_id = %(shop_id)s order by noted_at"
-
-_CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where shop_id = %(shop_id)s order by noted_at"
-
-_ORDER_ROWS = """
-    select
-        id as order_id, created_at::text as created_at, customer_phone, customer_email,
-        customer_name, network, volume_gb, total_price, order_status, payment_status, reference_code
-    from public.shop_orders
-    where shop_id = %(shop_id)s and id = any(%(order_ids)s)
-    order by shop_orders.created_at, id
-"""
-
-_VISIT_ROWS = """
-    select
-        id as visit_id, shop_order_id as order_id, accessed_at::text as accessed_at,
-        accessed_via_slug, referrer, utm_source, utm_medium, utm_campaign
-    from regulars.tracking
-    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s) and tracking.accessed_at is not null
-    order by tracking.accessed_at, id
-"""
-
 _MOST_NUMBERS = 20
 
 
 class UnknownPerson(RegularsError):
-    """The shop holds nothing of a person with this phone."""
+    """The shop holds nothing about a person with this phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,27 +141,21 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A checkout that was kept because it failed, or because it disputes what stands."""
-
-    order_id: UUID
-    event: dict[str, Any]
-    noted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
-    """Where a person's data are. `others` are orders matched with them that by now have another's phone.
-    `unresolved` are spooled events that could be theirs or anybody's: neither phone nor e-mail nor order tells."""
+    """Where a person's data are.
+
+    `reassigned` are orders that are matched with them, but whose phone has since become another's. `unresolved` are
+    spooled events that may belong to this person or to anybody: neither phone nor e-mail nor order says whose they are.
+    """
 
     shop_id: UUID
     e164: str
     customer: Customer | None
     earlier: list[EarlierCustomer]
     orders: list[Order]
-    others: list[UUID]
-    failed: list[Event]
-    disputed: list[Event]
+    reassigned: list[UUID]
+    failed: list[StoredEvent]
+    disputed: list[StoredEvent]
     spooled: list[Spooled]
     unresolved: list[Spooled]
 
@@ -199,7 +169,7 @@ def read_shop(connection: Connection, *, shop: str, phone: str) -> tuple[UUID, s
     row = connection.execute(_SHOP, {"slug": shop}).fetchone()
     if row is None:
         raise UnknownShop(
-            "There is no shop of that slug; user_shops.shop_slug and shop_slugs.slug hold those that are."
+            "There is no shop with that slug; user_shops.shop_slug and shop_slugs.slug hold those that exist."
         )
     shop_id, country = row
     e164, reason = read_phone(clean_text(phone), country=country)
@@ -209,82 +179,84 @@ def read_shop(connection: Connection, *, shop: str, phone: str) -> tuple[UUID, s
 
 
 def find_person(connection: Connection, *, shop: str, phone: str, spool: Spool, lock: bool = False) -> Person:
-    """Everything that is held; empty lists where there is nothing. With `lock`, orders stay as they are until the end
-    of the transaction. Raises UnknownShop and InputError."""
+    """Everything that is held about a person; empty lists if nothing is.
+
+    With `lock`, the orders are locked until the end of the transaction. Raises UnknownShop and InputError.
+    """
     shop_id, country, e164 = read_shop(connection, shop=shop, phone=phone)
     row = connection.execute(_CUSTOMER, {"shop_id": shop_id, "e164": e164}).fetchone()
     customer = Customer(*row) if row else None
     facts: dict[str, Any] = {"shop_id": shop_id, "customer_id": customer.customer_id if customer else None}
-    failures = _noted(connection, _FAILURES, facts, country=country)
-    conflicts = _noted(connection, _CONFLICTS, facts, country=country)
-    waiting, debris = _spooled(spool, shop_id=shop_id, country=country)
+    failures = read_failures(connection, shop_id=shop_id, country=country)
+    conflicts = read_conflicts(connection, shop_id=shop_id, country=country)
+    spooled, debris = read_spooled(spool, shop_id=shop_id, country=country)
 
     orders: list[Order] = []
-    others: list[UUID] = []
-    nobodys: list[Order] = []
+    reassigned: list[UUID] = []
+    unclaimed: list[Order] = []
     query = _ORDERS + _LOCKED if lock else _ORDERS
     for order_id, text, customer_id, at, is_queued in connection.execute(query, facts):
         known = read_phone(clean_text(text), country=country).e164
-        is_linked = customer is not None and customer_id == customer.customer_id
-        if is_linked and is_queued and known is not None and known != e164:
-            others.append(order_id)
-        elif is_linked or known == e164:
+        is_matched = customer is not None and customer_id == customer.customer_id
+        if is_matched and is_queued and known is not None and known != e164:
+            reassigned.append(order_id)
+        elif is_matched or known == e164:
             orders.append(Order(order_id, at))
         elif customer_id is None and known is None:
-            nobodys.append(Order(order_id, at))
+            unclaimed.append(Order(order_id, at))
 
     def claim(identity: Identity) -> None:
-        """An order that is nobody's is theirs where an event of theirs tells of it."""
-        told_of = {told.order_id for told in _all_told(failures, waiting) if identity.is_of(told)}
-        orders.extend(order for order in nobodys if order.order_id in told_of)
-        nobodys[:] = [order for order in nobodys if order.order_id not in told_of]
+        """An unclaimed order is this person's if an event of theirs names it."""
+        named = {buyer.order_id for buyer in _buyers(failures, spooled) if identity.matches(buyer)}
+        orders.extend(order for order in unclaimed if order.order_id in named)
+        unclaimed[:] = [order for order in unclaimed if order.order_id not in named]
 
     identity = Identity(e164)
     claim(identity)
-    told_anywhere = _all_told(failures, conflicts, waiting)
-    if debris or any(told.email and told.e164 is None for told in told_anywhere):
+    buyers = _buyers(failures, conflicts, spooled)
+    if debris or any(buyer.email and buyer.e164 is None for buyer in buyers):
         facts["order_ids"] = [order.order_id for order in orders]
-        facts["nobodys"] = [order.order_id for order in nobodys]
-        identity = Identity(e164, _own_emails(connection, facts, told_anywhere, e164=e164))
+        facts["unclaimed"] = [order.order_id for order in unclaimed]
+        identity = Identity(e164, _own_emails(connection, facts, buyers, e164=e164))
         claim(identity)
-    theirs = {order.order_id for order in orders}
+    own_orders = {order.order_id for order in orders}
 
-    def is_theirs(told: Told) -> bool:
-        return told.order_id in theirs or identity.is_of(told)
+    def is_theirs(buyer: Buyer) -> bool:
+        return buyer.order_id in own_orders or identity.matches(buyer)
 
     unclear = [
-        (entry, told) for entry, told in waiting if told.is_personal and told.e164 is None and not is_theirs(told)
+        (entry, buyer) for entry, buyer in spooled if buyer.is_personal and buyer.e164 is None and not is_theirs(buyer)
     ]
-    somebodys = _known_orders(connection, facts, _all_told(unclear)) - {order.order_id for order in nobodys}
+    others_orders = _known_orders(connection, facts, _buyers(unclear)) - {order.order_id for order in unclaimed}
     return Person(
         shop_id=shop_id,
         e164=e164,
         customer=customer,
         earlier=_earlier(connection, shop_id=shop_id, country=country, e164=e164),
         orders=orders,
-        others=others,
-        failed=[event for event, told in failures if is_theirs(told)],
-        disputed=[event for event, told in conflicts if is_theirs(told)],
+        reassigned=reassigned,
+        failed=[event for event, buyer in failures if is_theirs(buyer)],
+        disputed=[event for event, buyer in conflicts if is_theirs(buyer)],
         spooled=[
-            *(entry for entry, told in waiting if is_theirs(told)),
-            *(entry for entry in debris if identity.is_in(entry.event)),
+            *(entry for entry, buyer in spooled if is_theirs(buyer)),
+            *(entry for entry in debris if identity.appears_in(entry.event)),
         ],
         unresolved=[
-            *(entry for entry, told in unclear if told.order_id not in somebodys),
-            *(entry for entry in debris if not identity.is_in(entry.event)),
+            *(entry for entry, buyer in unclear if buyer.order_id not in others_orders),
+            *(entry for entry in debris if not identity.appears_in(entry.event)),
         ],
     )
 
 
-def say_unresolved(event_ids: Sequence[int]) -> str:
-    """What an operator is told of events that could be the person's; empty where there are none."""
+def describe_unresolved(event_ids: Sequence[int]) -> str:
+    """A message for the operator about events that may be the person's; empty if there are none."""
     if not event_ids:
         return ""
     numbers = ", ".join(map(str, event_ids[:_MOST_NUMBERS])) + (", …" if len(event_ids) > _MOST_NUMBERS else "")
     return (
-        f"Spooled events that could be this person's or anybody's: {len(event_ids):,}. Their phone can't be read, and "
-        f"no known order or e-mail says whose they are. Numbers: {numbers}. `regulars spool list` shows since when "
-        "they wait, `regulars spool drop NUMBER` deletes one."
+        f"Spooled events that may belong to this person or to anybody: {len(event_ids):,}. Their phone can't be read, "
+        f"and no known order or e-mail says whose they are. Numbers: {numbers}. `regulars spool list` shows since when "
+        "they have waited, `regulars spool drop NUMBER` deletes one."
     )
 
 
@@ -295,93 +267,18 @@ def _earlier(connection: Connection, *, shop_id: UUID, country: str, e164: str) 
     return [row for row in rows if read_phone(clean_text(row.phone_number), country=country).e164 == e164]
 
 
-def tell(connection: Connection, person: Person) -> dict[str, Any]:
-    """What is held, in full, as it is told to the person who asks."""
-    facts = {"shop_id": person.shop_id, "order_ids": [order.order_id for order in person.orders]}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        orders = cursor.execute(_ORDER_ROWS, facts).fetchall()
-        visits = cursor.execute(_VISIT_ROWS, facts).fetchall()
-    customer = person.customer
-    return {
-        "phone": person.e164,
-        "customer": {
-            "customer_id": customer.customer_id,
-            "email": customer.email,
-            "customer_name": customer.customer_name,
-            "first_seen_at": customer.first_seen_at,
-        }
-        if customer
-        else None,
-        "storefront_customers": [
-            {"phone_number": row.phone_number, "email": row.email, "customer_name": row.customer_name}
-            for row in person.earlier
-        ],
-        "orders": orders,
-        "visits": visits,
-        "conflicts": _told(person.disputed),
-        "failures": _told(person.failed),
-        "spooled": [
-            {"number": entry.event_id, "spooled_at": entry.spooled_at, "event": _parsed(entry) or entry.event}
-            for entry in person.spooled
-        ],
-    }
+def _buyers(*stored: Sequence[tuple[object, Buyer]]) -> list[Buyer]:
+    return [buyer for each in stored for _, buyer in each]
 
 
-def _told(events: Iterable[Event]) -> list[dict[str, Any]]:
-    return [{"order_id": event.order_id, "noted_at": event.noted_at, "event": event.event} for event in events]
-
-
-def _all_told(*kept: Sequence[tuple[object, Told]]) -> list[Told]:
-    return [told for each in kept for _, told in each]
-
-
-def _noted(
-    connection: Connection, query: LiteralString, facts: dict[str, Any], *, country: str
-) -> list[tuple[Event, Told]]:
-    events = [Event(*each) for each in connection.execute(query, facts)]
-    # The row's order is the one that counts.
-    return [(event, replace(told_by(event.event, country=country), order_id=event.order_id)) for event in events]
-
-
-def _spooled(spool: Spool, *, shop_id: UUID, country: str) -> tuple[list[tuple[Spooled, Told]], list[Spooled]]:
-    """The shop's events, and the debris, whose shop nobody knows."""
-    waiting: list[tuple[Spooled, Told]] = []
-    debris: list[Spooled] = []
-    for entry in _everything(spool):
-        event = _parsed(entry)
-        if event is None:
-            debris.append(entry)
-        elif str(event.get("shop_id", "")).lower() == str(shop_id):
-            waiting.append((entry, told_by(event, country=country)))
-    return waiting, debris
-
-
-def _own_emails(
-    connection: Connection, facts: dict[str, Any], told_anywhere: Sequence[Told], *, e164: str
-) -> frozenset[str]:
-    """The e-mails by which an event without a readable phone is the person's: theirs, and no other customer's."""
-    told = {(each.email, each.e164 == e164) for each in told_anywhere if each.email and each.e164 is not None}
-    facts["emails"] = [email for email, is_theirs in told if is_theirs]
+def _own_emails(connection: Connection, facts: dict[str, Any], buyers: Sequence[Buyer], *, e164: str) -> frozenset[str]:
+    """The e-mails that identify the person without a readable phone: theirs, and no other customer's."""
+    given = {(buyer.email, buyer.e164 == e164) for buyer in buyers if buyer.email and buyer.e164 is not None}
+    facts["emails"] = [email for email, is_theirs in given if is_theirs]
     own = (email for (email,) in connection.execute(_OWN_EMAILS, facts))
-    return frozenset(email for email in own if (email, False) not in told)
+    return frozenset(email for email in own if (email, False) not in given)
 
 
-def _known_orders(connection: Connection, facts: dict[str, Any], told: Sequence[Told]) -> set[UUID]:
-    facts["order_ids"] = [each.order_id for each in told if each.order_id is not None]
+def _known_orders(connection: Connection, facts: dict[str, Any], buyers: Sequence[Buyer]) -> set[UUID]:
+    facts["order_ids"] = [buyer.order_id for buyer in buyers if buyer.order_id is not None]
     return {order_id for (order_id,) in connection.execute(_KNOWN_ORDERS, facts)}
-
-
-def _everything(spool: Spool) -> Iterable[Spooled]:
-    last = 0
-    while entries := spool.everything(after=last):
-        yield from entries
-        last = entries[-1].event_id
-
-
-def _parsed(entry: Spooled) -> dict[str, Any] | None:
-    """None where it is no event at all, but debris that somebody or something wrote into the file."""
-    try:
-        event = json.loads(entry.event)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None

@@ -1,7 +1,7 @@
-"""The spool: what could not be written to the database waits in a file until it can.
+"""The spool: a file in which events wait that could not be written to the database.
 
-SQLite, safe for several processes, and readable by a person with any SQLite tool. The file holds phones: it is readable
-by its owner alone.
+It is a SQLite file, safe for several processes, which any SQLite tool can read. It holds phones, so only its owner may
+read it.
 """
 
 import json
@@ -45,19 +45,19 @@ _SCHEMA = """
 """
 
 _DUE = "alter table events add column due_at real not null default 0"
-"""Seconds since 1970, before which it is not tried again."""
+"""The time, in seconds since 1970, before which an event is not tried again."""
 
-_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-_LONGEST_WAIT = 60.0  # seconds from one try of an event to the next
+_LONGEST_WAIT = 60.0  # seconds between two tries of an event
 
 
 class SpoolRefused(RegularsError):
-    """The spool can't take an event: its disk is full or read-only, or it holds as many as it may."""
+    """The spool can't take an event: its disk is full or read-only, or it holds its maximum of events."""
 
 
 class SpoolDamaged(SpoolRefused):
-    """The file is no database, or one that can't be read."""
+    """The file is not a SQLite database, or a corrupt one."""
 
     def __init__(self, message: str, *, inode: int) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class SpoolDamaged(SpoolRefused):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """An event that waits. `set_aside_because` says why it is not tried any more."""
+    """A spooled event. `set_aside_because` says why it is not tried any more."""
 
     event_id: int
     kind: Kind
@@ -79,7 +79,7 @@ class Spooled:
 class Spool:
     """Opens the file for each call: it may be moved away at any time, and a killed process leaves nothing behind.
 
-    Who writes takes a lock of ours first: SQLite's own polls, is unfair, and knows no deadline.
+    A writer takes a lock of ours first: SQLite's own lock polls, is unfair, and has no deadline.
     """
 
     def __init__(self, path: Path, *, most_events: int = 200_000) -> None:
@@ -87,25 +87,24 @@ class Spool:
         self._most_events = most_events
         self._write_lock = FileLock(path.with_name(f"{path.name}.write-lock"))
         self._replay_lock = FileLock(path.with_name(f"{path.name}.replay-lock"))
-        self._kept_open: sqlite3.Connection | None = None
+        self._held_open: sqlite3.Connection | None = None
         _spools.add(self)
 
     def prepare(self) -> None:
-        """Makes the file, so that the first event that needs it waits for one write and not for three. Raises
-        SpoolRefused."""
+        """Creates the file, so that the first event waits for one write and not for three. Raises SpoolRefused."""
         self.add_batches(list)
 
     def add(self, kind: Kind, event: str) -> None:
-        """Keeps an event, on the disk when this returns. Raises SpoolRefused."""
+        """Adds an event, which is on the disk when this returns. Raises SpoolRefused."""
         if self.add_batches(lambda: [(kind, [event])]) == [0]:
             raise SpoolRefused(self.is_full)
 
     def add_batches(self, take: Callable[[], Sequence[Batch]]) -> list[int]:
-        """Keeps events in their order, on the disk when this returns, which is waited for once. Answers how many of
-        the first of each batch: less than all where it is full.
+        """Adds events in order; they are on the disk when this returns, after waiting for it once.
 
-        `take` is called when it is our turn to write, so that what came meanwhile comes along. A damaged file is set
-        aside, and a new one begun. Raises SpoolRefused, and has kept none then.
+        Returns how many events of each batch were added, counted from its first: fewer than all if the spool is full.
+        `take` is called when it is our turn to write, so that batches that came in the meantime are included. A damaged
+        file is set aside, and a new one is begun. Raises SpoolRefused, and has added none then.
         """
         taken: list[Batch] | None = None
 
@@ -124,49 +123,49 @@ class Spool:
 
     @property
     def is_full(self) -> str:
-        return f"{self.path} holds {self._most_events:,} events, as many as it may."
+        return f"{self.path} holds {self._most_events:,} events, which is its maximum."
 
     def keep_open(self) -> None:
-        """Spares each call that follows what SQLite does when the last has closed the file: it empties its log."""
-        if self._kept_open is not None:
+        """Keeps the file open between calls: whenever nobody has it open, SQLite empties its log, which costs time."""
+        if self._held_open is not None:
             return
-        # Where it can't be opened, the calls that follow say so.
+        # If it can't be opened, the calls that follow raise that error.
         with suppress(sqlite3.Error), _gate.passed():
-            # It is not made here, and closed by whichever thread forks.
+            # Not created here. Any thread may close it, because any may fork.
             where = f"{self.path.absolute().as_uri()}?mode=rw"
-            kept = sqlite3.connect(where, uri=True, check_same_thread=False)
+            connection = sqlite3.connect(where, uri=True, check_same_thread=False)
             try:
-                kept.execute("select 1 from events limit 1").fetchall()
-                self._kept_open = kept
+                connection.execute("select 1 from events limit 1").fetchall()
+                self._held_open = connection
             finally:
-                if self._kept_open is None:
-                    kept.close()
+                if self._held_open is None:
+                    connection.close()
 
     def let_close(self) -> None:
-        """The opposite of `keep_open`."""
+        """Undoes `keep_open`."""
         with _gate.passed():
             self.close_before_fork()
 
     def close_before_fork(self) -> None:
-        """`let_close`, where nobody is behind the gate."""
-        kept, self._kept_open = self._kept_open, None
-        if kept is not None:
-            kept.close()
+        """`let_close` for a caller that has shut the gate."""
+        connection, self._held_open = self._held_open, None
+        if connection is not None:
+            connection.close()
 
     def waiting(self, *, after: int = 0, limit: int = 1000, due_by: float | None = None) -> list[Spooled]:
-        """The oldest events after this number that are still tried, in the order in which they came; with `due_by`,
-        in seconds since 1970, those alone that are due then."""
+        """The events after this number that are still to be tried, the oldest first; with `due_by` (in seconds since
+        1970), only those that are due by then."""
         return self._select(
             "where set_aside_because is null and event_id > ? and due_at <= ? order by event_id limit ?",
             after, 1e12 if due_by is None else due_by, limit,
         )  # fmt: skip
 
     def everything(self, *, after: int = 0, limit: int = 1000) -> list[Spooled]:
-        """Also what was set aside."""
+        """All events after this number, the oldest first, including those that were set aside."""
         return self._select("where event_id > ? order by event_id limit ?", after, limit)
 
     def count(self) -> int:
-        """How many events are still tried."""
+        """How many events are still to be tried."""
         if not self.path.exists():
             return 0
         with self._open() as connection:
@@ -174,7 +173,7 @@ class Spool:
         return int(count)
 
     def next_due(self) -> float | None:
-        """When the next event is to be tried, in seconds since 1970; None where none waits."""
+        """When the next event is to be tried, in seconds since 1970; None if no event waits."""
         if not self.path.exists():
             return None
         with self._open() as connection:
@@ -182,13 +181,16 @@ class Spool:
         return None if due is None else float(due)
 
     def remove(self, event_id: int) -> bool:
-        """Forgets an event; False where there is none of this number."""
+        """Deletes an event; returns False if there is none with this number."""
         with self._writing() as connection:
             return connection.execute("delete from events where event_id = ?", [event_id]).rowcount == 1
 
     def settle(self, *, written: Collection[int], later: Collection[int], hopeless: Mapping[int, str]) -> None:
-        """What became of events, by their numbers: forgets those that were written, tries others later, ever more
-        seldom, and sets the hopeless aside with the reason, so that they stop nobody else."""
+        """Records the result of a replay, by the events' numbers.
+
+        `written` events are deleted, `later` ones are tried again with a backoff, `hopeless` ones are set aside with
+        the reason, so that they hold up no others.
+        """
         if not (written or later or hopeless):
             return
         now = time.time()
@@ -205,17 +207,17 @@ class Spool:
 
     @contextmanager
     def replaying(self, *, timeout: float) -> Iterator[bool]:
-        """Whether it is our turn to replay: one process has it at a time, and a killed one no longer."""
-        with self._told_as_refusal():
+        """Yields whether it is our turn to replay. One process has it at a time; a killed process loses it."""
+        with self._errors_as_refusal():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._replay_lock.held(timeout=timeout) as is_ours:
                 yield is_ours
 
     def rewrite(self, events: dict[int, str | None]) -> None:
-        """Puts other texts in the place of these events', and forgets those without one. Nothing of what stood there,
-        or of any event that was forgotten before, is left in the file.
+        """Replaces the texts of these events, and deletes events whose new text is None. No old text is left in the
+        file, nor any of an event that was deleted before.
 
-        Raises SpoolRefused, also where a damaged spool was set aside, whose events nobody can name.
+        Raises SpoolRefused, also if there is a damaged spool that was set aside: its events can't be read.
         """
         if self.path.exists():
             with self._locked():
@@ -227,7 +229,7 @@ class Spool:
             )
 
     def set_aside(self, damage: SpoolDamaged) -> None:
-        """Gives the damaged file another name, unless somebody has done so. Raises SpoolRefused."""
+        """Renames the damaged file, unless another process has done so. Raises SpoolRefused."""
         self.let_close()
         aside = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
         with self._locked():
@@ -238,30 +240,30 @@ class Spool:
                 with suppress(FileNotFoundError):
                     self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
         log.error(
-            "the spool was damaged and a new one is begun: it is now %s, and what can be saved: sqlite3 %s .recover",
+            "the spool was damaged and a new one is begun; save what you can of the old one, %s: sqlite3 %s .recover",
             aside, aside,
         )  # fmt: skip
 
     def set_aside_files(self) -> list[Path]:
-        """The spools that were damaged, the oldest first."""
+        """The damaged spools that were set aside, the oldest first."""
         found = self.path.parent.glob(f"{self.path.name}.damaged-*")
         return sorted(path for path in found if not path.name.endswith(("-wal", "-shm")))
 
     def _insert(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[int]:
         room = self._room(connection, sum(len(events) for _, events in batches))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        kept = []
+        added = []
         for kind, events in batches:
-            kept.append(min(room, len(events)))
-            room -= kept[-1]
+            added.append(min(room, len(events)))
+            room -= added[-1]
             connection.executemany(
                 "insert into events (kind, event, spooled_at) values (?, ?, ?)",
-                [(kind, event, at) for event in events[: kept[-1]]],
+                [(kind, event, at) for event in events[: added[-1]]],
             )
-        return kept
+        return added
 
     def _room(self, connection: sqlite3.Connection, wanted: int) -> int:
-        # Counting reads the whole file: the numbers alone tell in most cases that there is room.
+        # Counting reads the whole file. The first and last number show in most cases that there is room.
         (span,) = connection.execute(
             "select coalesce((select max(event_id) from events) - (select min(event_id) from events) + 1, 0)"
         ).fetchone()
@@ -281,7 +283,7 @@ class Spool:
             connection.execute("vacuum")
             (is_busy, *_) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
         if is_busy:
-            raise SpoolRefused(f"{self.path} is being read; what was taken out of it is not gone. Run it again.")
+            raise SpoolRefused(f"{self.path} is being read, so the old texts are still in it: run it again.")
 
     def _select(self, clause: str, *parameters: float) -> list[Spooled]:
         if not self.path.exists():
@@ -296,23 +298,23 @@ class Spool:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction of the only writer, on the disk when this ends."""
+        """A transaction of the only writer; it is on the disk when this ends."""
         with self._locked(), self._open(is_locked=True) as connection:
             connection.execute("begin immediate")
             yield connection
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._told_as_refusal():
+        with self._errors_as_refusal():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._write_lock.held():
                 yield
 
     @contextmanager
     def _open(self, *, is_locked: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._told_as_refusal(), _gate.passed():
+        with self._errors_as_refusal(), _gate.passed():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Where it stands it is not opened: closing it would free the locks that SQLite holds for this process.
+            # An existing file is not opened: closing it would free the locks that SQLite holds for this process.
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             inode = self.path.stat().st_ino
@@ -325,12 +327,12 @@ class Spool:
                     with connection:
                         yield connection
             except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGES:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE_CODES:
                     raise SpoolDamaged(f"{self.path} is damaged: {error}.", inode=inode) from None
                 raise
 
     @contextmanager
-    def _told_as_refusal(self) -> Iterator[None]:
+    def _errors_as_refusal(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -338,7 +340,7 @@ class Spool:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Makes the table, or adds what an older version's has not."""
+    """Creates the table, or adds what an older version lacks."""
     connection.execute("pragma journal_mode = wal")
     connection.execute("begin immediate")
     connection.execute(_SCHEMA)
@@ -349,7 +351,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 
 def without_identity(event: str) -> str | None:
-    """The event's text without what is a person's: its order still counts. None where it is no event at all."""
+    """The event's text without the person's data, so that its order still counts. None if it is not an event."""
     try:
         facts = json.loads(event)
     except ValueError:

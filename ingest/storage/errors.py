@@ -1,8 +1,8 @@
-"""What a user can mend: every error of ours says what is wrong and what to do, and holds no personal data."""
+"""Errors that a user can fix: each message says what is wrong and what to do, and holds no personal data."""
 
 
 class RegularsError(Exception):
-    """Something that the caller, or the operator, can mend. The message says how."""
+    """Something that the caller or the operator can fix. The message says how."""
 
 
 class SettingError(RegularsError):
@@ -14,7 +14,7 @@ class DatabaseError(RegularsError):
 
 
 class MigrationError(RegularsError):
-    """The schema can't be brought up to date; nothing of the failed migration stands."""
+    """The schema can't be brought up to date; the failed migration was rolled back."""
 
 
 class UnknownShop(RegularsError):
@@ -26,4 +26,4 @@ class UnknownOrder(RegularsError):
 
 
 class InputError(RegularsError):
-    """A file can't be read as what it should be."""
+    """A file or a value that was given can't be read, or can't be used."""

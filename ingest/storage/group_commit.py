@@ -1,4 +1,4 @@
-"""Group commit: many transactions of one session wait for the server's disk once."""
+"""Group commit: many transactions of one session wait for the server's disk only once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,16 +7,16 @@ import psycopg
 
 from ingest.storage.connections import Connection
 
-# A commit waits only where its transaction wrote something, which a message to nobody does.
+# A commit waits only if its transaction wrote something; a logical message without a reader is the smallest write.
 WAIT_FOR_THE_DISK = "reset synchronous_commit; select pg_logical_emit_message(true, 'regulars', '')"
 
 
 @contextmanager
 def group_commit(connection: Connection) -> Iterator[None]:
-    """What is committed inside is on the server's disk when this ends; `connection` is in autocommit.
+    """Everything committed in this block is on the server's disk when it ends; `connection` is in autocommit.
 
-    Each statement is a transaction of its own, so no lock is held from one to the next. After an exception nobody
-    knows which of them are on the disk.
+    Each statement is a transaction of its own, so no lock is held from one to the next. After an exception it isn't
+    known which of them are on the disk.
     """
     connection.execute("set synchronous_commit = off")
     try:

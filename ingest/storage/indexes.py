@@ -18,10 +18,10 @@ class Index:
     column: str
 
 
-# A shop's orders, by which reconciliation, a changed country and an erasure find them.
+# Reconciliation, a changed country and an erasure look for the orders of one shop.
 INDEXES = (Index("regulars_orders_by_shop", "shop_orders", "shop_id"),)
 
-# Whether the table has a valid index that begins with the column, whoever made it; whether ours is there, but broken.
+# Two facts: the table has a valid index that begins with the column, whoever made it; ours is there, but invalid.
 _STANDING = """
     select
         coalesce(bool_or(i.indisvalid and i.indpred is null and a.attname = %(column)s), false),
@@ -34,14 +34,14 @@ _STANDING = """
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Those for which no other index of the storefront serves."""
+    """The indexes that are needed, because no index of the storefront serves the same purpose."""
     return [index for index in INDEXES if not _stands(connection, index)[0]]
 
 
 def build_indexes(connection: Connection) -> list[str]:
-    """Builds what is missing; returns the names. `connection` is in autocommit. Raises MigrationError.
+    """Builds the missing indexes; returns their names. `connection` is in autocommit. Raises MigrationError.
 
-    What a killed build left behind is dropped first. Where another process is building, it is left to that one.
+    An invalid index that a killed build left behind is dropped first. Does nothing while another process is building.
     """
     row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
     if row != (True,):

@@ -29,7 +29,7 @@ class Migration:
 
 
 def migrations(folder: Path = SCHEMA) -> list[Migration]:
-    """All migrations, in order. A gap or a number given twice is a programming error: ValueError."""
+    """All migrations, in order. Raises ValueError on a gap or a duplicate number, which are programming errors."""
     found = [
         Migration(number=int(path.name[:4]), name=path.stem, sql=path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
@@ -46,13 +46,13 @@ def migrate(
     patience: float = 20.0,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Brings the database up to date; returns the names of what it applied (empty: it was up to date).
+    """Brings the database up to date; returns the names of the applied migrations (empty if it was up to date).
 
-    `connection` is in autocommit. Idempotent, and safe to run by two processes at once: one waits for the other. Each
-    migration is a transaction of its own, so one that fails or is killed leaves nothing of itself behind and those
-    before it stand: run it again. No lock is waited for longer than half a second, because the storefront's own
-    statements would queue behind us; a busy table is tried again for `patience` seconds. Indexes on the storefront's
-    tables are built last, concurrently. `on_step` is told each step's name as it begins. Raises MigrationError.
+    `connection` is in autocommit. Idempotent, and safe to run in two processes at once: one waits for the other. Each
+    migration is a transaction of its own, so one that fails or is killed leaves nothing behind, and those before it
+    stand: run it again. A lock is waited for half a second at most, because the storefront's own statements would queue
+    behind us; a busy table is tried again for `patience` seconds. Indexes on the storefront's tables are built last,
+    concurrently. `on_step` is called with each migration's name as it begins. Raises MigrationError.
     """
     wanted = migrations(folder)
     applied: list[str] = []
@@ -77,7 +77,7 @@ def migrate(
 
 
 def pending(connection: Connection, *, folder: Path = SCHEMA) -> list[str]:
-    """The names of the migrations that `migrate` would apply. Raises MigrationError where it would refuse to."""
+    """The names of the migrations that `migrate` would apply. Raises MigrationError if it would refuse to."""
     wanted = migrations(folder)
     done = _history(connection)
     _refuse_unknown(done, wanted)
@@ -85,7 +85,7 @@ def pending(connection: Connection, *, folder: Path = SCHEMA) -> list[str]:
 
 
 def require_schema(connection: Connection) -> None:
-    """Raises DatabaseError, which says what to run, where Regulars isn't in this database or isn't up to date."""
+    """Raises DatabaseError, which says what to run, if Regulars is not in this database or not up to date."""
     row = connection.execute("select has_table_privilege(to_regclass('regulars.migrations'), 'select')").fetchone()
     may_read = row[0] if row else None
     database = connection.info.dbname
@@ -94,7 +94,7 @@ def require_schema(connection: Connection) -> None:
             f"The database {database} has no Regulars in it: run `regulars migrate`, or correct DATABASE_URL."
         )
     if not may_read:
-        # A login that may only check out; whoever migrates sees to the rest.
+        # A login that may only check out can't see the migrations; the operator who migrates does.
         return
     done, wanted = _history(connection), migrations()
     _refuse_unknown(done, wanted)
@@ -157,7 +157,7 @@ def _ensure_history(connection: Connection) -> None:
 
 def _apply(connection: Connection, migration: Migration) -> None:
     try:
-        # Our own file, not a user's text.
+        # The text is our own file, not a user's input.
         connection.execute(migration.sql.encode())
     except psycopg.OperationalError:
         # A busy table, or a connection that is gone: nothing is wrong with the migration.

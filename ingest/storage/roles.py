@@ -1,4 +1,4 @@
-"""The wall's roles: made and granted by functions of the schema, which can be run again at any time."""
+"""The group roles of checkouts, owners and analysts. Functions of the schema make and grant them, at any time again."""
 
 from ingest.storage.connections import Connection
 
@@ -6,18 +6,18 @@ ROLES = ("regulars_checkout", "regulars_owner", "regulars_analyst")
 
 
 def grant_roles(connection: Connection) -> list[str]:
-    """Makes the group roles and grants them what they may; returns the SQL that somebody with the right must run.
+    """Creates the group roles and grants them their privileges; returns the SQL that a more privileged user must run.
 
-    With roles made by somebody else, calling it again completes the wall. `connection` is in autocommit.
+    Idempotent: once that user has created the roles, call it again to grant the rest. `connection` is in autocommit.
     """
-    left = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
+    to_run = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
     connection.execute("select regulars.revoke_from_strangers()")
-    return left
+    return to_run
 
 
 def missing_roles(connection: Connection) -> list[str]:
-    """The group roles that this server doesn't have."""
-    standing = {
+    """The group roles that don't exist on this server."""
+    existing = {
         name for (name,) in connection.execute("select rolname from pg_roles where rolname = any(%s)", [[*ROLES]])
     }
-    return [role for role in ROLES if role not in standing]
+    return [role for role in ROLES if role not in existing]

@@ -1,4 +1,4 @@
-"""The settings, read from the environment here and nowhere else."""
+"""The settings. This is the only module that reads them from the environment."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ingest.storage.errors import SettingError
 
 
-def _known_zone(name: str) -> str:
+def _require_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -26,86 +26,86 @@ def _split(tokens: object) -> object:
     return tokens
 
 
-def _long_enough(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+def _require_long_tokens(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if any(len(token.get_secret_value()) < 16 for token in tokens):
-        raise ValueError("each token has at least 16 characters; commas stand between them")
+        raise ValueError("each token needs at least 16 characters; separate several with commas")
     return tokens
 
 
-def _hard_to_guess(key: SecretStr) -> SecretStr:
+def _require_long_key(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value()) < 32:
         raise ValueError("is shorter than 32 characters")
     return key
 
 
 class Settings(BaseModel):
-    """Each field is an environment variable, `REGULARS_` and its name in capitals, or the alias given."""
+    """Each field is an environment variable: its alias, or `REGULARS_` and its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: str | None = Field(None, alias="DATABASE_URL", min_length=1)
-    """A PostgreSQL 15 to 18. Unset: an embedded one under `home`."""
+    """The database, PostgreSQL 15 to 18. Unset: an embedded server under `home`."""
 
     home: Path = Path(".regulars")
-    """Where a run keeps what it needs: the embedded PostgreSQL, dbt's target, Prefect's database."""
+    """The folder for local files: the spool, the embedded PostgreSQL, dbt's target, Prefect's database."""
 
     refresh_at: time = time(2, 30)
-    """When `regulars serve` refreshes, every day, in `time_zone`."""
+    """The time of day at which `regulars serve` refreshes, in `time_zone`."""
 
-    time_zone: Annotated[str, AfterValidator(_known_zone)] = "Africa/Accra"
-    """The zone of `refresh_at`. Shops have zones of their own."""
+    time_zone: Annotated[str, AfterValidator(_require_zone)] = "Africa/Accra"
+    """The time zone of `refresh_at`. Each shop has a time zone of its own."""
 
     track_budget_ms: int = Field(250, ge=10, le=60_000)
-    """How long a checkout waits for tracking at most, in milliseconds."""
+    """The most milliseconds that tracking may cost a checkout."""
 
     track_connections: int = Field(4, ge=1, le=100)
-    """How many connections a checkout's process holds at most."""
+    """The most database connections of a checkout's process."""
 
-    ingest_tokens: Annotated[tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_long_enough)] = ()
-    """What callers of the HTTP door show, separated by commas: several, so that one can be replaced by the next."""
+    ingest_tokens: Annotated[tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_require_long_tokens)] = ()
+    """The bearer tokens that the ingest API accepts, separated by commas; during a rotation, two."""
 
-    erasure_key: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
-    """What the hashes of erased people's phones are keyed with; at least 32 characters, the same wherever we run."""
+    erasure_key: Annotated[SecretStr, AfterValidator(_require_long_key)] | None = None
+    """The key of the hashes of erased people's phones: at least 32 characters, the same wherever Regulars runs."""
 
-    jwt_secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
-    """What owners' tokens are signed with, HS256; at least 32 characters. Sign-in links need it too."""
+    jwt_secret: Annotated[SecretStr, AfterValidator(_require_long_key)] | None = None
+    """The key that signs owners' tokens (HS256) and sign-in links: at least 32 characters."""
 
     jwks_file: Path | None = None
-    """Public keys (a JWKS) of who else may sign owners' tokens: RS256, ES256 or EdDSA. Read again when it changes."""
+    """A JWKS with the public keys of other issuers of owners' tokens (RS256, ES256 or EdDSA). Read again on change."""
 
     jwt_audience: str = Field("authenticated", min_length=1)
-    """The audience of tokens for the API; as Supabase has it."""
+    """The audience that tokens for the API must name. The default is Supabase's."""
 
     dashboard_url: str = Field("http://127.0.0.1:8086", pattern="^https?://[^/?#]+(/[^?#]*)?$")
-    """Where owners reach the dashboard: what sign-in links begin with."""
+    """The address at which owners reach the dashboard; sign-in links begin with it."""
 
     dashboard_database_url: str | None = Field(None, min_length=1)
-    """How the dashboard connects; best as a user who is a member of regulars_owner only. Unset: as all else."""
+    """The dashboard's own database URL, for a user who is only a member of regulars_owner. Unset: DATABASE_URL."""
 
     dashboard_connections: int = Field(4, ge=1, le=100)
-    """How many connections the dashboard's process holds at most."""
+    """The most database connections of the dashboard's process."""
 
     dashboard_timeout_ms: int = Field(5000, ge=100, le=60_000)
-    """How long a query of the dashboard may take, in milliseconds."""
+    """The most milliseconds that a query of the dashboard may take."""
 
     stale_after_hours: int = Field(26, ge=1, le=24 * 365)
-    """How old numbers may be before they are said to be stale: a night's refresh, and two hours."""
+    """The age at which numbers are called stale. The default is a day and two hours: a nightly refresh was missed."""
 
     threads: int = Field(2, ge=1, le=16)
-    """How many models dbt builds at once."""
+    """The number of models that dbt builds at once."""
 
     reconcile_orders: int = Field(200_000, ge=1)
-    """How many raw orders a refresh re-adds to check the marts, the longest unchecked shops first."""
+    """The most raw orders that a refresh adds up again to check the marts; shops unchecked for longest come first."""
 
     prefect_api_url: str | None = Field(None, alias="PREFECT_API_URL")
-    """A Prefect server. Set, every refresh runs as a flow that shows in it."""
+    """A Prefect server. If set, every refresh runs as a flow that is visible there."""
 
     prefect_port: int = Field(4200, ge=1, le=65535)
-    """Where `regulars serve` starts a Prefect server of its own, on loopback."""
+    """The loopback port on which `regulars serve` starts its own Prefect server."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Raises SettingError, naming each variable that can't be read."""
+        """Raises SettingError, which names each variable that can't be read."""
         given = {}
         for name, field in cls.model_fields.items():
             variable = field.alias or f"REGULARS_{name.upper()}"

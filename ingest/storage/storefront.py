@@ -1,4 +1,4 @@
-"""The storefront as it stands: what a migration finds before it changes anything."""
+"""A survey of the storefront's own tables, before a migration changes anything."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ _SHOPS = """
 
 @dataclass(frozen=True, slots=True)
 class StandingTable:
-    """A table of the storefront. `rows` is the planner's estimate."""
+    """An existing table of the storefront. `rows` is the planner's estimate."""
 
     name: str
     rows: int
@@ -48,7 +48,7 @@ class ShopSettings:
 
 @dataclass(frozen=True, slots=True)
 class Storefront:
-    """`missing` tables are made by a migration; `earlier` ones are of a customer tracking from before Regulars."""
+    """A migration creates `missing` tables; `earlier` ones belong to a customer tracking from before Regulars."""
 
     standing: list[StandingTable]
     missing: list[str]
@@ -56,7 +56,7 @@ class Storefront:
 
 
 def survey(connection: Connection) -> Storefront:
-    """Reads the catalogue alone; locks nothing."""
+    """Reads only the catalogue; locks nothing."""
     found = {name: _standing(connection, name) for name in (*TABLES, *_EARLIER)}
     return Storefront(
         standing=[table for name in TABLES if (table := found[name])],
@@ -66,7 +66,7 @@ def survey(connection: Connection) -> Storefront:
 
 
 def shop_settings(connection: Connection) -> list[ShopSettings]:
-    """What each shop has, the most frequent first; the columns must be there."""
+    """The settings of all shops, the most frequent first. The columns must exist."""
     return [ShopSettings(*row) for row in connection.execute(_SHOPS)]
 
 

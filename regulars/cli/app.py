@@ -1,4 +1,4 @@
-"""The subcommands, and what they share: the settings and the connection."""
+"""The command and its subcommands."""
 
 import typer
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-# What a command doesn't know is for the program that it runs.
+# Passes options that the command doesn't know on to the program that it runs.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command("migrate")(migrate.migrate)

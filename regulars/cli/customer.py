@@ -1,4 +1,4 @@
-"""`regulars customer`: what is held about a person, for the person who asks."""
+"""`regulars customer`: the answer to a data subject's request for access."""
 
 import json
 from typing import Annotated, Any
@@ -6,23 +6,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ingest.privacy.access import answer_access
+from ingest.privacy.access import answer_access_request
 from ingest.spool.file import SPOOL, Spool
-from ingest.storage.connections import connect, conninfo
-from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
+from regulars.cli.opening import open_database
 
 
 def customer(
     shop: Annotated[str, typer.Option(help="The shop's slug.")],
     phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For a program rather than a person.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> None:
-    """Tell everything that is held about a person of a shop, in the database and in this machine's spool."""
+    """Print everything that is stored about a person of a shop, in the database and in this machine's spool."""
     settings = Settings.from_environment()
-    with connect(conninfo(settings)) as connection:
-        require_schema(connection)
-        held = answer_access(
+    with open_database(settings) as connection:
+        held = answer_access_request(
             connection, shop=shop, phone=phone, key=settings.erasure_key, spool=Spool(settings.home / SPOOL)
         )
     if as_json:
@@ -33,20 +31,20 @@ def customer(
 
 def _print(console: Console, held: dict[str, Any]) -> None:
     identity = {"phone": held["phone"]} | (held["customer"] or {})
-    _say(console, "customer", identity)
-    for what in ("orders", "visits", "conflicts", "failures", "spooled"):
-        rows: list[dict[str, Any]] = held[what]
-        console.print(f"\n{what}: {len(rows):,}")
+    _print_facts(console, "customer", identity)
+    for kind in ("orders", "visits", "conflicts", "failures", "spooled"):
+        rows: list[dict[str, Any]] = held[kind]
+        console.print(f"\n{kind}: {len(rows):,}")
         for row in rows:
             event = row.get("event")
-            _say(console, "-", row | event if isinstance(event, dict) else row)
+            _print_facts(console, "-", row | event if isinstance(event, dict) else row)
 
 
-def _say(console: Console, what: str, facts: dict[str, Any]) -> None:
-    told = ", ".join(
+def _print_facts(console: Console, label: str, facts: dict[str, Any]) -> None:
+    listed = ", ".join(
         f"{name.replace('_', ' ')}: {fact}"
         for name, fact in facts.items()
         if fact is not None and not isinstance(fact, dict)
     )
-    # People's names are no markup.
-    console.print(f"{what} {told}", markup=False, soft_wrap=True)
+    # A person's name may look like markup.
+    console.print(f"{label} {listed}", markup=False, soft_wrap=True)

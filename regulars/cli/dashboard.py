@@ -14,14 +14,12 @@ log = logging.getLogger("regulars.dashboard")
 
 
 def dashboard(
-    host: Annotated[
-        str, typer.Option(help="Where it listens; anything but loopback belongs behind TLS.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen; put anything but loopback behind TLS.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8086,
 ) -> None:
     """Serve the owners' dashboard and its API, until stopped. `regulars token` makes a sign-in link."""
     with needs("dashboard", subject="The dashboard needs"):
-        # Not above: no other command needs them.
+        # Imported here, because no other command needs them.
         import uvicorn
 
         from regulars.dashboard.app import create_app
@@ -33,7 +31,7 @@ def dashboard(
     Console(stderr=True, highlight=False).print(f"The dashboard is at http://{host}:{port}. Stop with Ctrl-C.")
     log_as_json()
     threading.Thread(target=charts.warm_up, daemon=True).start()
-    # The server's own log of requests would hold their query strings.
+    # Uvicorn's own access log would hold query strings.
     uvicorn.run(
         app, host=host, port=port, access_log=False, log_config=None, server_header=False, lifespan="on",
         timeout_graceful_shutdown=10,
@@ -41,7 +39,7 @@ def dashboard(
 
 
 def _require_owners_role_if_there_is_a_database(settings: Settings) -> None:
-    """Without a database it starts all the same, and says that nothing could be loaded until there is one."""
+    """Without a database the dashboard starts all the same; until there is one, its pages say that nothing loads."""
     from regulars.dashboard.errors import NotLoaded
     from regulars.dashboard.queries.reader import Reader
 
@@ -50,6 +48,6 @@ def _require_owners_role_if_there_is_a_database(settings: Settings) -> None:
     try:
         reader.check()
     except NotLoaded:
-        log.warning("There is no database; until there is one, pages say that they could not be loaded.")
+        log.warning("There is no database. Until there is one, the pages say that they could not be loaded.")
     finally:
         reader.close()

@@ -1,4 +1,4 @@
-"""`regulars dbt`: dbt with the settings' connection, for whoever works on the models."""
+"""`regulars dbt`: dbt with the settings' connection, for work on the models."""
 
 import os
 import subprocess
@@ -21,13 +21,14 @@ _PROGRAMS = {
 def dbt(
     context: typer.Context,
     run: Annotated[
-        Literal["dbt", "sqlfluff"], typer.Option(help="sqlfluff compiles the models, so it needs the same.")
+        Literal["dbt", "sqlfluff"],
+        typer.Option(help="What to run; sqlfluff compiles the models, so it needs the same connection."),
     ] = "dbt",
 ) -> None:
     """Run dbt on the project: [bold]regulars dbt -- build --select orders[/bold]."""
     settings = Settings.from_environment()
     folder, home = str(project_folder()), settings.home.resolve()
-    # A folder of its own for what is built by hand: a refresh may be running in the other one.
+    # A target folder of its own, because a refresh may be running in the other one.
     unless_set = {"DBT_TARGET_PATH": str(home / "dbt" / "hand"), "DBT_LOG_PATH": str(home / "dbt" / "logs")}
     wanted = environment(settings, conninfo(settings)) | {
         "DBT_PROJECT_DIR": folder,

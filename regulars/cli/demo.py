@@ -1,4 +1,4 @@
-"""`regulars demo`: what Regulars tells, shown with made-up shops."""
+"""`regulars demo`: what Regulars shows, with made-up shops."""
 
 import shutil
 import sys
@@ -11,44 +11,49 @@ from rich.text import Text
 
 from ingest.storage.connections import conninfo
 from ingest.storage.settings import Settings
-from regulars.demo.pages import served_pages
-from regulars.demo.sample_data import World, make_world
-from regulars.demo.show import DATABASE, play
+from regulars.demo.dashboard import served_dashboard
+from regulars.demo.database import DATABASE
+from regulars.demo.sample_data import SampleData, make_sample_data
+from regulars.demo.show import play
 
 _ADDRESS = ("host", "port", "user", "dbname")
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="The same seed, the same people and numbers.")] = 7,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same people and numbers.")] = 7,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Stay until Enter: the shops' dashboards in a browser, the tables in psql.")
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep it running until Enter, with the shops' dashboards in a browser and the tables in psql.",
+        ),
     ] = False,
 ) -> None:
-    """Show what Regulars tells: a year of four made-up shops, from checkout to the nine cards.
+    """Show a year of four made-up shops, from checkout to the nine cards.
 
-    It happens in a database of its own, regulars_demo, which each demo drops and makes anew.
+    The demo has a database of its own, regulars_demo, which it drops and creates each time.
     """
-    settings, console, world = Settings.from_environment(), Console(highlight=False), make_world(seed=seed)
-    play(settings, world, console=console)
-    _tell_next_steps(settings, console, is_there=keep or settings.database_url is not None)
+    settings, console, data = Settings.from_environment(), Console(highlight=False), make_sample_data(seed=seed)
+    play(settings, data, console=console)
+    _print_next_steps(settings, console, is_there=keep or settings.database_url is not None)
     if keep:
-        _stay(settings, world, console)
+        _stay(settings, data, console)
 
 
-def _stay(settings: Settings, world: World, console: Console) -> None:
+def _stay(settings: Settings, data: SampleData, console: Console) -> None:
     own = settings.model_copy(update={"database_url": conninfo(settings, database=DATABASE)})
-    with served_pages(own, world.shops) as links:
-        console.print("\n[bold]The shops' dashboards[/], each as its owner sees it; the links open for 15 minutes")
+    with served_dashboard(own, data.shops) as links:
+        console.print("\n[bold]The shops' dashboards[/], each as its owner sees it; the links work for 15 minutes")
         for name, link in links.items():
             console.print(Text.assemble((f"  {name}\n", "dim"), (f"    {link}", "cyan")), soft_wrap=True)
         console.print("\nEnter ends the demo.")
         sys.stdin.readline()
 
 
-def _tell_next_steps(settings: Settings, console: Console, *, is_there: bool) -> None:
-    """Commands that can be copied as they stand. `is_there`: the demo's database outlives this process."""
+def _print_next_steps(settings: Settings, console: Console, *, is_there: bool) -> None:
+    """Prints commands that can be pasted as they are. `is_there`: the demo's database outlives this process."""
     me = "regulars" if shutil.which("regulars") else sys.argv[0]
-    steps = {f"{me} demo --keep": "the same, and time to look around: the shops' dashboards, and the database"}
+    steps = {f"{me} demo --keep": "the same, and then look around in the shops' dashboards and the database"}
     if is_there:
         given = conninfo_to_dict(conninfo(settings, database=DATABASE))
         where = " ".join(f"{name}={value}" for name, value in given.items() if name in _ADDRESS)

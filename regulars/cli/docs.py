@@ -1,4 +1,4 @@
-"""`regulars docs`: every table, column and the way from one to the next, as one page that needs no network."""
+"""`regulars docs`: every table and column, and what each is made from, as one page that needs no network."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,17 @@ from rich.console import Console
 
 from flows import history
 from flows.project import dbt_environment, project_folder
-from ingest.storage.connections import connect, conninfo
+from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
-from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
+from regulars.cli.opening import open_database
 
-# dbt's page has a place for each of the two files that it would fetch otherwise.
+# dbt's page has a placeholder for each of the two files that it would fetch otherwise.
 _PLACES = {"manifest": '"MANIFEST.JSON INLINE DATA"', "catalog": '"CATALOG.JSON INLINE DATA"'}
 _TITLE = "<title>dbt Docs</title>"
 
-# Whatever dbt's page may once want from elsewhere, a browser doesn't let it: it sends nothing and fetches nothing.
-# And it shows what a column means without a click: dbt's own page cuts the sentence after three words.
+# The policy keeps the browser from fetching or sending anything, whatever a later version of dbt's page asks for.
+# The style shows a column's whole description: dbt's own page cuts it after three words.
 _HEAD = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
@@ -29,21 +29,19 @@ _HEAD = (
 
 
 class DocsFailed(RegularsError):
-    """The page can't be made of this database; one that was made before stands as it was."""
+    """The page can't be made from this database. An earlier page is left as it was."""
 
 
 def docs(
-    output: Annotated[Path | None, typer.Option(help="A folder; else docs in REGULARS_HOME.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A folder; by default docs in REGULARS_HOME.")] = None,
 ) -> None:
     """Write a page that describes every table and column, and what each is made from. It works offline."""
     settings = Settings.from_environment()
-    where = conninfo(settings)
-    with connect(where) as connection:
-        require_schema(connection)
+    with open_database(settings) as connection:
         if history.last(connection, succeeded=True) is None:
             raise DocsFailed(f"No refresh has succeeded in {connection.info.dbname} yet: run `regulars refresh` first.")
     with Console(stderr=True).status("reading the models and the database"):
-        manifest, catalog = _describe(settings, where)
+        manifest, catalog = _describe(settings)
         page = _page(manifest, catalog)
     path = (output or settings.home / "docs").resolve() / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,20 +53,20 @@ def docs(
     Console(highlight=False, soft_wrap=True).print(f"{len(models)} tables with {columns} columns: {path}")
 
 
-def _describe(settings: Settings, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the models say of themselves, and what the database holds. Raises DocsFailed where the two differ."""
+def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The models' own descriptions, and what the database holds. Raises DocsFailed where the two differ."""
     # A folder of its own: a refresh may be running in the other one.
     target = settings.home.resolve() / "dbt" / "docs"
-    with dbt_environment(settings, where):
-        # Compiled as a rebuild runs them: a refresh's query of what changed would explain nothing.
+    with dbt_environment(settings, conninfo(settings)):
+        # Compiled as for a rebuild: the query of a refresh, which reads only what changed, would explain nothing.
         _run_dbt(target, "compile", "--full-refresh")
         manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
         _run_dbt(target, "docs", "generate", "--no-compile")
     catalog = json.loads((target / "catalog.json").read_text(encoding="utf-8"))
-    # What a model's unit tests are is for whoever changes it; in the picture they would hide the tables.
+    # Unit tests matter to those who change a model; in the picture they would hide the tables.
     manifest["unit_tests"] = {}
     for name, node in manifest["nodes"].items():
-        # It would tell where this machine keeps its files.
+        # It would reveal this machine's paths.
         node.pop("compiled_path", None)
         found = catalog["nodes"].get(name, {"columns": {}})["columns"]
         if name.startswith("model.") and set(found) != set(node["columns"]):
@@ -80,7 +78,7 @@ def _describe(settings: Settings, where: str) -> tuple[dict[str, Any], dict[str,
 
 
 def _run_dbt(target: Path, *arguments: str) -> None:
-    # Imported here: it takes seconds, which no other command should pay for.
+    # Imported here, because it takes seconds.
     from dbt.cli.main import dbtRunner
 
     folder = str(project_folder())
@@ -99,8 +97,8 @@ def _run_dbt(target: Path, *arguments: str) -> None:
     )  # fmt: skip
     if not outcome.success:
         failed = [r for r in getattr(outcome.result, "results", []) if r.status == "error"]
-        told = " ".join(str(outcome.exception or (failed[0].message if failed else "no reason given")).split())
-        raise DocsFailed(f"dbt could not describe the models: {told}")
+        reason = " ".join(str(outcome.exception or (failed[0].message if failed else "no reason given")).split())
+        raise DocsFailed(f"dbt could not describe the models: {reason}")
 
 
 def _page(manifest: dict[str, Any], catalog: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The optional parts of an installation, and what is said where one is missing."""
+"""The optional parts of an installation, and the error where one is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +7,17 @@ from ingest.storage.errors import SettingError
 
 PACKAGES = {
     "ingest-api": {"anyio", "fastapi", "prometheus_client", "starlette", "uvicorn"},
-    "dashboard": {"altair", "anyio", "fastapi", "jinja2", "jwt", "starlette", "uvicorn", "vl_convert"},
+    "dashboard": {"altair", "anyio", "cachetools", "fastapi", "jinja2", "jwt", "starlette", "uvicorn", "vl_convert"},
 }
-"""What the code of each extra imports beyond what `regulars[pipeline]` and a checkout need."""
+"""What the code of each extra imports beyond the packages of `regulars[pipeline]` and of a checkout."""
 
 
 @contextmanager
 def needs(extra: str, *, subject: str) -> Iterator[None]:
     """Around the imports of a part. Raises SettingError where a package of `extra` is not installed.
 
-    Whatever else can't be imported, such as a module of a storefront that has the name of one of ours, is raised as
-    it is: installing the extra would not help.
+    Any other module that can't be imported, such as one of a storefront that has the name of one of ours, raises
+    its own error: installing the extra would not help.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""`regulars spool`: what waits on this machine's disk until the database takes it."""
+"""`regulars spool`: the events that wait on this machine's disk for the database."""
 
 from typing import Annotated
 
@@ -8,17 +8,16 @@ from rich.table import Table
 
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
-from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import InputError
-from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
+from regulars.cli.opening import open_database
 
-spool = typer.Typer(help="What waits on this machine's disk until the database takes it.", no_args_is_help=True)
+spool = typer.Typer(help="The events that wait on this machine's disk for the database.", no_args_is_help=True)
 
 
 @spool.command("list")
-def list_events(limit: Annotated[int, typer.Option(help="How many, the oldest first.", min=1)] = 50) -> None:
-    """Tell what waits, since when, and why what was set aside was. The events themselves are people's: not shown."""
+def list_events(limit: Annotated[int, typer.Option(help="How many to list, the oldest first.", min=1)] = 50) -> None:
+    """List the events: since when each waits, or why it was set aside. What they say about people is not shown."""
     opened, console = _open(), Console(highlight=False)
     table = Table("number", "kind", "since", "tries", "state", box=None, pad_edge=False)
     for event in opened.everything(limit=limit):
@@ -31,16 +30,15 @@ def list_events(limit: Annotated[int, typer.Option(help="How many, the oldest fi
     console.print(f"{opened.count():,} events wait in {opened.path}.")
     for aside in opened.set_aside_files():
         console.print(
-            f"{aside} was damaged: save what can be saved with `sqlite3 {aside} .recover`, then delete it.",
+            f"{aside} was damaged: recover what you can with `sqlite3 {aside} .recover`, then delete it.",
             soft_wrap=True,
         )
 
 
 @spool.command("replay")
 def replay_events() -> None:
-    """Write what waits to the database, in its order."""
-    with connect(conninfo(Settings.from_environment())) as connection:
-        require_schema(connection)
+    """Write the waiting events to the database, in their order."""
+    with open_database(Settings.from_environment()) as connection:
         done = replay(connection, _open())
     Console(highlight=False).print(
         f"{done.written:,} written, {done.set_aside:,} set aside, {done.left:,} left for later."
@@ -48,11 +46,11 @@ def replay_events() -> None:
 
 
 @spool.command("drop")
-def drop_event(number: Annotated[int, typer.Argument(help="As `regulars spool list` tells it.")]) -> None:
-    """Forget one event for good."""
+def drop_event(number: Annotated[int, typer.Argument(help="The number that `regulars spool list` shows.")]) -> None:
+    """Delete one event for good."""
     if not _open().remove(number):
-        raise InputError(f"No event {number} is in the spool; `regulars spool list` tells those that are.")
-    Console(highlight=False).print(f"Event {number} is forgotten.")
+        raise InputError(f"No event {number} is in the spool; `regulars spool list` shows the events that are.")
+    Console(highlight=False).print(f"Event {number} is deleted.")
 
 
 def _open() -> Spool:

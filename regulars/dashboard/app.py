@@ -1,4 +1,4 @@
-"""The read side as one application: the API, the pages, and what holds for every answer of both."""
+"""The dashboard as one ASGI application: the API, the pages, and what every response of both has in common."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,14 +16,13 @@ from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
 from regulars.dashboard.pages import routes as pages
-from regulars.dashboard.pages.notices import notice
+from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.queries.reader import Reader
-from regulars.dashboard.queries.reader import log as dashboard_log
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
 from regulars.web.headers import Headers
-from regulars.web.logs import Watch
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
+from regulars.web.request_log import RequestLog
 
 STATIC = Path(__file__).with_name("static")
 
@@ -43,13 +42,13 @@ _BROKEN = Problem(500, "Something broke in the dashboard.")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API and the pages, as an ASGI application. Raises SettingError where no key is set."""
+    """The API and the pages. Raises SettingError where no key is set."""
     settings = settings or Settings.from_environment()
     reader = Reader(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Off the loop: it may start the embedded server.
+        # Off the event loop: it may start the embedded server.
         await run_in_threadpool(reader.open)
         try:
             yield
@@ -70,14 +69,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
-        """The process is alive; it is without the database too, and says then that nothing could be loaded."""
+        """The process is alive, with the database or without."""
         return {"status": "ok"}
 
     readiness = Readiness({"database": reader.can_answer})
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """Whether an owner would be answered now."""
+        """Whether an owner's request would succeed now."""
         return await readiness.answer()
 
     app.include_router(api.router)
@@ -85,23 +84,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     for kind in (RegularsError, RequestValidationError):
-        app.add_exception_handler(kind, _answer_refusal)
+        app.add_exception_handler(kind, _handle_refusal)
     app.add_exception_handler(Problem, answer_problem)
-    app.add_exception_handler(HTTPException, _answer_exception)
+    app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
-    app.add_middleware(Watch, paths=_paths(app), logger=dashboard_log, broken=_BROKEN)
+    app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     return app
 
 
-async def _answer_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: as a page where a person looks for one that is not there."""
+async def _handle_http_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses. A person who asks for a missing page gets a page."""
     is_missing = isinstance(error, HTTPException) and error.status_code == 404
     if is_missing and not request.url.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
         return await run_in_threadpool(notice, request, status=404, name="missing")
     return await answer_exception(request, error)
 
 
-async def _answer_refusal(_: Request, error: Exception) -> Response:
+async def _handle_refusal(_: Request, error: Exception) -> Response:
     return _as_problem(error).response()
 
 
@@ -123,11 +122,11 @@ def _as_problem(error: Exception) -> Problem:
     return _BROKEN
 
 
-def _unreadable(wrong: ParameterError, detail: str = "The query can't be read.", **members: Sequence[str]) -> Problem:
-    return Problem(422, detail, errors=[wrong], members=members)
+def _unreadable(error: ParameterError, detail: str = "The query can't be read.", **members: Sequence[str]) -> Problem:
+    return Problem(422, detail, errors=[error], members=members)
 
 
-# Pydantic's own messages may hold a piece of the value.
+# Pydantic's own messages may repeat a part of the value.
 _REASONS = {
     "less_than_equal": "is more than {le}",
     "greater_than_equal": "is less than {ge}",
@@ -140,20 +139,20 @@ _REASONS = {
 
 
 def _parameter_errors(errors: Sequence[Mapping[str, Any]]) -> list[ParameterError]:
-    told: dict[tuple[str, str], ParameterError] = {}
+    found: dict[tuple[str, str], ParameterError] = {}
     for error in errors:
         name = str(error["loc"][1]) if len(error["loc"]) > 1 else "cursor"
         if error["type"] == "extra_forbidden":
-            # Its name may be anything.
+            # Its name is not repeated either: it may be anything.
             wrong = ParameterError(parameter="?", detail="is not known")
         else:
             reason = _REASONS.get(error["type"], "can't be read").format(**error.get("ctx", {}))
             wrong = ParameterError(parameter=name, detail=reason)
-        told[wrong["parameter"], wrong["detail"]] = wrong
-    return list(told.values())
+        found[wrong["parameter"], wrong["detail"]] = wrong
+    return list(found.values())
 
 
 def _paths(app: FastAPI) -> list[str]:
-    """As routes have them; those of a router that was included are not among the application's own."""
+    """The paths of all routes. FastAPI doesn't list an included router's routes among the application's own."""
     routes = [route for router in (app, api.router, pages.router) for route in router.routes]
     return [*(route.path for route in routes if hasattr(route, "path")), "/static/{file:path}"]

@@ -1,4 +1,4 @@
-"""Why an owner isn't answered. No message repeats what was asked, or tells what others have."""
+"""Why a request is refused. No message repeats the request, or says what other owners have."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from ingest.storage.errors import RegularsError
 
 
 class NoSuchShop(RegularsError):
-    """The owner has no such shop; whether somebody else has it is not told."""
+    """The owner has no such shop, whether or not another owner has it."""
 
     def __init__(self) -> None:
         super().__init__("You have no such shop.")
@@ -21,28 +21,28 @@ class ShopNotNamed(RegularsError):
 
 
 class NoSuchCustomer(RegularsError):
-    """The shop has no customer with this id; whether another shop has is not told."""
+    """The shop has no customer with this id, whether or not another shop has one."""
 
     def __init__(self) -> None:
         super().__init__("The shop has no such customer.")
 
 
 class NotCountedYet(RegularsError):
-    """No refresh has counted this shop so far: there are no numbers, not even zeros."""
+    """No refresh has counted this shop yet: there are no numbers, not even zeros."""
 
     def __init__(self) -> None:
         super().__init__("No refresh has counted this shop yet.")
 
 
 class NotLoaded(RegularsError):
-    """The database did not answer, or not in time."""
+    """The database did not respond, or not in time."""
 
     def __init__(self) -> None:
         super().__init__("The numbers could not be loaded. Try again in a moment.")
 
 
 class BadCursor(RegularsError):
-    """The cursor is not one of ours, or of another sort."""
+    """The cursor is not one that we made, or belongs to another sort."""
 
     def __init__(self) -> None:
         super().__init__("is not the next_cursor of a page in this sort")

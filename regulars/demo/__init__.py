@@ -1,1 +1,1 @@
-"""The demo: sample data, and the show that is made of it."""
+"""The demo: a year of made-up shops, sent through ingest and refreshes, and shown."""

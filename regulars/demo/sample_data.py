@@ -1,6 +1,6 @@
-"""A small world for the demo: four shops and a year of their customers, always the same for a seed.
+"""Sample data for the demo: four shops and a year of their customers, always the same for a seed.
 
-Pure: no database, clock or file. It never asks `ingest` how a phone is read: tests hold that against it.
+Pure: no database, clock or file. It doesn't use `ingest` to read phone numbers, so that tests can compare the two.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _DAYS = 365
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that the shop hands out; where one is rotated, the next begins as it ends."""
+    """A link that the shop hands out; a rotated link ends when the next one begins."""
 
     slug: str
     label: str
@@ -28,26 +28,26 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order and all that becomes of it within the year. Money is in the shop's currency."""
+    """An order and its changes of status within the year. Money is in the shop's currency."""
 
     checkout: Checkout
-    """What the storefront tells of it: the ids, the buyer, the phone as typed this time."""
+    """What the storefront sends: the ids, the buyer, and the phone number as typed this time."""
     calls: int
-    """How often checkout tracks it: 2 is a retry, 0 is left to the nightly matching."""
+    """How often checkout tracks it: 2 means a retry, 0 means that the nightly refresh matches it."""
     person_id: UUID
     line: str | None
-    """The person's number in E.164; None where what they typed is nobody's number."""
+    """The person's number in E.164; None where they typed something that is no phone number."""
     network: str
     volume_gb: Decimal
     base_price: Decimal
     profit_amount: Decimal
     history: tuple[tuple[str, str, datetime], ...]
-    """Each order_status and payment_status, and since when; the first is the order itself."""
+    """Each order_status and payment_status with its time; the first is that of the new order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A profit, or a request to withdraw; `history` is each status and since when, the entry itself first."""
+    """A profit or a withdrawal request; `history` is each status with its time, the first that of the new entry."""
 
     entry_id: UUID
     order_id: UUID | None
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A shop and its year; what happened is in no order of time."""
+    """A shop and its year; the events are not sorted by time."""
 
     shop_id: UUID
     owner_id: UUID
@@ -74,7 +74,7 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SampleData:
     middle: datetime
     """Half-way through the year."""
     shops: tuple[Shop, ...]
@@ -82,7 +82,7 @@ class World:
 
 # fmt: off
 # Name, slug, country, time zone, currency; newcomers in the first month, their growth by month, and the
-# exponent of how many orders they place: the smaller, the more regulars.
+# exponent of how many orders they place: the smaller it is, the more regular customers there are.
 _SHOPS = (
     ("Makola Data", "makola-data", "GH", "Africa/Accra", "GHS", 36, 1.05, 1.20),
     ("Kejetia Bundles", "kejetia", "GH", "Africa/Accra", "GHS", 15, 1.00, 0.85),
@@ -90,7 +90,7 @@ _SHOPS = (
     ("Bronx Top-Up", "bronx-topup", "US", "America/New_York", "USD", 17, 1.02, 1.30),
 )
 
-# Each network with how its numbers begin; of American numbers only those that films use.
+# Each network with the prefixes of its numbers; the American ones are reserved for fiction.
 _NETWORKS: dict[str, dict[str, tuple[str, ...]]] = {
     "GH": {"MTN": ("24", "54", "55", "53"), "Telecel": ("20", "50"), "AT": ("26", "27", "57")},
     "NG": {"MTN": ("803", "806"), "Airtel": ("802", "812"), "Glo": ("805", "815"), "9mobile": ("809", "817")},
@@ -98,14 +98,14 @@ _NETWORKS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _CODES = {"GH": ("233", "00"), "NG": ("234", "009"), "US": ("1", "011")}
 
-# Gigabytes, what they cost the shop, what the shop adds.
+# Gigabytes, their cost to the shop, the shop's profit.
 _BUNDLES = {
     "GH": (("1", "4.20", "0.80"), ("2", "8.10", "1.40"), ("5", "19.50", "2.50"), ("10", "38.00", "4.50")),
     "NG": (("1.5", "880", "120"), ("3", "1650", "200"), ("6", "2950", "300"), ("12", "4700", "450")),
     "US": (("2", "9.20", "1.79"), ("5", "17.50", "2.49"), ("15", "31.00", "3.99")),
 }
 
-# Label, what it adds to the shop's slug, its utm_source, the day it begins and the day it ends.
+# Label, suffix to the shop's slug, utm_source, first day, last day.
 _LINKS: tuple[tuple[str, str, str | None, int, int | None], ...] = (
     ("Shop page", "", None, 0, None),
     ("WhatsApp status", "-wa", "whatsapp", 0, 140),
@@ -114,16 +114,16 @@ _LINKS: tuple[tuple[str, str, str | None, int, int | None], ...] = (
     ("Holiday flyer", "-xmas", None, 25, 70),
 )
 
-# What becomes of an order, of so many in a thousand: each later status, and about how many hours later.
+# How many orders in a thousand take which later statuses, and about how many hours later.
 _PAID = (("processing", "completed", 0.04),)
 _DONE = (*_PAID, ("completed", "completed", 0.5))
-_FATES: tuple[tuple[int, tuple[tuple[str, str, float], ...]], ...] = (
+_ORDER_HISTORIES: tuple[tuple[int, tuple[tuple[str, str, float], ...]], ...] = (
     (875, _DONE), (30, (*_DONE, ("refunded", "completed", 60))), (9, (("cancelled", "completed", 0.2),)),
     (12, (*_DONE, ("reversed", "completed", 30))), (14, (*_PAID, ("failed", "completed", 1))), (10, _PAID),
     (36, ()), (14, (("cancelled", "failed", 0.1),)),
 )
 
-# What becomes of the requests to withdraw, month by month: the last ones are still on their way.
+# The later statuses of each month's withdrawal request; the last ones are still under way.
 _GRANTED = ("approved", "processing", "completed")
 _WITHDRAWN = (*[_GRANTED] * 4, ("rejected",), *[_GRANTED] * 2, _GRANTED[:2], _GRANTED[:1], ())
 
@@ -134,7 +134,7 @@ _LAST_NAMES = ("Mensah", "Owusu", "Boateng", "Okafor", "Adeyemi", "Bello", "Rive
 
 
 def spellings(country: str, number: str) -> tuple[str, ...]:
-    """How people of `country` type `number` (national, without a leading 0); each means the same line."""
+    """How people in `country` type `number` (national, without a leading 0); each spelling is the same number."""
     code, prefix = _CODES[country]
     head, body, tail = number[:-7], number[-7:-4], number[-4:]
     if country == "US":
@@ -146,21 +146,21 @@ def spellings(country: str, number: str) -> tuple[str, ...]:
 
 
 def unreadable(number: str) -> tuple[str | None, ...]:
-    """What people type that is nobody's line."""
+    """What people type that is no phone number."""
     return (None, "same as last time", number[:5], "0000000000", "call me first", number + "4477")
 
 
-def make_world(*, seed: int, until: date = date(2026, 10, 31)) -> World:
+def make_sample_data(*, seed: int, until: date = date(2026, 10, 31)) -> SampleData:
     """The year that ends with the local day `until`, in each shop's own time zone."""
-    random = Random(seed)  # noqa: S311 - a story, not a secret
+    random = Random(seed)  # noqa: S311 - sample data, not a secret
     first_day = until - timedelta(days=_DAYS - 1)
     numbers: dict[str, list[str]] = {country: [] for country in _CODES}
-    shops = tuple(_ShopYear(random, first_day, *profile).live(numbers) for profile in _SHOPS)
-    return World(middle=datetime.combine(first_day + timedelta(days=_DAYS // 2), time(), UTC), shops=shops)
+    shops = tuple(_ShopYear(random, first_day, *profile).generate(numbers) for profile in _SHOPS)
+    return SampleData(middle=datetime.combine(first_day + timedelta(days=_DAYS // 2), time(), UTC), shops=shops)
 
 
 class _ShopYear:
-    """One shop's year as it is made up: draws from the world's one source of chance, in a fixed order."""
+    """Generates one shop's year. All shops draw from one random generator, in a fixed order."""
 
     def __init__(
         self, random: Random, first_day: date, name: str, slug: str, country: str, time_zone: str,
@@ -179,18 +179,18 @@ class _ShopYear:
         self.profits: list[Entry] = []
         self.withdrawals: list[Entry] = []
 
-    def live(self, numbers: dict[str, list[str]]) -> Shop:
-        """`numbers`: those known in each country so far; some of their people buy here too."""
+    def generate(self, numbers: dict[str, list[str]]) -> Shop:
+        """`numbers`: all numbers in each country so far; some of these people buy here too."""
         own: set[str] = set()
         for month in range(12):
             for _ in range(round(self.newcomers * self.growth**month * self.random.uniform(0.85, 1.15))):
                 self._buy(month, *self._line(numbers[self.country], own))
         self._withdraw()
-        happened = (tuple(self.visits), tuple(self.orders), tuple(self.profits), tuple(self.withdrawals))
-        return Shop(self.shop_id, *self.profile, self.links, *happened)
+        events = (tuple(self.visits), tuple(self.orders), tuple(self.profits), tuple(self.withdrawals))
+        return Shop(self.shop_id, *self.profile, self.links, *events)
 
     def _line(self, numbers: list[str], own: set[str]) -> tuple[str, str]:
-        """A network, and a number that nobody has in this shop."""
+        """A network, and a number that is new to this shop."""
         network, heads = self.random.choice(list(_NETWORKS[self.country].items()))
         digits = 2 if self.country == "US" else 7
         number = f"{self.random.choice(heads)}{self.random.randrange(10**digits):0{digits}}"
@@ -203,7 +203,7 @@ class _ShopYear:
         return network, number
 
     def _buy(self, month: int, network: str, number: str) -> None:
-        """All orders of one who first comes in `month`: most order once or twice, a few every week."""
+        """All orders of a person who first buys in `month`: most order once or twice, a few every week."""
         random, person_id = self.random, self._id()
         name = f"{random.choice(_FIRST_NAMES)} {random.choice(_LAST_NAMES)}"
         email = f"{name.replace(' ', '.').lower()}@example.com" if random.random() < 0.5 else None
@@ -230,16 +230,16 @@ class _ShopYear:
             day += 0.1 + random.expovariate(1 / pace)
 
     def _history(self, moment: datetime) -> tuple[tuple[str, str, datetime], ...]:
-        ((_, fate),) = self.random.choices(_FATES, [weight for weight, _ in _FATES])
+        ((_, changes),) = self.random.choices(_ORDER_HISTORIES, [weight for weight, _ in _ORDER_HISTORIES])
         pace = self.random.uniform(0.5, 2)
-        later = [(order, paid, moment + timedelta(hours=hours * pace)) for order, paid, hours in fate]
-        # What sets in after the year has not happened yet.
+        later = [(order, paid, moment + timedelta(hours=hours * pace)) for order, paid, hours in changes]
+        # Statuses after the end of the year have not happened yet.
         return (("pending", "pending", moment), *(status for status in later if status[2] < self.ends_at))
 
     def _checkout(self, moment: datetime, *, phone: str | None, email: str | None, name: str) -> Checkout:
-        """Most came by a visit that was noted, some by a link that only the checkout tells, a few by none."""
+        """Most have a recorded visit, some only a link that the checkout sends, a few neither."""
         if self.random.random() < 0.55:
-            self._visit(moment - timedelta(hours=self.random.uniform(0.5, 4)))  # looked in without buying
+            self._visit(moment - timedelta(hours=self.random.uniform(0.5, 4)))  # a visit without a purchase
         chance, visit_id, slug = self.random.random(), None, None
         if chance < 0.7:
             visit = self._visit(moment - timedelta(minutes=self.random.uniform(1, 12)))
@@ -267,7 +267,7 @@ class _ShopYear:
         return self.random.choice([link for link in holding if not link.valid_to or moment < link.valid_to])
 
     def _earn(self, order: Order) -> None:
-        """A profit for what was paid, credited after some days if nothing was taken back by then."""
+        """A profit for a paid order, credited some days later unless the order was refunded by then."""
         since = {status: moment for status, _, moment in order.history}
         if "processing" not in since or "failed" in since:
             return
@@ -275,12 +275,12 @@ class _ShopYear:
         credited_at = since["processing"] + timedelta(days=self.random.uniform(5, 7))
         if credited_at < self.ends_at and not since.keys() & {"refunded", "reversed"}:
             history.append(("credited", credited_at))
-            if credited_at < self._at(60):  # paid out by hand, before there were requests
+            if credited_at < self._at(60):  # paid out by hand, before withdrawal requests existed
                 history.append(("withdrawn", credited_at + timedelta(days=10)))
         self.profits.append(Entry(self._id(), order.checkout.order_id, order.profit_amount, tuple(history)))
 
     def _withdraw(self) -> None:
-        """From the third month on the owner asks every month for most of what there is."""
+        """From the third month on, the owner requests most of the balance every month."""
         taken = Decimal(0)
         for month, later in enumerate(_WITHDRAWN, start=3):
             asked_at = self._at(month * 30 + self.random.randrange(4), 36_000)
@@ -295,6 +295,6 @@ class _ShopYear:
         return UUID(int=self.random.getrandbits(128), version=4)
 
     def _at(self, day: int, second: int = 0) -> datetime:
-        """A moment of the shop's local day, in UTC."""
+        """A time on the shop's local day, in UTC."""
         local = datetime.combine(self.first_day + timedelta(days=day), time()) + timedelta(seconds=second)
         return local.replace(tzinfo=self.zone).astimezone(UTC)

@@ -1,1 +1,1 @@
-"""The HTTP door: `ingest`, for checkouts that are not in Python."""
+"""The ingest API: `ingest` over HTTP, for checkouts that are not in Python."""

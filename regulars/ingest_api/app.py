@@ -1,4 +1,4 @@
-"""The door's routes: a token, one event or a batch, an answer."""
+"""The routes of the ingest API."""
 
 import hmac
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,8 +27,8 @@ from regulars.ingest_api.bodies import (
     Body,
     CheckoutBody,
     ErasureBody,
+    Events,
     PersonBody,
-    Told,
     VisitBody,
     parse,
     parse_one,
@@ -37,19 +37,19 @@ from regulars.ingest_api.bodies import (
 from regulars.ingest_api.metrics import Metrics
 from regulars.ingest_api.people import People
 from regulars.ingest_api.readiness import database_answers, spool_opens
-from regulars.web.logs import Watch
 from regulars.web.problems import Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
+from regulars.web.request_log import RequestLog
 
-_STATUS = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
+_STATUSES = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
 
-_PEOPLE_AT_ONCE = 2  # connections beside the tracker's, and threads that no checkout waits for
+_PEOPLE_AT_ONCE = 2  # connections besides the tracker's, and threads that no checkout waits for
 
-_NOT_KEPT = "Neither the database nor this machine's disk took it: it is not kept. Tell it again, it counts once."
+_NOT_STORED = "Neither the database nor this machine's disk took it: it is not stored. Send it again; it counts once."
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The door, as an ASGI application. Raises SettingError where no token is set."""
+    """The ingest API as an ASGI application. Raises SettingError if no token is set."""
     settings = settings or Settings.from_environment()
     tokens = [token.get_secret_value().encode() for token in settings.ingest_tokens]
     if not tokens:
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Opened off the loop too: it may start the embedded server.
+        # In a thread, because it may start the embedded server.
         tracker = await run_in_threadpool(Tracker, settings, observer=metrics.observe)
         metrics.watch(tracker.spool)
         app.state.tracker = tracker
@@ -79,8 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Regulars",
         version="1",
-        description="Tells Regulars of checkouts and visits; tells and erases what it holds of a person. Telling the "
-        "same again does it once.",
+        description="Track checkouts and visits; report and erase what Regulars holds about a person. Every request is "
+        "idempotent.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -90,9 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         given: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
     ) -> None:
         shown = given.credentials.encode() if given else b""
-        # Every token is compared: the time tells neither which is near nor how many there are.
+        # Every token is compared, so that the time taken reveals neither a near match nor their number.
         if not any([hmac.compare_digest(shown, token) for token in tokens]):  # noqa: C419
-            raise Problem(401, "Show a token: Authorization: Bearer <token>.", headers={"WWW-Authenticate": "Bearer"})
+            raise Problem(401, "Send a token: Authorization: Bearer <token>.", headers={"WWW-Authenticate": "Bearer"})
 
     @app.post(
         "/api/ingest/checkouts",
@@ -101,10 +101,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_extra=contract.request_body(CheckoutBody, plural="checkouts", example=contract.CHECKOUT),
     )
     async def checkouts(request: Request) -> Response:
-        """Link an order, or up to a hundred, to its customer."""
-        told = _counted(await read_body(request), CheckoutBody, "checkout", metrics)
+        """Match an order, or up to a hundred, with its customer."""
+        events = _parse(await read_body(request), CheckoutBody, "checkout", metrics)
         tracker: Tracker = request.app.state.tracker
-        return await _carry_out(told, tracker.track, tracker.track_many)
+        return await _process(events, tracker.track, tracker.track_many)
 
     @app.post(
         "/api/ingest/visits",
@@ -113,10 +113,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_extra=contract.request_body(VisitBody, plural="visits", example=contract.VISIT),
     )
     async def visits(request: Request) -> Response:
-        """Note that a shop's link was opened; a checkout that hands the id back completes the visit."""
-        told = _counted(await read_body(request), VisitBody, "visit", metrics)
+        """Record that a shop's link was opened. A checkout with the same visit_id completes the visit."""
+        events = _parse(await read_body(request), VisitBody, "visit", metrics)
         tracker: Tracker = request.app.state.tracker
-        return await _carry_out(told, tracker.visit, tracker.visit_many)
+        return await _process(events, tracker.visit, tracker.visit_many)
 
     @app.post(
         "/api/ingest/erasures",
@@ -125,7 +125,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_extra=contract.person_body(ErasureBody, example=contract.ERASURE),
     )
     async def erasures(request: Request) -> Response:
-        """Erase a person from a shop: phone, e-mail and name go, orders and totals stay."""
+        """Erase a person from a shop: phone, e-mail and name are removed, orders and totals stay."""
         people: People = request.app.state.people
         return await _of_a_person(request, ErasureBody, people.erase)
 
@@ -136,13 +136,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_extra=contract.person_body(PersonBody, example=contract.PERSON),
     )
     async def access_requests(request: Request) -> Response:
-        """Tell everything that is held about a person of a shop, for the person who asks."""
+        """Report everything that is held about a person of a shop, for the person who asks."""
         people: People = request.app.state.people
-        return await _of_a_person(request, PersonBody, people.tell)
+        return await _of_a_person(request, PersonBody, people.report)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
-        """The process is alive; it is without the database too, and then keeps what it is told on the disk."""
+        """The process is alive. Without the database it still takes events, and spools them."""
         return {"status": "ok"}
 
     @app.get("/readyz", include_in_schema=False)
@@ -157,47 +157,48 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_exception)
-    app.add_middleware(Watch, paths=[route.path for route in app.routes if hasattr(route, "path")])
+    paths = [route.path for route in app.routes if hasattr(route, "path")]
+    app.add_middleware(RequestLog, paths=paths, logger="regulars.ingest_api")
     return app
 
 
-def _counted(body: bytes, model: type[Body], kind: Kind, metrics: Metrics) -> Told[Body]:
+def _parse(body: bytes, model: type[Body], kind: Kind, metrics: Metrics) -> Events[Body]:
     try:
-        told = parse(body, model, plural=f"{kind}s")
+        parsed = parse(body, model, plural=f"{kind}s")
     except Problem:
-        metrics.refuse(kind)
+        metrics.count_invalid(kind)
         raise
-    metrics.refuse(kind, events=sum(isinstance(event, list) for event in told.events))
-    return told
+    metrics.count_invalid(kind, events=sum(isinstance(event, list) for event in parsed.events))
+    return parsed
 
 
 async def _of_a_person(request: Request, model: type[AnyBody], call: Callable[[AnyBody], bytes]) -> Response:
     body = parse_one(await read_body(request), model)
-    told = await run_sync(call, body, limiter=request.app.state.for_people)
-    # What is a person's stays in no cache on the way.
-    return Response(told, media_type="application/json", headers={"Cache-Control": "no-store"})
+    content = await run_sync(call, body, limiter=request.app.state.for_people)
+    # Personal data must not stay in a cache on the way.
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _carry_out(
-    told: Told[Body],
+async def _process(
+    parsed: Events[Body],
     one: Callable[[Body], Answer],
     many: Callable[[Sequence[Body]], list[Answer]],
 ) -> Response:
-    read = [event for event in told.events if not isinstance(event, list)]
-    if not told.is_batch:
+    read = [event for event in parsed.events if not isinstance(event, list)]
+    if not parsed.is_batch:
         answer = await run_in_threadpool(one, read[0])
-        status = _STATUS.get(answer.outcome, 200)
+        status = _STATUSES.get(answer.outcome, 200)
         if status == 503:
-            raise Problem(503, _NOT_KEPT)
+            raise Problem(503, _NOT_STORED)
         return JSONResponse(_content(answer), status_code=status)
     answered = iter(await run_in_threadpool(many, read))
-    # Good and bad in the order in which they were told.
+    # Valid and invalid events, in the order of the batch.
     answers = [
         {"outcome": "invalid", "errors": event} if isinstance(event, list) else _content(next(answered))
-        for event in told.events
+        for event in parsed.events
     ]
     if any(answer["outcome"] == "refused" for answer in answers):
-        raise Problem(503, _NOT_KEPT, members={"answers": answers})
+        raise Problem(503, _NOT_STORED, members={"answers": answers})
     return JSONResponse({"answers": answers}, status_code=200 if len(read) == len(answers) else 207)
 
 
@@ -206,6 +207,6 @@ def _content(answer: Answer) -> dict[str, object]:
         "outcome": answer.outcome,
         "customer_id": answer.customer_id and str(answer.customer_id),
         "visit_id": answer.visit_id and str(answer.visit_id),
-        # Of a refused one it names the disk's path, which is the operator's.
+        # The reason of a refused event names a path on the disk, which is not the caller's business.
         "reason": None if answer.outcome == "refused" else answer.reason,
     }

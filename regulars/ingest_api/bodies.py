@@ -1,4 +1,4 @@
-"""What the door takes: one event, or many in one body, each judged by itself."""
+"""Request bodies: one event or a batch, in which each event is validated by itself."""
 
 import json
 import re
@@ -21,21 +21,21 @@ MOST_CHARACTERS_OF_A_REFERRER = 2000
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:.*", re.ASCII | re.DOTALL)
 
 
-def _written_out(moment: object) -> object:
-    """A bare number would be taken for seconds since 1970, or for milliseconds, by its size."""
+def _require_full_time(moment: object) -> object:
+    """Rejects a bare number: pydantic reads it as seconds or milliseconds since 1970, depending on its size."""
     if moment is not None and not (isinstance(moment, str) and _TIME.fullmatch(moment)):
         raise ValueError("is not a time such as 2026-03-14T12:00:00Z")
     return moment
 
 
-def _plausible(moment: datetime | None) -> datetime | None:
-    # One visit in the year 9999 would make a series of months that long.
+def _require_this_century(moment: datetime | None) -> datetime | None:
+    # Months are published without gaps: one visit in the year 9999 would add thousands.
     if moment is not None and not 2000 <= moment.year < 2100:
         raise ValueError("is not in this century")
     return moment
 
 
-def _encodable(value: object) -> object:
+def _require_ascii(value: object) -> object:
     if isinstance(value, str) and not value.isascii():
         raise ValueError("is not a UUID")
     return value
@@ -50,36 +50,36 @@ Needed = Annotated[
 Address = Annotated[str | None, Field(max_length=MOST_CHARACTERS_OF_A_REFERRER), BeforeValidator(clean_text)]
 Moment = Annotated[
     datetime | None,
-    BeforeValidator(_written_out),
-    AfterValidator(_plausible),
+    BeforeValidator(_require_full_time),
+    AfterValidator(_require_this_century),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time", "pattern": "^20[0-9]{2}-"}, {"type": "null"}]}),
 ]
-Id = Annotated[UUID, BeforeValidator(_encodable)]
+Id = Annotated[UUID, BeforeValidator(_require_ascii)]
 
 
 class CheckoutBody(Checkout):
-    """One order that the storefront has just written to `shop_orders`."""
+    """An order that the storefront has just written to `shop_orders`."""
 
     shop_id: Id
-    slug: Short = Field(None, description="The link the buyer came by, without the host.")
-    accessed_at: Moment = Field(None, description="When the link was opened; without an offset UTC. None: now.")
+    slug: Short = Field(None, description="The link that the buyer opened, without the host.")
+    accessed_at: Moment = Field(None, description="When the link was opened; UTC unless it has an offset. None: now.")
     referrer: Address = None
     utm_source: Short = None
     utm_medium: Short = None
     utm_campaign: Short = None
     order_id: Id
-    phone: Short = Field(None, description="As the buyer spelt it; read in the shop's country.")
+    phone: Short = Field(None, description="As the buyer typed it; it is read in the shop's country.")
     email: Short = None
     customer_name: Short = None
-    visit_id: Id | None = Field(None, description="The visit that this purchase completes: what its answer gave.")
+    visit_id: Id | None = Field(None, description="The visit that this purchase completes: the visit_id of its answer.")
 
 
 class VisitBody(Visit):
-    """One opening of a shop's link, without a purchase so far."""
+    """Somebody opened a shop's link, and has not bought so far."""
 
     shop_id: Id
     slug: Short = Field(None, description="The link that was opened, without the host.")
-    accessed_at: Moment = Field(None, description="When the link was opened; without an offset UTC. None: now.")
+    accessed_at: Moment = Field(None, description="When the link was opened; UTC unless it has an offset. None: now.")
     referrer: Address = None
     utm_source: Short = None
     utm_medium: Short = None
@@ -91,14 +91,14 @@ class PersonBody(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    shop: Needed = Field(description="The shop's slug, or one of its links'.")
-    phone: Needed = Field(description="The person's phone in any spelling; read in the shop's country.")
+    shop: Needed = Field(description="The shop's slug, or the slug of one of its links.")
+    phone: Needed = Field(description="The person's phone in any spelling; it is read in the shop's country.")
 
 
 class ErasureBody(PersonBody):
-    """A person of a shop, who is to be erased."""
+    """A person of a shop who is to be erased."""
 
-    by: Short = Field(None, description="Who erases, for the proof. None: the database's user.")
+    by: Short = Field(None, description="Who erases, as the proof records it. None: the database user.")
 
 
 Body = TypeVar("Body", CheckoutBody, VisitBody)
@@ -106,46 +106,47 @@ AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Generic[Body]):
-    """The events of a body, in their order; in place of one that can't be read, what is wrong with it."""
+class Events(Generic[Body]):
+    """The events of a body, in order; in place of an event that can't be read, its errors."""
 
     is_batch: bool
     events: list[Body | list[FieldError]]
 
 
-def parse(body: bytes, model: type[Body], *, plural: str) -> Told[Body]:
-    """Reads one event, or `{plural: [event, …]}`. Raises Problem (422) where not even a part of it can be taken."""
-    told = _load(body)
-    if not (isinstance(told, dict) and plural in told):
-        return Told(is_batch=False, events=[_one(told, model)])
-    events = told[plural]
-    if len(told) > 1:
-        raise _unreadable("#", f"holds a field beside {plural} that is not known")
+def parse(body: bytes, model: type[Body], *, plural: str) -> Events[Body]:
+    """Reads one event, or `{plural: [event, …]}`. Raises Problem (422) if no part of it can be used."""
+    content = _load(body)
+    if not (isinstance(content, dict) and plural in content):
+        return Events(is_batch=False, events=[_one(content, model)])
+    events = content[plural]
+    if len(content) > 1:
+        raise _unreadable("#", f"holds an unknown field beside {plural}")
     if not isinstance(events, list):
         raise _unreadable(f"#/{plural}", "is not a list")
     if not 1 <= len(events) <= MOST_EVENTS:
-        raise _unreadable(f"#/{plural}", f"holds {len(events):,} events; 1 to {MOST_EVENTS} can be told at once")
-    return Told(
+        raise _unreadable(f"#/{plural}", f"holds {len(events):,} events; a batch takes 1 to {MOST_EVENTS}")
+    return Events(
         is_batch=True,
         events=[_read(event, model, within=f"#/{plural}/{index}") for index, event in enumerate(events)],
     )
 
 
 def parse_one(body: bytes, model: type[AnyBody]) -> AnyBody:
-    """Raises Problem (422)."""
+    """Reads one object. Raises Problem (422)."""
     return _one(_load(body), model)
 
 
 def _load(body: bytes) -> object:
     try:
-        # Python's own reader: a name that was cut in the middle of an emoji must not refuse a purchase.
+        # Python's own parser, because pydantic's refuses lone surrogates: a name that was cut in the middle of an emoji
+        # must not cost a purchase.
         return json.loads(body)
     except (ValueError, RecursionError):
         raise _unreadable("#", "is not JSON") from None
 
 
-def _one(told: object, model: type[AnyBody]) -> AnyBody:
-    event = _read(told, model, within="#")
+def _one(content: object, model: type[AnyBody]) -> AnyBody:
+    event = _read(content, model, within="#")
     if isinstance(event, list):
         raise Problem(422, f"The {model.__name__.removesuffix('Body').lower()} can't be read.", errors=event)
     return event
@@ -156,7 +157,7 @@ def _read(event: object, model: type[AnyBody], *, within: str) -> AnyBody | list
         return model.model_validate(event)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        # Not one line for each of a million fields that are not known.
+        # Each kind of error once: a body may have a million unknown fields.
         return list({(e["pointer"], e["detail"]): e for e in (field_error(d, within=within) for d in details)}.values())
 
 
@@ -165,11 +166,11 @@ def _unreadable(pointer: str, detail: str) -> Problem:
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises Problem: 415 where it is not JSON, 413 where it is longer than MOST_BYTES, before all of it has come."""
+    """Raises Problem: 415 if it is not JSON; 413 if it is longer than MOST_BYTES, without reading the rest."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "The body must be JSON: send Content-Type: application/json.")
-    too_long = Problem(413, f"The body is longer than {MOST_BYTES:,} bytes; send the events in parts.")
+    too_long = Problem(413, f"The body is longer than {MOST_BYTES:,} bytes; split the batch.")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > MOST_BYTES:
         raise too_long
@@ -182,7 +183,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def schema(model: type[BaseModel], *, plural: str) -> dict[str, Any]:
-    """The JSON schema of what `parse` takes."""
+    """The JSON schema of the bodies that `parse` accepts."""
     one = model.model_json_schema()
     return {
         "anyOf": [

@@ -1,36 +1,36 @@
-"""What Prometheus reads: how many events had which answer, how long they took, how many wait on the disk."""
+"""The metrics for Prometheus: how many events had which outcome, how long they took, how many are spooled."""
 
 import math
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ingest.answer import Answer, CheckoutOutcome, KeptOutcome, VisitOutcome
+from ingest.answer import Answer, CheckoutOutcome, SpoolOutcome, VisitOutcome
 from ingest.spool.file import Kind, Spool, SpoolRefused
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0)
 
-# Shown from the start, so that a rate of what never happened is 0 and not missing.
+# All are exported from the start, so that the rate of an outcome that never happened is 0 and not missing.
 _OUTCOMES: dict[Kind, tuple[str, ...]] = {
-    "checkout": (*get_args(CheckoutOutcome), *get_args(KeptOutcome)),
-    "visit": (*get_args(VisitOutcome), *get_args(KeptOutcome)),
+    "checkout": (*get_args(CheckoutOutcome), *get_args(SpoolOutcome)),
+    "visit": (*get_args(VisitOutcome), *get_args(SpoolOutcome)),
 }
 
 
 class Metrics:
-    """Counts what a Tracker answers: `observe` is its observer. No label holds anything that a caller gave."""
+    """Counts a Tracker's answers: `observe` is its observer. No label holds a value from a caller."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._events = Counter(
-            "regulars_events", "Events by what became of them.", ["kind", "outcome"], registry=self._registry
+            "regulars_events", "Events by their outcome.", ["kind", "outcome"], registry=self._registry
         )
         self._seconds = Histogram(
             "regulars_track_seconds", "Seconds that an event took.", ["kind"],
             buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
         self._spooled = Gauge(
-            "regulars_spool_events", "Events that wait on this machine's disk.", registry=self._registry
+            "regulars_spool_events", "Events that wait in this machine's spool.", registry=self._registry
         )
         self._invalid = Counter("regulars_invalid", "Events that could not be read.", ["kind"], registry=self._registry)
         for kind, outcomes in _OUTCOMES.items():
@@ -43,8 +43,8 @@ class Metrics:
         self._events.labels(kind, answer.outcome).inc()
         self._seconds.labels(kind).observe(seconds)
 
-    def refuse(self, kind: Kind, *, events: int = 1) -> None:
-        """Counts events that could not be read: no tracker saw them."""
+    def count_invalid(self, kind: Kind, *, events: int = 1) -> None:
+        """Counts events that could not be read, which never reach the tracker."""
         self._invalid.labels(kind).inc(events)
 
     def watch(self, spool: Spool) -> None:

@@ -1,4 +1,4 @@
-"""What /openapi.json says beside the paths: schemas, examples, and every status that may be answered."""
+"""The contents of /openapi.json besides the paths: schemas, examples, and every status that may be returned."""
 
 from datetime import datetime
 from typing import Any
@@ -17,12 +17,12 @@ _CUSTOMER = "c1d5a1de-3b0c-4b6f-8a51-6f1f0f6f7d21"
 
 
 class AnswerBody(BaseModel):
-    """What became of one event."""
+    """The answer to one event."""
 
     outcome: Outcome
     customer_id: UUID | None = None
-    visit_id: UUID | None = Field(None, description="Of a visit: what its checkout gives as visit_id.")
-    reason: str | None = Field(None, description="Why a phone could not be read, or an event had to wait.")
+    visit_id: UUID | None = Field(None, description="For a visit: the visit_id for its checkout.")
+    reason: str | None = Field(None, description="Why the phone can't be read, or why the event was spooled.")
 
 
 CHECKOUT: dict[str, Any] = {
@@ -54,7 +54,7 @@ _FIELD_ERROR = {
 
 _INVALID_SCHEMA = {
     "type": "object",
-    "description": "An event of the batch that could not be read; it is not kept.",
+    "description": "An event of the batch that can't be read; it is not stored.",
     "required": ["outcome", "errors"],
     "properties": {"outcome": {"const": "invalid"}, "errors": {"type": "array", "items": _FIELD_ERROR}},
 }
@@ -63,14 +63,14 @@ _ANSWER_SCHEMA = AnswerBody.model_json_schema()
 
 _ANSWERS_SCHEMA = {
     "type": "object",
-    "description": "One answer to each event of the batch, in their order.",
+    "description": "One answer to each event of the batch, in order.",
     "required": ["answers"],
     "properties": {"answers": {"type": "array", "items": {"anyOf": [_ANSWER_SCHEMA, _INVALID_SCHEMA]}}},
 }
 
 _PROBLEM_SCHEMA = {
     "type": "object",
-    "description": "RFC 9457. `errors` names each field that is wrong and never the value given.",
+    "description": "RFC 9457. `errors` names each invalid field, but never its value.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string"},
@@ -99,12 +99,12 @@ def _content(of: dict[str, Any], examples: dict[str, dict[str, Any]]) -> dict[st
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: _problem("No token, or one that is not known."),
-    405: _problem("The path does not take this method."),
+    401: _problem("The token is missing or unknown."),
+    405: _problem("This path does not support the method."),
     413: _problem("The body is too long."),
-    415: _problem("The body is not said to be JSON."),
+    415: _problem("The content type is not JSON."),
     422: _problem(
-        "The body can't be read; nothing is kept.",
+        "The body can't be read; nothing was stored.",
         missing={
             "type": "about:blank",
             "title": "Unprocessable Content",
@@ -113,31 +113,31 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
             "errors": [{"pointer": "#/shop_id", "detail": "is missing"}],
         },
     ),
-    500: _problem("Something broke; tell it again."),
-    503: _problem("Neither the database nor the disk took it: it is not kept. Tell it again."),
+    500: _problem("An internal error. Send it again."),
+    503: _problem("Neither the database nor the disk took it, so it is not stored. Send it again."),
 }
 
 _MIXED = _answer(
-    "A batch of which some events could not be read: those are not kept, the others are.",
+    "A batch in which some events can't be read: those are not stored, the others are.",
     batch={"answers": [_MATCHED, _INVALID]},
 )
 
 CHECKOUT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer(
-        "It stands, or is noted with its reason. Of a batch: every event is kept.",
+        "The order was tracked; its outcome says how. For a batch: every event is stored.",
         one=_MATCHED,
         batch={"answers": [_MATCHED, _SPOOLED]},
     ),
-    202: _answer("It is kept, and will be carried out later.", one=_SPOOLED),
+    202: _answer("The event is stored, and will be written later.", one=_SPOOLED),
     207: _MIXED,
     **_PROBLEMS,
 }
 
 VISIT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: _answer("Of a batch: every event is kept.", batch={"answers": [_NOTED]}),
-    201: _answer("It is noted.", one=_NOTED),
+    200: _answer("For a batch: every event is stored.", batch={"answers": [_NOTED]}),
+    201: _answer("The visit is recorded.", one=_NOTED),
     202: _answer(
-        "It is kept, and will be written later. Its id is good all the same.", one=_SPOOLED | {"visit_id": _VISIT}
+        "The visit is stored, and will be written later. Its id is valid already.", one=_SPOOLED | {"visit_id": _VISIT}
     ),
     207: _MIXED,
     **_PROBLEMS,
@@ -145,16 +145,16 @@ VISIT_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 class ErasedBody(BaseModel):
-    """What an erasure did; with `was_erased`, what one did before and this one found left over."""
+    """What an erasure did; if `was_erased`, only what an earlier erasure had left over."""
 
     erased_at: datetime
     erased_by: str
-    was_erased: bool = Field(description="The person was erased before: `erased_at` and `erased_by` are of then.")
-    orders: int = Field(description="Orders that held the person, and stay without identity.")
-    events: int = Field(description="Events kept as failed, disputed or spooled that held the person.")
+    was_erased: bool = Field(description="The person had been erased before; `erased_at` and `erased_by` are of then.")
+    orders: int = Field(description="Orders that held the person's identity; they stay without it.")
+    events: int = Field(description="Failed, disputed or spooled events that held the person's identity.")
     unresolved: list[int] = Field(
-        description="Numbers of events on the door's disk that could hold the person or anybody, and were left: their "
-        "phone can't be read, and no known order or e-mail says whose they are."
+        description="Numbers of spooled events that may belong to this person or to anybody, and were left as they "
+        "are: their phone can't be read, and no known order or e-mail says whose they are."
     )
 
 
@@ -164,10 +164,10 @@ class HeldBody(BaseModel):
     phone: str
     customer: dict[str, Any] | None
     orders: list[dict[str, Any]]
-    visits: list[dict[str, Any]] = Field(description="Those that the person's orders completed.")
-    conflicts: list[dict[str, Any]] = Field(description="Checkouts that disputed what stands.")
-    failures: list[dict[str, Any]] = Field(description="Checkouts that failed and are tried again.")
-    spooled: list[dict[str, Any]] = Field(description="Events that wait on the door's disk.")
+    visits: list[dict[str, Any]] = Field(description="Visits that the person's orders completed.")
+    conflicts: list[dict[str, Any]] = Field(description="Checkouts that disputed an earlier one of the same order.")
+    failures: list[dict[str, Any]] = Field(description="Checkouts that failed and will be tried again.")
+    spooled: list[dict[str, Any]] = Field(description="Events that wait in this machine's spool.")
 
 
 def _answer_of(model: type[BaseModel], description: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -177,27 +177,27 @@ def _answer_of(model: type[BaseModel], description: str, example: dict[str, Any]
     }
 
 
-_PEOPLES_PROBLEMS = _PROBLEMS | {
+_PERSON_PROBLEMS = _PROBLEMS | {
     404: _problem(
-        "No shop has this slug, or the shop holds nothing of this phone: `errors` names the field.",
+        "No shop has this slug, or the shop holds nothing about this phone: `errors` names the field.",
         nobody={
             "type": "about:blank",
             "title": "Not Found",
             "status": 404,
-            "detail": "This shop holds nothing of that phone: it was erased on 2026-03-14 (UTC).",
-            "errors": [{"pointer": "#/phone", "detail": "is nobody's of whom this shop holds anything"}],
+            "detail": "This shop holds nothing about that phone: it was erased on 2026-03-14 (UTC).",
+            "errors": [{"pointer": "#/phone", "detail": "matches no customer of this shop"}],
         },
     ),
     503: _problem(
-        "The database or the disk does not answer; the door's database user may not; orders are being loaded; or "
-        "REGULARS_ERASURE_KEY is not set. `detail` says which."
+        "The database or the spool is not available, the database user lacks the privilege, orders are being loaded, "
+        "or REGULARS_ERASURE_KEY is not set. `detail` says which."
     ),
 }
 
 ERASURE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer_of(
         ErasedBody,
-        "Nothing of the person is left in the database and on the door's disk.",
+        "The person's identity has been removed from the database and from this machine's spool.",
         {
             "erased_at": "2026-03-14T12:00:00+00:00",
             "erased_by": "Yaw, data protection",
@@ -207,13 +207,13 @@ ERASURE_ANSWERS: dict[int | str, dict[str, Any]] = {
             "unresolved": [],
         },
     ),
-    **_PEOPLES_PROBLEMS,
+    **_PERSON_PROBLEMS,
 }
 
 ACCESS_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer_of(
         HeldBody,
-        "What is held.",
+        "Everything that is held about the person.",
         {
             "phone": "+233241234567",
             "customer": {
@@ -229,12 +229,12 @@ ACCESS_ANSWERS: dict[int | str, dict[str, Any]] = {
             "spooled": [],
         },
     ),
-    **_PEOPLES_PROBLEMS,
+    **_PERSON_PROBLEMS,
 }
 
 
 def person_body(model: type[PersonBody] | type[ErasureBody], *, example: dict[str, Any]) -> dict[str, Any]:
-    """For a route's `openapi_extra`: read by hand as the events are."""
+    """For a route's `openapi_extra`, because the body is parsed by hand."""
     content = {"application/json": _content(model.model_json_schema(), {"one": example})}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -242,7 +242,7 @@ def person_body(model: type[PersonBody] | type[ErasureBody], *, example: dict[st
 def request_body(
     model: type[CheckoutBody] | type[VisitBody], *, plural: str, example: dict[str, Any]
 ) -> dict[str, Any]:
-    """For a route's `openapi_extra`: the body is read by hand, so that one bad event refuses no other."""
+    """For a route's `openapi_extra`: the body is parsed by hand, so that an invalid event doesn't cost the others."""
     examples = {"one": example, "batch": {plural: [example]}}
     content = {"application/json": _content(schema(model, plural=plural), examples)}
     return {"requestBody": {"required": True, "content": content}}

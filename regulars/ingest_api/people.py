@@ -1,4 +1,4 @@
-"""A person's rights by HTTP: what is held about them, and their erasure."""
+"""Data subjects' rights over HTTP: access to what is held about a person, and erasure."""
 
 import json
 import time
@@ -9,9 +9,11 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ingest.privacy.access import answer_access
-from ingest.privacy.erasure import Erased, ErasureBusy, erase, required_key
+from ingest.privacy.access import answer_access_request
+from ingest.privacy.erasure import Erased, erase
+from ingest.privacy.erasure_lock import ErasureBusy
 from ingest.privacy.person import UnknownPerson
+from ingest.privacy.phone_hash import required_key
 from ingest.spool.file import Spool, SpoolRefused
 from ingest.storage.budget import BudgetedConnection
 from ingest.storage.connections import conninfo
@@ -22,24 +24,26 @@ from regulars.ingest_api.bodies import ErasureBody, PersonBody
 from regulars.web.problems import Problem
 
 SECONDS = 30
-"""How long the database may take. Nobody buys meanwhile on this connection: it is none of the tracker's."""
+"""How long the database may take. The connection is not the tracker's, so no checkout waits for it."""
 
 _OPTIONS = f"-c statement_timeout={SECONDS * 1000} -c client_connection_check_interval=1000 -c TimeZone=UTC"
 
-_NOT_NOW = "The database does not answer, or not in time. Nothing is known to be done: tell it again."
+_NOT_NOW = "The database did not answer in time. The request may not have been carried out: send it again."
 
-_DISK = "This machine's disk gives no access to what is spooled there. Mend it and tell it again: it is done once."
+_DISK = (
+    "The spool on this machine's disk can't be read or written. Fix that and send the request again: it is idempotent."
+)
 
 _SOON = {"Retry-After": "5"}
 
 _MAY_NOT = (
-    "The door's database user may check out and no more. Start the door with a DATABASE_URL of the user that "
+    "The ingest API's database user may only check out. Start the ingest API with a DATABASE_URL of the user that "
     "refreshes, or use the command `regulars`."
 )
 
 
 class People:
-    """Answers with JSON, or raises Problem. Each call opens a connection of its own, and is for a thread."""
+    """Each method returns JSON or raises Problem. It blocks, and opens a connection of its own: call it in a thread."""
 
     def __init__(self, settings: Settings, *, spool: Spool) -> None:
         self._settings = settings
@@ -58,10 +62,10 @@ class People:
             )
         return _as_json(_content(done))
 
-    def tell(self, body: PersonBody) -> bytes:
+    def report(self, body: PersonBody) -> bytes:
         with self._connection() as connection:
             return _as_json(
-                answer_access(
+                answer_access_request(
                     connection,
                     shop=body.shop,
                     phone=body.phone,
@@ -83,11 +87,11 @@ class People:
         except UnknownShop:
             raise _problem(404, "/shop", "is no shop's slug") from None
         except UnknownPerson as error:
-            raise _problem(404, "/phone", "is nobody's of whom this shop holds anything", detail=str(error)) from None
+            raise _problem(404, "/phone", "matches no customer of this shop", detail=str(error)) from None
         except InputError as error:
             raise _problem(422, "/phone", "can't be read in the shop's country", detail=str(error)) from None
         except SettingError as error:
-            # Which of our settings is missing, and never its value.
+            # The message names the setting and never holds its value.
             raise Problem(503, str(error)) from None
         except ErasureBusy as error:
             raise Problem(503, str(error), headers=_SOON) from None

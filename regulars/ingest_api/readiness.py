@@ -1,4 +1,4 @@
-"""What the door needs: a database that answers, and a disk that keeps what the database does not take."""
+"""What the ingest API needs: a database that answers, and a spool for what the database does not take."""
 
 import time
 
@@ -12,7 +12,7 @@ _SECONDS_TO_ANSWER = 1
 
 
 def database_answers(conninfo: str) -> bool:
-    """Asks on a connection of its own, so that the tracker's are left to the checkouts."""
+    """Whether the database answers. Uses a connection of its own, to leave the tracker's to the checkouts."""
     try:
         with BudgetedConnection.connect(
             conninfo, autocommit=True, connect_timeout=_SECONDS_TO_CONNECT, application_name="regulars-ingest-api"
@@ -25,6 +25,7 @@ def database_answers(conninfo: str) -> bool:
 
 
 def spool_opens(spool: Spool) -> bool:
+    """Whether the spool can be read."""
     try:
         spool.count()
     except SpoolRefused:

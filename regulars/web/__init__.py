@@ -1,1 +1,1 @@
-"""What the HTTP applications share: problems as RFC 9457 has them, and logs that hold nothing of a person."""
+"""What the two HTTP applications share: errors as RFC 9457 problems, headers, readiness, logs without personal data."""

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, whichever application made it."""
+"""Middleware that adds headers to every response."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Headers:
-    """Adds the headers that an answer does not set itself."""
+    """Adds those of the headers that a response doesn't set itself."""
 
     def __init__(self, app: ASGIApp, *, headers: Mapping[str, str]) -> None:
         self._app = app

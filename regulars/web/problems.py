@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: application/problem+json, naming the field and never the value given."""
+"""Errors as RFC 9457 problems (application/problem+json), which name the wrong field and never repeat its value."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -13,21 +13,21 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(TypedDict):
-    """One field that is wrong: where it stands in the body (a JSON pointer), and why."""
+    """A wrong field: its place in the body as a JSON pointer, and the reason."""
 
     pointer: str
     detail: str
 
 
 class ParameterError(TypedDict):
-    """One parameter of the query or the path that is wrong, by its name, and why."""
+    """A wrong parameter of the query or the path: its name, and the reason."""
 
     parameter: str
     detail: str
 
 
 class Problem(Exception):
-    """An answer that is an error. `members` are the answer's further members."""
+    """An error response. `members` are further members of its body."""
 
     def __init__(
         self,
@@ -58,23 +58,23 @@ class Problem(Exception):
         return JSONResponse(content, status_code=self.status, headers=dict(self.headers or {}), media_type=MEDIA_TYPE)
 
 
-# Neither the path nor the method is repeated: either may be anything.
+# The path and the method are not repeated, because they may be anything.
 _DETAILS = {
-    404: "There is nothing at this path; /openapi.json tells what there is.",
-    405: "This path does not take this method; the header Allow tells which it takes.",
-    500: "Something broke here, and not in what was sent. Try again: what is told twice counts once.",
+    404: "There is nothing at this path; /openapi.json lists what there is.",
+    405: "This path does not take this method; the header Allow lists those it takes.",
+    500: "Something broke on our side. Try again: what is sent twice counts once.",
 }
 
 
 async def answer_problem(_: Request, error: Exception) -> JSONResponse:
-    """The handler of Problem."""
+    """Handles a Problem."""
     if not isinstance(error, Problem):
         raise TypeError(type(error).__name__)
     return error.response()
 
 
 async def answer_exception(_: Request, error: Exception) -> JSONResponse:
-    """The handler of what the framework itself refuses."""
+    """Handles what the framework itself refuses."""
     if not isinstance(error, HTTPException):
         raise TypeError(type(error).__name__)
     return of_status(error.status_code, headers=error.headers).response()
@@ -94,7 +94,7 @@ _REASONS = {
 
 
 def field_error(error: ErrorDetails, *, within: str) -> FieldError:
-    """Pydantic's own messages may hold a piece of the value, and the name of a field that isn't known anything."""
+    """An error of pydantic's, whose own message may repeat a part of the value or the name of an unknown field."""
     kind = error["type"]
     path = [str(step) for step in error["loc"]]
     if kind == "extra_forbidden":

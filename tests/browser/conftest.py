@@ -1,4 +1,4 @@
-"""A real Chromium at a real dashboard."""
+"""A real Chromium on a real dashboard."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from regulars.cli.app import app as command
 from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
-from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 
-# Without a sandbox, for CI is root in a container; and it asks nobody for anything.
+# Without a sandbox, because CI runs as root in a container; and without requests to other hosts.
 _ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -26,8 +26,8 @@ _ARGUMENTS = [
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    made: World
+class Dashboard:
+    owners: TwoOwners
     database: Database
     address: str
 
@@ -45,21 +45,21 @@ class House:
 
 @dataclass(slots=True)
 class Visit:
-    """A page, and all that went wrong while it was looked at."""
+    """A page, and everything that went wrong on it."""
 
     page: Page
     address: str
     faults: list[str] = field(default_factory=list)
 
-    def note_faults(self) -> None:
-        self.page.on("console", lambda told: self._note(told.type in ("error", "warning"), told.text))
-        self.page.on("pageerror", lambda error: self._note(True, str(error)))
-        self.page.on("request", lambda asked: self._note(not asked.url.startswith(self.address), asked.url))
-        self.page.on("requestfailed", lambda asked: self._note(asked.failure != "net::ERR_ABORTED", asked.url))
-        self.page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status} {answer.url}"))
-        self.page.on("framenavigated", lambda frame: self._note("token" in urlsplit(frame.url).query, frame.url))
+    def record_faults(self) -> None:
+        self.page.on("console", lambda told: self._record(told.type in ("error", "warning"), told.text))
+        self.page.on("pageerror", lambda error: self._record(True, str(error)))
+        self.page.on("request", lambda asked: self._record(not asked.url.startswith(self.address), asked.url))
+        self.page.on("requestfailed", lambda asked: self._record(asked.failure != "net::ERR_ABORTED", asked.url))
+        self.page.on("response", lambda answer: self._record(answer.status >= 400, f"{answer.status} {answer.url}"))
+        self.page.on("framenavigated", lambda frame: self._record("token" in urlsplit(frame.url).query, frame.url))
 
-    def _note(self, is_fault: bool, told: str) -> None:
+    def _record(self, is_fault: bool, told: str) -> None:
         if is_fault:
             self.faults.append(told)
 
@@ -68,13 +68,13 @@ Looks = Callable[..., AbstractContextManager[Visit]]
 
 
 @pytest.fixture(scope="module")
-def house(server: Server, built_template: str) -> Iterator[House]:
-    made = world(server, built_template)
+def dashboard(server: Server, built_template: str) -> Iterator[Dashboard]:
+    owners = two_owners(server, built_template)
     with (
-        copy_of(server, made, name=NAME) as database,
+        copy_of(server, owners, name=NAME) as database,
         served(create_app(settings_of(database, dashboard_connections=8)), headers={}) as client,
     ):
-        yield House(made, database, str(client.base_url).rstrip("/"))
+        yield Dashboard(owners, database, str(client.base_url).rstrip("/"))
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +82,11 @@ def browser() -> Iterator[Browser]:
     where = shutil.which("chromium")
     if where is None:
         missing = "There is no Chromium for the tests of the pages: apt-get install chromium"
-        # `.ci/run` installs it or stops before the tests; another CI that has none must not pass without looking.
+        # `.ci/run` installs Chromium or stops before the tests; a CI without it must not pass.
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    expect.set_options(timeout=20_000)  # a machine that does other things too
+    expect.set_options(timeout=20_000)  # the machine may be busy
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=where, args=_ARGUMENTS)
         yield browser
@@ -94,19 +94,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def looks(browser: Browser, house: House) -> Looks:
-    """Opens a page of its own; `shop` signs its owner in by a link."""
+def looks(browser: Browser, dashboard: Dashboard) -> Looks:
+    """Opens a page in a context of its own; `shop` signs its owner in by a link."""
 
     @contextmanager
     def open_page(*, width: int = 1280, scheme: str = "light", shop: str | None = None, **more: Any) -> Iterator[Visit]:
         context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=house.address, **more
+            viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=dashboard.address, **more
         )
         try:
-            visit = Visit(context.new_page(), house.address)
-            visit.note_faults()
+            visit = Visit(context.new_page(), dashboard.address)
+            visit.record_faults()
             if shop is not None:
-                visit.page.goto(house.link(shop))
+                visit.page.goto(dashboard.link(shop))
             yield visit
         finally:
             context.close()

@@ -1,4 +1,4 @@
-"""What an owner does, done in a real browser: on a phone and a desktop, light and dark, with a script or without."""
+"""What an owner does, in a real browser: on a phone and a desktop, light and dark, with JavaScript or without."""
 
 import csv
 import re
@@ -8,23 +8,21 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import House, Looks, Visit
+from regulars.dashboard.cards import CARDS
+from tests.browser.conftest import Dashboard, Looks, Visit
 from tests.owners import Shop
 
 SCREENS = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
-_CARDS = [
-    "available_balance", "total_profit", "total_orders", "pending_withdrawals", "total_customers", "repeat_customers",
-    "repeat_percentage", "average_ltv", "customer_revenue",
-]  # fmt: skip
+_CARDS = [card.name for card in CARDS]
 
 
 def _number(text: str) -> Decimal:
     return Decimal(re.sub(r"[^0-9.]", "", text))
 
 
-def _cards(house: House, shop: Shop) -> list[Decimal]:
-    """As the database has them, read past the dashboard."""
-    with house.database.connect() as connection:
+def _cards(dashboard: Dashboard, shop: Shop) -> list[Decimal]:
+    """The cards, read from the database directly."""
+    with dashboard.database.connect() as connection:
         row = connection.execute(
             f"select {', '.join(_CARDS)} from analytics.shop_overview where shop_id = %s",  # type: ignore[arg-type]
             [shop.shop_id],
@@ -47,18 +45,19 @@ def _assert_pictures_are_there(page: Page) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes_the_list_home(
-    house: House, looks: Looks, width: int, scheme: str
+    dashboard: Dashboard, looks: Looks, width: int, scheme: str
 ) -> None:
-    shop = house.made.shops["kofi-data"]
+    shop = dashboard.owners.shops["kofi-data"]
     customers = shop.customers()
     with looks(width=width, scheme=scheme, shop=shop.slug) as visit:
         page = visit.page
-        assert page.url == f"{house.address}/"
+        assert page.url == f"{dashboard.address}/"
         shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
-        assert shown == _cards(house, shop)
-        assert page.locator("#average_ltv .value").inner_text().startswith("GHS")
-        page.locator("#average_ltv summary").click()
-        expect(page.locator("#average_ltv details")).to_contain_text("Customer revenue divided by customers")
+        assert shown == _cards(dashboard, shop)
+        for card in CARDS:
+            assert page.locator(f"#{card.name} .value").inner_text().startswith("GHS") == (card.kind == "money")
+        page.locator(f"#{CARDS[0].name} summary").click()
+        expect(page.locator(f"#{CARDS[0].name} details")).to_contain_text(CARDS[0].meaning)
         _assert_pictures_are_there(page)
         _assert_no_sideways_scroll(page)
 
@@ -75,7 +74,7 @@ def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes
         phone, sales = max(shop.buyers.items(), key=lambda buyer: len(buyer[1]))
         page.get_by_label("Phone, e-mail or name").fill(f"00233 {phone[4:6]} {phone[6:9]}-{phone[9:]}")
         expect(page.locator("#count")).to_contain_text("1 customer ·")
-        assert "search=" in page.url, "the address keeps what was looked for"
+        assert "search=" in page.url, "the address holds the search"
         page.locator(".people tbody a").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(customers[phone]["customer_name"])
         expect(page.locator(".tag.sale")).to_have_count(len(sales))
@@ -93,7 +92,7 @@ def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes
         assert visit.faults == []
 
 
-def test_an_owner_of_several_shops_changes_between_them(house: House, looks: Looks) -> None:
+def test_an_owner_of_several_shops_switches_between_them(dashboard: Dashboard, looks: Looks) -> None:
     with looks(width=390, shop="ama-data") as visit:
         page = visit.page
         page.locator(".shops summary").click()
@@ -101,15 +100,15 @@ def test_an_owner_of_several_shops_changes_between_them(house: House, looks: Loo
         expect(page.get_by_role("heading", level=1)).to_have_text("Ama-More")
         expect(page.locator(".head")).to_contain_text("Pacific/Auckland")
         shown = [_number(page.locator(f"#{card} .value").inner_text()) for card in _CARDS]
-        assert shown == _cards(house, house.made.shops["ama-more"])
+        assert shown == _cards(dashboard, dashboard.owners.shops["ama-more"])
         page.get_by_role("link", name="Customers", exact=True).click()
-        expect(page.locator("#count")).to_have_text(f"{len(house.made.shops['ama-more'].customers())} customers")
+        expect(page.locator("#count")).to_have_text(f"{len(dashboard.owners.shops['ama-more'].customers())} customers")
         _assert_no_sideways_scroll(page)
         assert visit.faults == []
 
 
-def test_all_of_it_works_without_a_script(house: House, looks: Looks) -> None:
-    shop = house.made.shops["ama-data"]
+def test_everything_works_without_javascript(dashboard: Dashboard, looks: Looks) -> None:
+    shop = dashboard.owners.shops["ama-data"]
     phone = min(shop.buyers)
     with looks(width=390, shop=shop.slug, java_script_enabled=False) as visit:
         page = visit.page
@@ -132,7 +131,7 @@ def test_all_of_it_works_without_a_script(house: House, looks: Looks) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("You are not signed in")
 
 
-def test_who_signs_out_elsewhere_is_told_so_while_typing(looks: Looks) -> None:
+def test_an_owner_who_signed_out_elsewhere_learns_it_while_typing(looks: Looks) -> None:
     with looks(shop="kofi-data") as visit:
         visit.page.goto("/customers")
         visit.page.context.clear_cookies()
@@ -164,7 +163,7 @@ def test_the_keyboard_alone_reaches_everything(looks: Looks) -> None:
             assert page.evaluate(
                 "document.activeElement === document.body || "
                 "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
-            ), "what has the focus shows it"
+            ), "the focused element is marked"
         assert {"Overview", "Customers", "Sign out", "What this means: Available balance"} <= reached
 
 
@@ -197,7 +196,7 @@ def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_what_a_finger_must_hit_is_large_enough(looks: Looks, width: int) -> None:
+def test_touch_targets_are_large_enough(looks: Looks, width: int) -> None:
     with looks(width=width, shop="ama-data") as visit:
         small: list[str] = []
         for path in ("/", "/customers?shop=ama-data&limit=5"):
@@ -207,7 +206,7 @@ def test_what_a_finger_must_hit_is_large_enough(looks: Looks, width: int) -> Non
 
 
 def _small(visit: Visit) -> list[str]:
-    """Links in running text are as high as their line; all else is 24 pixels or more (WCAG 2.2, 2.5.8)."""
+    """Targets under 24 pixels (WCAG 2.2, 2.5.8), apart from links in running text."""
     found: list[str] = visit.page.evaluate(
         """() => [...document.querySelectorAll('a, button, summary, input:not([type=hidden]), select')]
             .filter(element => element.checkVisibility() && !element.closest('p') && !element.matches('.skip'))

@@ -1,28 +1,27 @@
-"""What several tests of a database need beside it."""
+"""Fixtures that several modules share."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from flows.steps import run_refresh
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
-from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
-from tests.owners import copy_of, settings_of, world
-from tests.pages import House, Walk, walk, write_hostile
 from tests.person import KEY
-from tests.served import served
 from tests.storefront import add_shop
+
+if TYPE_CHECKING:
+    from tests.pages import Dashboard, Walk
 
 
 @pytest.fixture
 def erasure_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known to everything that asks the environment for it."""
+    """The key, set in the environment."""
     monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
 
 
@@ -53,21 +52,29 @@ def checkout_login(migrated: Database) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def house(server: Server, built_template: str) -> Iterator[House]:
-    made = world(server, built_template)
+def dashboard(server: Server, built_template: str) -> Iterator["Dashboard"]:
+    from flows.steps import run_refresh
+    from regulars.dashboard.app import create_app
+    from tests.owners import copy_of, settings_of, two_owners
+    from tests.pages import Dashboard, write_hostile
+    from tests.served import served
+
+    owners = two_owners(server, built_template)
     quiet = uuid4()
     # Under the tests' own name: dbt parses its project anew for another.
-    with copy_of(server, made, name=NAME) as database:
+    with copy_of(server, owners, name=NAME) as database:
         with database.connect() as connection:
-            write_hostile(database, made.shops["kofi-data"])
+            write_hostile(database, owners.shops["kofi-data"])
             shop_id = add_shop(connection, "quiet")
             connection.execute("update user_shops set user_id = %s where id = %s", [quiet, shop_id])
         run_refresh(database.settings)
         settings = settings_of(database, dashboard_connections=8)
         with served(create_app(settings), headers={}) as client:
-            yield House(made, database, settings, str(client.base_url), quiet)
+            yield Dashboard(owners, database, settings, str(client.base_url), quiet)
 
 
 @pytest.fixture(scope="module")
-def walks(house: House) -> dict[UUID, Walk]:
-    return {owner: walk(house, owner) for owner in (house.made.ama, house.made.kofi)}
+def walks(dashboard: "Dashboard") -> dict[UUID, "Walk"]:
+    from tests.pages import walk
+
+    return {owner: walk(dashboard, owner) for owner in (dashboard.owners.ama, dashboard.owners.kofi)}

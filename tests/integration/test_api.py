@@ -1,4 +1,4 @@
-"""The owners' API on a real server and a real database: its numbers are what Python counts of the raw orders."""
+"""The owners' API on a real server and a real database: its numbers are those that Python counts from the orders."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from ingest.storage.settings import Settings
 from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Database, Server
-from tests.owners import Shop, World, copy_of, rounded, settings_of, world
+from tests.owners import Shop, TwoOwners, copy_of, rounded, settings_of, two_owners
 from tests.served import served
 from tests.storefront import add_shop, fetch
 
@@ -38,7 +38,7 @@ def bearer(settings: Settings, sub: object) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    made: World
+    owners: TwoOwners
     database: Database
     settings: Settings
     client: httpx.Client
@@ -57,16 +57,16 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(server: Server, built_template: str) -> Iterator[Api]:
-    made = world(server, built_template)
-    with copy_of(server, made, name=f"{NAME}_api") as database:
+    owners = two_owners(server, built_template)
+    with copy_of(server, owners, name=f"{NAME}_api") as database:
         settings = settings_of(database)
         with served(create_app(settings), headers={}) as client:
-            yield Api(made, database, settings, client)
+            yield Api(owners, database, settings, client)
 
 
 @pytest.fixture(params=SHOPS)
 def shop(api: Api, request: pytest.FixtureRequest) -> Shop:
-    return api.made.shops[request.param]
+    return api.owners.shops[request.param]
 
 
 def _months(shop: Shop) -> list[date]:
@@ -218,7 +218,7 @@ def test_the_list_has_each_customer_as_python_counts_them(api: Api, shop: Shop) 
 @pytest.mark.parametrize("direction", ["", "-"])
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_sort_walks_all_customers_once_by_cursor_as_by_offset(api: Api, sort: str, direction: str) -> None:
-    shop = api.made.shops["ama-data"]
+    shop = api.owners.shops["ama-data"]
     asked = {"sort": f"{direction}{sort}", "limit": 5}
     walked = _walk(api, shop, **asked)
     total = len(shop.buyers)
@@ -229,7 +229,7 @@ def test_every_sort_walks_all_customers_once_by_cursor_as_by_offset(api: Api, so
     assert len({row["customer_id"] for row in walked}) == len(walked) == total
     keys = [(_plain(row)[_SORT_COLUMNS[sort]], row["customer_id"]) for row in walked]
     assert keys == sorted(keys, reverse=direction == "-")
-    # Without customers who are equal in the key the test would not see a tie that is lost.
+    # There must be ties, or the test could not see a tied customer lost.
     assert len({key for key, _ in keys}) < total
 
 
@@ -268,15 +268,15 @@ def test_filters_find_what_python_finds_and_say_how_many(api: Api, shop: Shop) -
     ["0241000002", "024 100 0002", "+233 24-100-0002", "00233241000002", "241000002", "０２４１０００００２"],
 )
 def test_a_phone_is_found_however_it_is_spelt_and_only_in_the_shop(api: Api, spelling: str) -> None:
-    for shop in api.made.shops.values():
+    for shop in api.owners.shops.values():
         page = api.read("list", shop, search=spelling)
         bought = "+233241000002" in shop.buyers
         assert [row["phone_number"] for row in page["customers"]] == ["+233241000002"] * bought
         assert page["total"] == bought
 
 
-def test_a_history_is_everything_the_customer_ordered_and_what_brought_it(api: Api) -> None:
-    shop = api.made.shops["ama-data"]
+def test_a_history_is_every_order_of_the_customer_and_the_visits_that_brought_them(api: Api) -> None:
+    shop = api.owners.shops["ama-data"]
     for row in api.read("list", shop, limit=200)["customers"]:
         answer = api.read(f"{row['customer_id']}/history", shop)
         assert answer["customer"] == row
@@ -294,7 +294,7 @@ def test_a_history_is_everything_the_customer_ordered_and_what_brought_it(api: A
 
 
 def test_amounts_are_exact_numbers_with_their_cents(api: Api) -> None:
-    shop = api.made.shops["ama-data"]
+    shop = api.owners.shops["ama-data"]
     for path in ("analytics", "list", "acquisition", "slug-analytics", "cohorts"):
         text = api.ask(path, shop).text
         amounts = re.findall(
@@ -304,8 +304,8 @@ def test_amounts_are_exact_numbers_with_their_cents(api: Api) -> None:
         assert all(re.fullmatch(r"-?\d+\.\d\d", amount) for amount in amounts), path
 
 
-def test_an_answer_that_has_not_changed_is_304(api: Api) -> None:
-    shop = api.made.shops["ama-data"]
+def test_a_response_that_has_not_changed_is_304(api: Api) -> None:
+    shop = api.owners.shops["ama-data"]
     headers = bearer(api.settings, shop.user_id)
     for path in ("analytics", "list", "acquisition", "slug-analytics", "cohorts", "repeat-rates"):
         url = f"{API}/{path}?shop=ama-data"
@@ -338,10 +338,10 @@ def test_an_answer_that_has_not_changed_is_304(api: Api) -> None:
         ("not-an-id/history", {}, "customer_id"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named_and_not_repeated(
+def test_a_parameter_that_cannot_be_read_is_named_and_its_value_is_not_repeated(
     api: Api, path: str, parameters: dict[str, str], parameter: str
 ) -> None:
-    answer = api.ask(path, api.made.shops["ama-data"], **parameters)
+    answer = api.ask(path, api.owners.shops["ama-data"], **parameters)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
     for value in (*parameters.values(), "0241", "not-an-id"):
@@ -349,14 +349,14 @@ def test_what_cannot_be_read_is_named_and_not_repeated(
 
 
 def test_a_cursor_of_another_sort_is_refused(api: Api) -> None:
-    shop = api.made.shops["ama-data"]
+    shop = api.owners.shops["ama-data"]
     cursor = api.read("list", shop, limit=1, sort="total_spent")["next_cursor"]
     for sort in ("-total_spent", "total_purchases"):
         assert api.ask("list", shop, limit=1, sort=sort, cursor=cursor).json()["errors"][0]["parameter"] == "cursor"
 
 
-def test_of_a_shop_that_no_refresh_has_counted_nothing_is_known(api: Api, migrated: Database) -> None:
-    """Be it newer than the last refresh, or never was there one."""
+def test_the_numbers_of_a_shop_that_no_refresh_has_counted_are_null(api: Api, migrated: Database) -> None:
+    """Whether the shop is newer than the last refresh, or there has been none."""
     for database in (api.database, migrated):
         with database.connect() as connection:
             shop_id = add_shop(connection, "new-shop")
@@ -376,8 +376,8 @@ def test_of_a_shop_that_no_refresh_has_counted_nothing_is_known(api: Api, migrat
             assert client.get(f"{API}/{uuid4()}/history").status_code == 503
 
 
-def test_numbers_that_are_too_old_say_so(api: Api) -> None:
-    shop = api.made.shops["kofi-data"]
+def test_numbers_that_are_too_old_are_marked_stale(api: Api) -> None:
+    shop = api.owners.shops["kofi-data"]
     with api.database.connect() as connection:
         connection.execute("update regulars.refreshes set as_of = as_of - interval '27 hours'")
         try:

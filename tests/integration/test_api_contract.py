@@ -1,5 +1,6 @@
-"""That what the owners' API says of itself in /openapi.json holds, and what the commands say."""
+"""What the owners' API says of itself in /openapi.json is true; and what the commands print."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,43 +15,46 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from ingest.storage.errors import SettingError
 from ingest.storage.settings import Settings
-from regulars.dashboard.api import openapi as contract
+from regulars.dashboard.api.exact_json import as_json
+from regulars.dashboard.api.openapi import example
+from regulars.dashboard.api.responses import RESPONSES, ShopResponse
 from regulars.dashboard.app import SECURITY_HEADERS, create_app
 from regulars.dashboard.security.tokens import SIGN_IN, Keys
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
 from tests.integration.test_command import regulars
-from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 
 PATHS = {"analytics", "list", "acquisition", "repeat-rates", "cohorts", "slug-analytics", "export.csv"}
 
 
 @pytest.fixture(scope="module")
-def made(server: Server, built_template: str) -> World:
-    return world(server, built_template)
+def owners(server: Server, built_template: str) -> TwoOwners:
+    return two_owners(server, built_template)
 
 
 @pytest.fixture(scope="module")
-def copied(server: Server, made: World) -> Iterator[Database]:
-    with copy_of(server, made, name=f"{NAME}_contract") as database:
+def copied(server: Server, owners: TwoOwners) -> Iterator[Database]:
+    with copy_of(server, owners, name=f"{NAME}_contract") as database:
         yield database
 
 
 @pytest.fixture(scope="module")
-def client(copied: Database, made: World) -> Iterator[httpx.Client]:
+def client(copied: Database, owners: TwoOwners) -> Iterator[httpx.Client]:
     settings = settings_of(copied)
-    with served(create_app(settings), headers=bearer(settings, made.kofi)) as client:
+    with served(create_app(settings), headers=bearer(settings, owners.kofi)) as client:
         yield client
 
 
-def test_the_examples_are_answers() -> None:
-    for model, example in contract.EXAMPLES.items():
-        whole = contract._EXAMPLE_HEAD | example
-        assert set(model.model_validate(whole).model_dump()) == set(whole)
+@pytest.mark.parametrize("model", RESPONSES, ids=lambda model: model.__name__)
+def test_the_example_of_a_response_is_such_a_response(model: type[ShopResponse]) -> None:
+    made = example(model)
+    assert json.loads(as_json(model.model_validate(made))).keys() == made.keys()
+    assert not [name for name, field in model.model_fields.items() if field.is_required() and made[name] is None]
 
 
-def test_nothing_asked_makes_the_api_break_or_answer_what_it_does_not_document(client: httpx.Client) -> None:
+def test_no_request_breaks_the_api_or_gets_a_response_that_is_not_documented(client: httpx.Client) -> None:
     schema = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
     operations = [result.ok() for result in schema.get_all_operations()]
     expected = {f"{API}/{path}" for path in (*PATHS, "{customer_id}/history")}
@@ -62,8 +66,8 @@ def test_nothing_asked_makes_the_api_break_or_answer_what_it_does_not_document(c
             @given(case=operation.as_strategy(generation_mode=mode))
             def holds(case: schemathesis.Case) -> None:
                 answer = case.call(headers={"Authorization": client.headers["Authorization"]})
-                # A cursor, a slug and an id are right by what stands in the database; and what is wrong about a request
-                # may be that it has no token, which this one has. What is refused has tests of its own.
+                # The database decides which cursors, slugs and ids are valid; and a negative case may only lack the
+                # token, which this request has. Refused requests have tests of their own.
                 case.validate_response(answer, excluded_checks=[positive_data_acceptance, negative_data_rejection])
 
             holds()
@@ -83,11 +87,11 @@ _HOSTILE = [
 
 
 @pytest.mark.parametrize("text", _HOSTILE)
-def test_sql_and_html_are_only_text(client: httpx.Client, made: World, text: str) -> None:
-    total = len(made.shops["kofi-data"].buyers)
+def test_sql_and_html_are_only_text(client: httpx.Client, owners: TwoOwners, text: str) -> None:
+    total = len(owners.shops["kofi-data"].buyers)
     for name in ("search", "slug", "network"):
         answer = client.get(f"{API}/list", params={name: text})
-        customers = made.shops["kofi-data"].customers().values()
+        customers = owners.shops["kofi-data"].customers().values()
         matches = sum(text in f"{row['customer_name']} {row['email']}" for row in customers)
         assert answer.json()["total"] == (matches if name == "search" else 0)
     assert client.get(f"{API}/list", params={"shop": text}).status_code == 404
@@ -107,7 +111,7 @@ def test_every_answer_has_the_headers_that_protect_it(client: httpx.Client) -> N
     assert client.post(f"{API}/list").status_code == 405
 
 
-def test_what_is_not_there_is_a_page_for_a_person_and_a_problem_for_a_program(client: httpx.Client) -> None:
+def test_a_missing_address_is_a_page_for_a_person_and_a_problem_for_a_program(client: httpx.Client) -> None:
     for path, accepts, is_page in (
         ("/nothing", "text/html,*/*;q=0.8", True),
         ("/nothing", "application/json", False),
@@ -134,16 +138,16 @@ def _token(copied: Database, *arguments: str, **environment: str) -> subprocess.
     return regulars("token", *arguments, home=copied.settings.home, database_url=copied.conninfo, **environment)
 
 
-def test_the_command_prints_a_link_or_a_token_for_a_shops_owner(copied: Database, made: World) -> None:
+def test_the_command_prints_a_link_or_a_token_for_a_shops_owner(copied: Database, owners: TwoOwners) -> None:
     where = {"REGULARS_JWT_SECRET": SECRET, "REGULARS_DASHBOARD_URL": "https://regulars.example/"}
     keys = Keys(settings_of(copied))
     link = _token(copied, "--shop", "kofi-data", **where)
     before, _, token = link.stdout.strip().partition("?token=")
     assert (link.returncode, before) == (0, "https://regulars.example/sign-in")
-    assert keys.verify(token, audience=SIGN_IN).sub == str(made.kofi)
+    assert keys.verify(token, audience=SIGN_IN).sub == str(owners.kofi)
     assert "15 minutes" in link.stderr
     for_api = _token(copied, "--shop", "kofi-data", "--api", "--hours", "2", **where)
-    assert keys.verify(for_api.stdout.strip()).sub == str(made.kofi)
+    assert keys.verify(for_api.stdout.strip()).sub == str(owners.kofi)
     assert "2 h" in for_api.stderr
     unknown = _token(copied, "--shop", "there-is-none", **where)
     assert (unknown.returncode, unknown.stdout) == (1, "")

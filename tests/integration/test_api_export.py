@@ -1,4 +1,4 @@
-"""Customers as a file: all of them, harmless to a spreadsheet, never a part that looks like a whole."""
+"""Customers as a file: complete, safe to open in a spreadsheet, and never a part that looks complete."""
 
 import csv
 import io
@@ -17,11 +17,11 @@ from fastapi import FastAPI
 
 from ingest.storage.settings import Settings
 from regulars.dashboard.app import create_app
-from regulars.dashboard.queries import csv_export as export
+from regulars.dashboard.queries import csv_export
 from regulars.web.logs import JsonLines
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
-from tests.owners import Shop, World, copy_of, settings_of, world
+from tests.owners import Shop, TwoOwners, copy_of, settings_of, two_owners
 from tests.proxy import Proxy
 from tests.served import served
 
@@ -29,13 +29,13 @@ _MARK = b"\xef\xbb\xbf"
 
 
 @pytest.fixture(scope="module")
-def made(server: Server, built_template: str) -> World:
-    return world(server, built_template)
+def owners(server: Server, built_template: str) -> TwoOwners:
+    return two_owners(server, built_template)
 
 
 @pytest.fixture(scope="module")
-def copied(server: Server, made: World) -> Iterator[Database]:
-    with copy_of(server, made, name=f"{NAME}_export") as database:
+def copied(server: Server, owners: TwoOwners) -> Iterator[Database]:
+    with copy_of(server, owners, name=f"{NAME}_export") as database:
         yield database
 
 
@@ -50,22 +50,22 @@ def app(settings: Settings) -> FastAPI:
 
 
 @pytest.fixture(scope="module")
-def client(app: FastAPI, settings: Settings, made: World) -> Iterator[httpx.Client]:
-    with served(app, headers=bearer(settings, made.ama)) as client:
+def client(app: FastAPI, settings: Settings, owners: TwoOwners) -> Iterator[httpx.Client]:
+    with served(app, headers=bearer(settings, owners.ama)) as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
 def _everything_is_logged(app: FastAPI, client: httpx.Client) -> Iterator[None]:
-    """An answer can be here before what is logged of it: that must not be taken for the next test's."""
+    """Waits for the log: a response can arrive before its log line, which the next test must not see."""
     yield
-    with app.state.reader.one_of_few():
+    with app.state.reader.export_slot():
         client.get("/healthz")
 
 
 @pytest.fixture
-def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_ROWS_AT_ONCE", 4)
+def few_rows_per_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_export, "_ROWS_PER_FETCH", 4)
 
 
 def _read(content: bytes) -> list[dict[str, str]]:
@@ -91,10 +91,10 @@ def _typed(row: dict[str, str], shop: Shop) -> dict[str, Any]:
     }
 
 
-@pytest.mark.usefixtures("few_rows_at_once")
+@pytest.mark.usefixtures("few_rows_per_fetch")
 @pytest.mark.parametrize("slug", ["ama-data", "ama-more"])
-def test_the_file_is_the_list(client: httpx.Client, made: World, slug: str) -> None:
-    shop = made.shops[slug]
+def test_the_file_is_the_list(client: httpx.Client, owners: TwoOwners, slug: str) -> None:
+    shop = owners.shops[slug]
     for asked in (
         {},
         {"sort": "total_spent", "repeat": "true"},
@@ -115,8 +115,8 @@ def test_the_file_is_the_list(client: httpx.Client, made: World, slug: str) -> N
         assert answer.headers["regulars-stale"] == "false"
 
 
-def test_no_cell_is_a_formula(client: httpx.Client, copied: Database, made: World) -> None:
-    shop = made.shops["ama-more"]
+def test_no_cell_is_a_formula(client: httpx.Client, copied: Database, owners: TwoOwners) -> None:
+    shop = owners.shops["ama-more"]
     names = [
         "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "'=1", '"=1"', "a,b\r\nc", 'say "hi"',
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def test_no_cell_is_a_formula(client: httpx.Client, copied: Database, made: Worl
 def _lines(caplog: pytest.LogCaptureFixture, message: str, *, at_least: int = 1) -> list[str]:
     deadline = time.monotonic() + 10
     while True:
-        # The answer can be here before what is logged of it.
+        # The response can arrive before its log line.
         lines = [JsonLines().format(record) for record in caplog.records if record.getMessage() == message]
         lines = [line for line in lines if "/healthz" not in line]
         if len(lines) >= at_least or time.monotonic() > deadline:
@@ -153,10 +153,10 @@ def _lines(caplog: pytest.LogCaptureFixture, message: str, *, at_least: int = 1)
         time.sleep(0.01)
 
 
-def test_who_took_what_out_is_logged_and_nothing_of_a_customer(
-    client: httpx.Client, made: World, caplog: pytest.LogCaptureFixture
+def test_an_export_is_logged_with_its_owner_and_row_count_and_no_customers_data(
+    client: httpx.Client, owners: TwoOwners, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop = made.shops["ama-data"]
+    shop = owners.shops["ama-data"]
     with caplog.at_level(logging.INFO):
         client.get(f"{API}/export.csv?shop=ama-data&search=buyer")
         client.get(f"{API}/list?shop=ama-data&search=0241000002")
@@ -168,7 +168,7 @@ def test_who_took_what_out_is_logged_and_nothing_of_a_customer(
     told = json.loads(line)
     rows = sum(customer["email"] is not None for customer in shop.customers().values())
     assert (told["sub"], told["shop"], told["rows"], told["complete"]) == (
-        str(made.ama), str(shop.shop_id), rows, True,
+        str(owners.ama), str(shop.shop_id), rows, True,
     )  # fmt: skip
     paths = [json.loads(request)["path"] for request in requests]
     history = "/api/admin/customers/{customer_id}/history"
@@ -178,26 +178,26 @@ def test_who_took_what_out_is_logged_and_nothing_of_a_customer(
 
 
 def _is_free(client: httpx.Client) -> bool:
-    """Whether an export can be had: one at a time with two connections."""
+    """Whether an export can start: with two connections, one at a time."""
     return client.get(f"{API}/export.csv?shop=ama-more").status_code == 200
 
 
-@pytest.mark.usefixtures("few_rows_at_once")
-def test_who_hangs_up_gives_the_connection_back(
+@pytest.mark.usefixtures("few_rows_per_fetch")
+def test_a_client_that_disconnects_returns_the_connection(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fetch, going_on = export.Export._fetch, threading.Event()
+    fetch, going_on = csv_export.Export._fetch, threading.Event()
 
-    def slowly(self: export.Export) -> bytes:
+    def slowly(self: csv_export.Export) -> bytes:
         if self.rows:
             going_on.wait(10)
         return fetch(self)
 
     with caplog.at_level(logging.INFO):
-        monkeypatch.setattr(export.Export, "_fetch", slowly)
+        monkeypatch.setattr(csv_export.Export, "_fetch", slowly)
         with client.stream("GET", f"{API}/export.csv?shop=ama-data") as answer:
             assert next(answer.iter_raw()).startswith(_MARK)
-            # Meanwhile the half that exports may have is taken, and other pages are answered.
+            # Meanwhile the exports' half of the connections is taken, and other requests succeed.
             assert client.get(f"{API}/export.csv?shop=ama-data").status_code == 503
             assert client.get(f"{API}/analytics?shop=ama-data").status_code == 200
         going_on.set()
@@ -207,21 +207,21 @@ def test_who_hangs_up_gives_the_connection_back(
     assert _is_free(client)
 
 
-@pytest.mark.usefixtures("few_rows_at_once")
+@pytest.mark.usefixtures("few_rows_per_fetch")
 def test_a_file_that_breaks_off_does_not_look_complete(
-    copied: Database, made: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    copied: Database, owners: TwoOwners, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Proxy(copied.conninfo) as proxy:
         behind = settings_of(copied, dashboard_connections=2).model_copy(update={"database_url": proxy.conninfo})
-        fetch = export.Export._fetch
+        fetch = csv_export.Export._fetch
 
-        def cut(self: export.Export) -> bytes:
+        def cut(self: csv_export.Export) -> bytes:
             if self.rows:
                 proxy.cut()
             return fetch(self)
 
-        monkeypatch.setattr(export.Export, "_fetch", cut)
-        with served(create_app(behind), headers=bearer(behind, made.ama)) as client, caplog.at_level(logging.INFO):
+        monkeypatch.setattr(csv_export.Export, "_fetch", cut)
+        with served(create_app(behind), headers=bearer(behind, owners.ama)) as client, caplog.at_level(logging.INFO):
             with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
                 client.get(f"{API}/export.csv?shop=ama-data")
             (line,) = _lines(caplog, "customers were exported")

@@ -1,4 +1,4 @@
-"""Least privilege: a login that may only check out does all that a checkout does, and reads nothing."""
+"""Least privilege: a login that may only check out can do everything that a checkout needs, and read nothing."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tests.storefront import add_order, add_shop, fetch
 
 
 @pytest.mark.usefixtures("erasure_key")
-def test_a_login_that_may_only_check_out_tracks_visits_and_replays_and_knows_the_erased(
+def test_a_login_that_may_only_check_out_tracks_replays_and_recognises_the_erased(
     migrated: Database, checkout_login: str, tmp_path: Path
 ) -> None:
     with migrated.connect() as connection:

@@ -1,4 +1,4 @@
-"""The command as an operator types it: what it prints, its exit status, and no traceback for a mistake of theirs."""
+"""The command as an operator types it: its output and exit status, and no traceback for an operator's mistake."""
 
 import json
 import os
@@ -28,14 +28,15 @@ def regulars(
     )
 
 
-def _fails(done: subprocess.CompletedProcess[str], *said: str) -> None:
+def _fails(done: subprocess.CompletedProcess[str], *messages: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    for words in said:
-        assert words in done.stderr
+    for message in messages:
+        assert message in done.stderr
 
 
-def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Path) -> None:
+@pytest.mark.usefixtures("builds_models")
+def test_migrate_refresh_and_status_say_what_they_did(empty: Database, home: Path) -> None:
     where = {"home": home, "database_url": empty.conninfo}
     assert "applying 0001_storefront" in regulars("migrate", **where).stdout
     assert "up to date already" in regulars("migrate", **where).stdout
@@ -46,7 +47,7 @@ def test_migrate_refresh_and_status_tell_what_they_did(empty: Database, home: Pa
     waiting = json.loads(regulars("status", "--json", **where).stdout)
     assert (waiting["as_of"], waiting["age_seconds"], waiting["orders_to_match"]) == (None, None, 2)
     done = regulars("refresh", **where)
-    assert "1 orders were matched, 1 newly can't be" in done.stdout
+    assert "1 orders were matched, 1 more can't be" in done.stdout
     assert done.returncode == 0
     status = json.loads(regulars("status", "--json", **where).stdout)
     assert status["last_refresh"] == "succeeded"
@@ -68,7 +69,7 @@ def test_a_database_without_regulars_in_it_is_named_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("command", ["migrate", "refresh", "status"])
-def test_no_server_is_told_without_the_password(home: Path, command: str) -> None:
+def test_an_unreachable_server_is_reported_without_the_password(home: Path, command: str) -> None:
     done = regulars(command, home=home, database_url="postgresql://ama:s3cret@127.0.0.1:1/shop")
     _fails(done, "No database at 127.0.0.1", "DATABASE_URL")
     assert "s3cret" not in done.stdout + done.stderr
@@ -95,7 +96,7 @@ def test_a_home_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     _fails(regulars("status", home=tmp_path / ("long" * 30)), "REGULARS_HOME")
 
 
-def test_a_prefect_server_that_does_not_answer_is_told(migrated: Database, home: Path) -> None:
+def test_a_prefect_server_that_does_not_answer_is_reported(migrated: Database, home: Path) -> None:
     done = regulars("refresh", home=home, database_url=migrated.conninfo, PREFECT_API_URL="http://127.0.0.1:1/api")
     _fails(done, "PREFECT_API_URL")
 

@@ -1,4 +1,4 @@
-"""`regulars customer` and `regulars erase` as an operator types them."""
+"""`regulars customer` and `regulars erase`, as an operator runs them."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.person import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
 from tests.storefront import add_shop
 
 
-def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
+def test_the_commands_report_what_is_held_erase_it_and_never_print_the_phone(
     migrated: Database, tmp_path: Path
 ) -> None:
     where: dict[str, Any] = {"home": tmp_path, "database_url": migrated.conninfo, "REGULARS_ERASURE_KEY": KEY}
@@ -31,10 +31,10 @@ def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
     assert [each["order_id"] for each in held["failures"]] == [str(orders["failed"])]
     assert len(held["spooled"]) == 2
     assert "0203334444" not in json.dumps(held)
-    told = regulars("customer", *person, **where).stdout
+    report = regulars("customer", *person, **where).stdout
     for words in (E164, EMAIL, NAME, "orders: 5", "spooled: 2", str(orders["failed"]), "half an entry"):
-        assert words in told
-    assert "0203334444" not in told
+        assert words in report
+    assert "0203334444" not in report
 
     keyless = regulars("erase", *person, **(where | {"REGULARS_ERASURE_KEY": ""}))
     assert (keyless.returncode, "token_urlsafe" in keyless.stderr) == (1, True)
@@ -43,13 +43,13 @@ def test_the_commands_tell_what_is_held_erase_it_and_say_so_without_the_phone(
 
     first = regulars("erase", *person, "--by", "Yaw", **where)
     assert (first.returncode, first.stderr) == (0, "")
-    assert "by Yaw; 5 orders and 5 kept events hold no identity now" in first.stdout
+    assert "by Yaw; 5 orders and 5 kept events no longer hold an identity" in first.stdout
     second = regulars("erase", *person, **where)
-    assert "Erased already: " in second.stdout
+    assert "Already erased: " in second.stdout
     assert not is_personal(first.stdout + second.stdout + keyless.stderr + short.stderr)
     with migrated.connect() as connection:
         assert traces(connection, spool) == []
     after = regulars("customer", *person, **where)
-    assert (after.returncode, "nothing of that phone: it was erased on 20" in after.stderr) == (1, True)
+    assert (after.returncode, "nothing about that phone: it was erased on 20" in after.stderr) == (1, True)
     keyless = regulars("customer", *person, **(where | {"REGULARS_ERASURE_KEY": ""}))
-    assert "nothing of that phone." in keyless.stderr
+    assert "nothing about that phone." in keyless.stderr

@@ -1,4 +1,4 @@
-"""The demo, held against what its world knows: every figure counted once more in plain Python."""
+"""The demo compared with its sample data: plain Python counts every number a second time."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,30 +15,33 @@ from rich.console import Console
 
 from ingest.storage.connections import Connection, connect, conninfo
 from ingest.storage.errors import DatabaseError
-from regulars.demo.pages import served_pages
-from regulars.demo.sample_data import Order, Shop, World, make_world
-from regulars.demo.show import made_anew, play, read, shop_panel
+from regulars.dashboard.cards import CARDS
+from regulars.demo.dashboard import served_dashboard
+from regulars.demo.database import new_database
+from regulars.demo.panels import read, shop_panel
+from regulars.demo.sample_data import Order, SampleData, Shop, make_sample_data
+from regulars.demo.show import play
 from tests.conftest import Server
 from tests.storefront import fetch
 
 NAME = "regulars_test_demo"
 SHOPS = range(4)
-NOTHING = World(middle=make_world(seed=7).middle, shops=())
+NO_SHOPS = SampleData(middle=make_sample_data(seed=7).middle, shops=())
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    world: World
+    data: SampleData
     printed: str
     connection: Connection
 
 
 @pytest.fixture(scope="module")
-def played(server: Server) -> Iterator[Played]:
-    world, out = make_world(seed=7), StringIO()
-    play(server.settings, world, console=Console(file=out, width=80, highlight=False), database=NAME)
+def played(server: Server, builds_models: None) -> Iterator[Played]:  # noqa: ARG001
+    data, out = make_sample_data(seed=7), StringIO()
+    play(server.settings, data, console=Console(file=out, width=80, highlight=False), database=NAME)
     with connect(conninfo(server.settings, database=NAME)) as connection:
-        yield Played(world=world, printed=out.getvalue(), connection=connection)
+        yield Played(data=data, printed=out.getvalue(), connection=connection)
     server.drop(NAME)
 
 
@@ -61,10 +64,10 @@ def _rounded(number: Decimal, step: str) -> Decimal:
 
 def _expected_cards(shop: Shop) -> dict[str, Decimal | int]:
     sales = [order for order in shop.orders if _is_sale(order)]
-    told_apart = [order for order in sales if order.line is not None]
-    purchases = Counter(order.person_id for order in told_apart)
+    of_known_customers = [order for order in sales if order.line is not None]
+    purchases = Counter(order.person_id for order in of_known_customers)
     repeat = sum(count >= 2 for count in purchases.values())
-    revenue = sum(map(_total, told_apart), Decimal(0))
+    revenue = sum(map(_total, of_known_customers), Decimal(0))
     credited = sum((p.amount for p in shop.profits if p.history[-1][0] == "credited"), Decimal(0))
     gone = ("approved", "processing", "completed")
     withdrawn = sum((w.amount for w in shop.withdrawals if w.history[-1][0] in gone), Decimal(0))
@@ -100,7 +103,7 @@ def _expected_months(shop: Shop) -> list[tuple[object, ...]]:
 
 
 def _expected_slugs(shop: Shop) -> dict[str, tuple[int, int, int, Decimal]]:
-    """By slug: visits, sales that came by one, sales, net. One that checkout missed came unknown."""
+    """By slug: visits, sales with a visit, sales, net. The link of an order that checkout missed is unknown."""
     slugs = {visit.visit_id: visit.slug for visit in shop.visits}
     visits = Counter(visit.slug or "unknown" for visit in shop.visits)
     converted, sales, net = Counter(), Counter(), defaultdict(Decimal)
@@ -116,24 +119,24 @@ def _expected_slugs(shop: Shop) -> dict[str, tuple[int, int, int, Decimal]]:
 
 
 @pytest.mark.parametrize("number", SHOPS)
-def test_the_nine_cards_are_what_the_world_knows(played: Played, number: int) -> None:
-    shop = played.world.shops[number]
+def test_the_nine_cards_are_those_of_the_sample_data(played: Played, number: int) -> None:
+    shop = played.data.shops[number]
     cards, _ = read(played.connection, shop)
     expected = _expected_cards(shop)
     assert {name: cards[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("number", SHOPS)
-def test_acquisition_by_local_month_is_what_the_world_knows(played: Played, number: int) -> None:
-    shop = played.world.shops[number]
+def test_acquisition_by_local_month_is_that_of_the_sample_data(played: Played, number: int) -> None:
+    shop = played.data.shops[number]
     _, months = read(played.connection, shop)
     columns = ("month", "new_customers", "returning_customers", "active_customers", "sales", "net_amount")
     assert [tuple(row[name] for name in columns) for row in months] == _expected_months(shop)
 
 
 @pytest.mark.parametrize("number", SHOPS)
-def test_visits_and_sales_by_slug_are_what_the_world_knows(played: Played, number: int) -> None:
-    shop = played.world.shops[number]
+def test_visits_and_sales_by_slug_are_those_of_the_sample_data(played: Played, number: int) -> None:
+    shop = played.data.shops[number]
     rows = fetch(
         played.connection,
         "select slug, visits, converted_visits, sales, net_amount from analytics.slug_analytics where shop_id = %s",
@@ -143,8 +146,8 @@ def test_visits_and_sales_by_slug_are_what_the_world_knows(played: Played, numbe
 
 
 @pytest.mark.parametrize("number", SHOPS)
-def test_each_customer_has_as_many_purchases_worth_as_much_as_the_world_knows(played: Played, number: int) -> None:
-    shop = played.world.shops[number]
+def test_each_customer_has_as_many_purchases_worth_as_much_as_in_the_sample_data(played: Played, number: int) -> None:
+    shop = played.data.shops[number]
     bought: dict[object, list[Order]] = defaultdict(list)
     for order in shop.orders:
         if _is_sale(order) and order.line is not None:
@@ -170,7 +173,7 @@ def test_each_customer_has_as_many_purchases_worth_as_much_as_the_world_knows(pl
 
 
 def test_every_order_has_a_customer_or_a_written_reason(played: Played) -> None:
-    unreadable = {o.checkout.order_id for s in played.world.shops for o in s.orders if o.line is None}
+    unreadable = {o.checkout.order_id for s in played.data.shops for o in s.orders if o.line is None}
     assert {row[0] for row in fetch(played.connection, "select order_id from regulars.unreadable_phones")} == unreadable
     linked = fetch(
         played.connection,
@@ -185,54 +188,50 @@ def test_the_first_refresh_computes_everything_and_the_second_only_what_changed(
 
 
 def test_all_nine_cards_of_each_shop_are_printed_with_their_currency(played: Played) -> None:
-    for shop in played.world.shops:
+    for shop in played.data.shops:
         cards = _expected_cards(shop)
         assert shop.name in played.printed
         assert f"{shop.currency} {cards['customer_revenue']:,.2f}" in played.printed
         assert f"{shop.currency} {cards['available_balance']:,.2f}" in played.printed
         assert f"{cards['repeat_percentage']}%" in played.printed
-    for title in ("Available balance", "Pending withdrawals", "Repeat rate", "Average lifetime value"):
-        assert played.printed.count(title) == len(played.world.shops)
+    for card in CARDS:
+        assert played.printed.count(card.label) == len(played.data.shops)
 
 
-def test_no_line_is_wider_than_the_terminal_and_nobodys_data_is_printed(played: Played) -> None:
+def test_no_line_is_wider_than_the_terminal_and_no_personal_data_is_printed(played: Played) -> None:
     assert max(map(len, played.printed.splitlines())) <= 80
     assert "@" not in played.printed
-    for shop in played.world.shops:
+    for shop in played.data.shops:
         for order in shop.orders:
             assert str(order.checkout.customer_name) not in played.printed
             assert (order.line or "no line") not in played.printed
 
 
-def test_who_stays_sees_each_shops_dashboard_as_its_owner(server: Server, played: Played) -> None:
+def test_each_sign_in_link_opens_the_shops_dashboard_as_its_owner(server: Server, played: Played) -> None:
     own = server.settings.model_copy(update={"database_url": conninfo(server.settings, database=NAME)})
-    with served_pages(own, played.world.shops) as links:
-        for shop in played.world.shops:
+    with served_dashboard(own, played.data.shops) as links:
+        for shop in played.data.shops:
             with httpx.Client(follow_redirects=True, timeout=30) as browser:
                 page = browser.get(links[shop.name])
             assert page.status_code == 200, shop.name
             assert "token" not in str(page.url)
             assert f"{_expected_cards(shop)['customer_revenue']:,.2f}" in page.text
-            assert [other.name for other in played.world.shops if other.name in page.text] == [shop.name]
+            assert [other.name for other in played.data.shops if other.name in page.text] == [shop.name]
 
 
 def test_a_card_that_is_unknown_is_a_dash() -> None:
-    shop, out = make_world(seed=7).shops[0], StringIO()
-    cards = {
-        "total_customers": 0,
-        "average_ltv": None,
-        "repeat_percentage": None,
-        "customer_revenue": Decimal(0),
-    }
+    shop, out = make_sample_data(seed=7).shops[0], StringIO()
+    cards: dict[str, object] = dict.fromkeys((card.name for card in CARDS), None)
+    cards |= {"total_customers": 0, "customer_revenue": Decimal(0)}
     Console(file=out, width=80).print(shop_panel(shop, cards, [], width=80))
-    assert out.getvalue().count("—") == 7
+    assert out.getvalue().count("—") == len(CARDS) - 2
     assert "GHS 0.00" in out.getvalue()
 
 
-def test_a_demo_drops_what_the_one_before_it_left(server: Server) -> None:
+def test_a_demo_drops_the_previous_demos_database(server: Server) -> None:
     name = f"{NAME}_anew"
     for _ in range(2):
-        with made_anew(server.settings, name) as own, connect(own.database_url or "") as connection:
+        with new_database(server.settings, name) as own, connect(own.database_url or "") as connection:
             assert fetch(connection, "select to_regclass('public.left_over') is null") == [(True,)]
             connection.execute("create table public.left_over ()")
     server.drop(name)
@@ -243,27 +242,27 @@ def test_a_database_that_no_demo_made_is_left_as_it_is(server: Server) -> None:
     with theirs.connect() as connection:
         connection.execute("create table public.precious ()")
     with pytest.raises(DatabaseError, match="no demo made"):
-        play(server.settings, NOTHING, console=Console(file=StringIO()), database=theirs.name)
+        play(server.settings, NO_SHOPS, console=Console(file=StringIO()), database=theirs.name)
     with theirs.connect() as connection:
         assert fetch(connection, "select to_regclass('public.precious') is not null") == [(True,)]
     server.drop(theirs.name)
 
 
-def test_the_database_that_database_url_names_is_never_the_demos(server: Server) -> None:
+def test_a_demo_never_drops_the_database_that_database_url_names(server: Server) -> None:
     named = server.create(f"{NAME}_named")
     with pytest.raises(DatabaseError, match="name another one"):
-        play(named.settings, NOTHING, console=Console(file=StringIO()), database=named.name)
+        play(named.settings, NO_SHOPS, console=Console(file=StringIO()), database=named.name)
     server.drop(named.name)
 
 
 def test_a_second_demo_on_the_server_is_told_to_wait(server: Server) -> None:
     name = f"{NAME}_busy"
-    with made_anew(server.settings, name), pytest.raises(DatabaseError, match="wait"):
-        play(server.settings, NOTHING, console=Console(file=StringIO()), database=name)
+    with new_database(server.settings, name), pytest.raises(DatabaseError, match="wait"):
+        play(server.settings, NO_SHOPS, console=Console(file=StringIO()), database=name)
     server.drop(name)
 
 
-def test_a_role_that_may_not_make_databases_is_told_what_it_needs(server: Server) -> None:
+def test_a_role_that_may_not_create_databases_is_told_what_it_needs(server: Server) -> None:
     theirs = server.create(f"{NAME}_poor")
     with theirs.connect() as connection:
         connection.execute("drop role if exists regulars_test_poor")
@@ -271,7 +270,7 @@ def test_a_role_that_may_not_make_databases_is_told_what_it_needs(server: Server
     where = make_conninfo(theirs.conninfo, user="regulars_test_poor", password="poor")
     settings = server.settings.model_copy(update={"database_url": where})
     with pytest.raises(DatabaseError, match="CREATEDB"):
-        play(settings, NOTHING, console=Console(file=StringIO()), database=NAME + "_none")
+        play(settings, NO_SHOPS, console=Console(file=StringIO()), database=NAME + "_none")
     with theirs.connect() as connection:
         connection.execute("drop role regulars_test_poor")
     server.drop(theirs.name)

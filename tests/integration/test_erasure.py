@@ -8,7 +8,7 @@ import pytest
 from flows.steps import run_refresh
 from ingest import track
 from ingest.bulk.matching import match_orders
-from ingest.privacy.erasure import ErasureBusy, no_erasure
+from ingest.privacy.erasure_lock import ErasureBusy, no_erasure
 from ingest.privacy.person import UnknownPerson
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
@@ -45,7 +45,7 @@ def test_any_spelling_erases_and_nothing_personal_is_left_anywhere(
     done = erased(connection, spool, phone=phone)
     assert (done.was_erased, done.erased_by, done.orders, done.events) == (False, "Yaw", 5, 5)
     assert traces(connection, spool) == []
-    # The orders are one customer's still; the other's are as they were.
+    # The orders still belong to one customer; the other customer's are untouched.
     (customer,) = fetch(connection, "select id from regulars.customers where erased_at is not null")
     assert fetch(
         connection, "select shop_order_id from regulars.tracking where shop_customer_id = %s order by 1", *customer
@@ -94,7 +94,7 @@ def test_another_shops_customer_of_the_same_phone_is_untouched(connection: Conne
     assert track(connection, checkout(theirs, old)).outcome == "returning_customer"
 
 
-def test_twice_says_when_it_was_and_cleans_up_what_is_left(connection: Connection, spool: Spool) -> None:
+def test_a_second_erasure_returns_the_first_and_removes_what_was_left(connection: Connection, spool: Spool) -> None:
     shop = add_shop(connection)
     track(connection, checkout(shop, order := person_order(connection, shop)))
     first = erased(connection, spool)
@@ -105,7 +105,7 @@ def test_twice_says_when_it_was_and_cleans_up_what_is_left(connection: Connectio
     assert fetch(connection, "select count(*) from regulars.erasures") == [(1,)]
 
 
-def test_an_order_that_has_become_anothers_is_left_to_them(connection: Connection, spool: Spool) -> None:
+def test_an_order_that_has_become_another_customers_stays_theirs(connection: Connection, spool: Spool) -> None:
     shop = add_shop(connection)
     orders = [person_order(connection, shop) for _ in range(2)]
     for order in orders:
@@ -119,19 +119,19 @@ def test_an_order_that_has_become_anothers_is_left_to_them(connection: Connectio
     ) == [("0203334444", "+233203334444")]  # fmt: skip
 
 
-def test_while_orders_are_loaded_nobody_is_erased(connection: Connection, migrated: Database, spool: Spool) -> None:
+def test_nobody_is_erased_while_orders_are_loaded(connection: Connection, migrated: Database, spool: Spool) -> None:
     person_order(connection, add_shop(connection))
     with migrated.connect() as other, no_erasure(other), pytest.raises(ErasureBusy):
         erased(connection, spool)
     assert erased(connection, spool).orders == 1
 
 
-def test_what_was_forgotten_long_ago_leaves_the_spools_file_too(connection: Connection, spool: Spool) -> None:
+def test_events_that_were_deleted_long_ago_leave_the_spools_file_too(connection: Connection, spool: Spool) -> None:
     shop = add_shop(connection)
     order = person_order(connection, shop)
     for _ in range(40):
         spool.add("checkout", checkout(shop, order).model_dump_json())
-    # As a SQLite that leaves what is deleted in its free pages, and somebody else who has the file open.
+    # A SQLite that leaves deleted rows in its free pages, and another process that has the file open.
     with closing(sqlite3.connect(spool.path)) as other:
         other.execute("pragma secure_delete = off")
         with other:
@@ -159,14 +159,14 @@ def test_the_proof_holds_no_phone_and_changes_with_the_key_and_the_shop(connecti
     assert len(hashes) == 4
 
 
-def test_a_row_that_a_proof_stands_for_cannot_be_deleted(connection: Connection, spool: Spool) -> None:
+def test_the_row_of_an_erased_customer_cannot_be_deleted(connection: Connection, spool: Spool) -> None:
     person_order(connection, add_shop(connection))
     erased(connection, spool)
     with pytest.raises(Exception, match=r"row can't be deleted"):
         connection.execute("delete from regulars.customers")
 
 
-def test_an_erasure_that_fails_half_way_leaves_everything(
+def test_an_erasure_that_fails_half_way_is_rolled_back(
     connection: Connection, migrated: Database, spool: Spool
 ) -> None:
     shop = add_shop(connection)
@@ -183,17 +183,17 @@ def test_an_erasure_that_fails_half_way_leaves_everything(
 @pytest.mark.parametrize(
     ("shop", "phone", "error", "said"),
     [
-        ("nobody", PHONE, UnknownShop, "no shop of that slug"),
-        (PHONE, "ama-data", UnknownShop, "no shop of that slug"),
-        ("ama-data", "0245550199", UnknownPerson, "nothing of that phone"),
+        ("nobody", PHONE, UnknownShop, "no shop with that slug"),
+        (PHONE, "ama-data", UnknownShop, "no shop with that slug"),
+        ("ama-data", "0245550199", UnknownPerson, "nothing about that phone"),
         ("ama-data", "02455501234567", InputError, "can't be read as one of GH"),
     ],
 )
-def test_a_wrong_shop_or_phone_is_told_without_the_phone(
+def test_the_error_for_a_wrong_shop_or_phone_does_not_hold_the_phone(
     connection: Connection, spool: Spool, shop: str, phone: str, error: type[Exception], said: str
 ) -> None:
     person_order(connection, add_shop(connection))
-    with pytest.raises(error, match=said) as told:
+    with pytest.raises(error, match=said) as caught:
         erased(connection, spool, shop=shop, phone=phone)
-    assert "2455501" not in str(told.value)
+    assert "2455501" not in str(caught.value)
     assert fetch(connection, "select count(*) from regulars.erasures") == [(0,)]

@@ -1,4 +1,4 @@
-"""Erasure lasts: nothing that is told again brings the person back, and a new purchase makes a new customer."""
+"""Erasure lasts: no event that arrives later brings the person back, and a new purchase makes a new customer."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,24 +7,25 @@ import pytest
 from psycopg.rows import dict_row, tuple_row
 
 from ingest import track
-from ingest.bulk.failures import retry_failures
-from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
-from ingest.privacy.person import find_person, tell
+from ingest.bulk.retrying import retry_failures
+from ingest.privacy.access import report_person
+from ingest.privacy.person import find_person
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection
 from ingest.storage.errors import SettingError
 from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
-from tests.unit.test_export import order as export_row
-from tests.unit.test_export import write
+from tests.unit.test_import_file import order as export_row
+from tests.unit.test_import_file import write
 
 pytestmark = pytest.mark.usefixtures("erasure_key")
 
 
-def test_nothing_that_is_told_again_brings_the_person_back(
+def test_nothing_that_arrives_again_brings_the_person_back(
     connection: Connection, spool: Spool, tmp_path: Path
 ) -> None:
     shop = add_shop(connection)
@@ -33,9 +34,9 @@ def test_nothing_that_is_told_again_brings_the_person_back(
         export_row(id=str(order), customer_phone=PHONE, customer_email=EMAIL, customer_name=NAME)
         for order in orders.values()
     ][:5]
-    # Orders that were never here, in another spelling, as an old export and a restored backup have them.
+    # Orders that are not in this database, in another spelling, as in an old export or a restored backup.
     rows.append(export_row(customer_phone="+233 24 555 0123", customer_email=EMAIL, customer_name=NAME))
-    # An order of theirs, for which the export has a phone that can't be read, or another's.
+    # Orders of theirs, for which the file has an unreadable phone or another customer's.
     rows.append(rows[0] | {"customer_phone": "12"})
     rows.append(rows[1] | {"customer_phone": "0207776666"})
     export = write(tmp_path / "orders.csv", *rows)
@@ -47,7 +48,7 @@ def test_nothing_that_is_told_again_brings_the_person_back(
         assert traces(connection, spool) == []
         assert fetch(connection, "select phone_number from regulars.customers order by 1") == phones
 
-    # Another machine's spool, replayed.
+    # Replay another machine's spool.
     elsewhere = Spool(tmp_path / "elsewhere" / SPOOL)
     never_seen = add_order(connection, shop, phone=None)
     for order in [*orders.values(), never_seen]:
@@ -65,17 +66,17 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     assert_still_gone()
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
-    loaded = load_orders(connection, Export(export, OrderRow))
+    loaded = load_orders(connection, ImportFile(export, OrderRow))
     assert loaded.rejects == []
     assert_still_gone()
-    assert load_orders(connection, Export(export, OrderRow)).written == 0
+    assert load_orders(connection, ImportFile(export, OrderRow)).written == 0
     match_orders(connection)
     assert_still_gone()
     assert fetch(
         connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
     ) == [(7,)]
 
-    # What the storefront writes past us is taken away with the next link.
+    # Identity that the storefront writes itself is removed by the next match.
     person_order(connection, shop)
     connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, orders["tracked"]])
     match_orders(connection)
@@ -86,7 +87,7 @@ def test_nothing_that_is_told_again_brings_the_person_back(
     assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(0,)]
 
 
-def test_a_failure_from_before_the_erasure_is_settled_without_the_person(connection: Connection, spool: Spool) -> None:
+def test_a_failure_from_before_the_erasure_is_retried_without_identity(connection: Connection, spool: Spool) -> None:
     shop = add_shop(connection)
     person_order(connection, shop)
     erased(connection, spool)
@@ -102,7 +103,7 @@ def test_a_failure_from_before_the_erasure_is_settled_without_the_person(connect
     ) == [(1, 2)]
 
 
-def test_without_the_key_an_old_checkout_is_kept_until_it_is_there(
+def test_without_the_key_an_old_checkout_is_stored_until_the_key_is_set(
     connection: Connection, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = add_shop(connection)
@@ -139,10 +140,10 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     assert fetch(connection, "select email, customer_name from regulars.customers where phone_number = %s", E164) == [
         (EMAIL, NAME)
     ]
-    # What checkout didn't link is the new customer's too.
+    # An order that checkout didn't match belongs to the new customer too.
     person_order(connection, shop, at=datetime.now(UTC) + timedelta(seconds=2))
     match_orders(connection)
-    # An old order that comes only now is not the new customer's.
+    # An old order that arrives only now does not belong to the new customer.
     old = add_order(connection, shop, phone=None)
     assert track(connection, checkout(shop, old)).customer_id == gone
     person_order(connection, shop)
@@ -153,7 +154,7 @@ def test_a_purchase_after_the_erasure_makes_a_new_customer_whose_past_stays_eras
     ]  # fmt: skip
     assert track(connection, checkout(shop, first)).customer_id == gone
 
-    # And erased once more, by a proof of its own.
+    # A second erasure has a proof of its own.
     again = erased(connection, spool)
     assert (again.was_erased, again.orders) == (False, 2)
     assert traces(connection, spool) == []
@@ -170,7 +171,7 @@ def test_orders_with_any_time_and_connections_with_any_rows_are_served(
     odd = [person_order(connection, shop) for _ in range(2)]
     connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])
     track(connection, checkout(shop, odd[0]))
-    assert tell(connection, find_person(connection, shop="ama-data", phone=PHONE, spool=spool))["orders"]
+    assert report_person(connection, find_person(connection, shop="ama-data", phone=PHONE, spool=spool))["orders"]
     assert erased(connection, spool).orders == 3
     late = [person_order(connection, shop), add_order(connection, shop, phone=None)]
     connection.execute("update shop_orders set created_at = %s, updated_at = %s", [moment, moment])

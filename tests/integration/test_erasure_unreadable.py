@@ -1,4 +1,4 @@
-"""Erasure where a phone can't be read: an e-mail tells whose an event is, and what nothing tells of is counted."""
+"""Erasure if a phone can't be read: the e-mail says whose an event is, and events without either are counted."""
 
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.privacy.access import answer_access
+from ingest.privacy.access import answer_access_request
 from ingest.privacy.person import UnknownPerson
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
@@ -29,9 +29,9 @@ def shop(connection: Connection) -> UUID:
 
 
 def _spool(spool: Spool, shop: UUID, order: UUID | None = None, **facts: str | None) -> int:
-    """An event whose phone can't be read, of an order that nobody knows if none is given; its number."""
-    told = {"phone": UNREADABLE, "email": EMAIL, "customer_name": NAME} | facts
-    spool.add("checkout", Checkout(shop_id=shop, order_id=order or uuid4(), **told).model_dump_json())
+    """Spools an event with an unreadable phone, of an unknown order by default; returns its number."""
+    person = {"phone": UNREADABLE, "email": EMAIL, "customer_name": NAME} | facts
+    spool.add("checkout", Checkout(shop_id=shop, order_id=order or uuid4(), **person).model_dump_json())
     return spool.everything()[-1].event_id
 
 
@@ -53,7 +53,7 @@ def test_a_spooled_event_of_an_unknown_order_and_an_unreadable_phone_is_found_by
     assert UNREADABLE not in spool.everything()[0].event
 
 
-def test_an_email_that_only_a_spooled_event_of_theirs_tells_is_theirs_too(
+def test_an_email_that_only_a_spooled_event_of_theirs_holds_is_theirs_too(
     connection: Connection, spool: Spool, shop: UUID
 ) -> None:
     _spool(spool, shop, phone=PHONE, email="efua@work.example")
@@ -81,9 +81,7 @@ def test_failures_conflicts_and_debris_are_found_by_the_email_too(
     assert fetch(connection, "select customer_phone from shop_orders where id = %s", disputed) == [("0203334444",)]
 
 
-def test_an_email_that_another_customer_has_too_erases_nothing_of_theirs(
-    connection: Connection, spool: Spool, shop: UUID
-) -> None:
+def test_an_email_that_another_customer_shares_erases_nothing(connection: Connection, spool: Spool, shop: UUID) -> None:
     _other_customer(connection, shop, email=EMAIL.upper())
     number = _spool(spool, shop, customer_name="Kojo")
     done = erased(connection, spool)
@@ -91,7 +89,7 @@ def test_an_email_that_another_customer_has_too_erases_nothing_of_theirs(
     assert "Kojo" in spool.everything()[0].event
 
 
-def test_a_phone_that_can_be_read_decides_and_not_the_email(connection: Connection, spool: Spool, shop: UUID) -> None:
+def test_a_readable_phone_decides_and_not_the_email(connection: Connection, spool: Spool, shop: UUID) -> None:
     order = _other_customer(connection, shop, email="kojo@example.org")
     _spool(spool, shop, order, phone="0203334444", customer_name="Kojo")
     before = spool.everything()
@@ -107,7 +105,7 @@ def test_another_shops_events_are_neither_erased_nor_counted(connection: Connect
     assert (erased(connection, spool).unresolved, spool.everything()) == ((), before)
 
 
-def test_what_could_be_the_persons_or_anybodys_is_counted_by_its_number(
+def test_events_that_may_be_the_persons_or_anybodys_are_listed_by_number(
     connection: Connection, spool: Spool, shop: UUID
 ) -> None:
     known = _other_customer(connection, shop, email="kojo@example.org")
@@ -118,26 +116,28 @@ def test_what_could_be_the_persons_or_anybodys_is_counted_by_its_number(
         _spool(spool, shop, email=None, customer_name=None),
         _spool(spool, shop, nobodys, email=None),
     )
-    _spool(spool, shop, known, email=None)  # Kojo's order says whose it is
-    _spool(spool, shop, phone=None, email=None, customer_name=None)  # holds nobody
+    _spool(spool, shop, known, email=None)  # Kojo's order says that it is his
+    _spool(spool, shop, phone=None, email=None, customer_name=None)  # holds no identity
     _spool(spool, shop, phone="0203334444", email=None)
     done = erased(connection, spool)
     assert (done.events, done.unresolved) == (0, expected)
-    # What was erased holds nobody, and is not counted the next time.
+    # Erased events hold no identity, and are not counted the next time.
     assert erased(connection, spool).unresolved == expected
 
 
-def test_who_is_not_known_is_told_what_could_hold_them(connection: Connection, spool: Spool, shop: UUID) -> None:
+def test_an_unknown_persons_error_lists_events_that_may_be_theirs(
+    connection: Connection, spool: Spool, shop: UUID
+) -> None:
     number = _spool(spool, shop, email=None)
     for call in (
         lambda: erased(connection, spool, phone="0245550199"),
-        lambda: answer_access(connection, shop="ama-data", phone="0245550199", key=None, spool=spool),
+        lambda: answer_access_request(connection, shop="ama-data", phone="0245550199", key=None, spool=spool),
     ):
-        with pytest.raises(UnknownPerson, match=rf"nothing of that phone\. Spooled .*: 1\. .* Numbers: {number}\."):
+        with pytest.raises(UnknownPerson, match=rf"nothing about that phone\. Spooled .*: 1\. .* Numbers: {number}\."):
             call()
 
 
-def test_the_command_says_how_many_and_which_numbers(
+def test_the_command_lists_how_many_events_and_which_numbers(
     migrated: Database, connection: Connection, shop: UUID, tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / SPOOL)
@@ -145,7 +145,7 @@ def test_the_command_says_how_many_and_which_numbers(
     person = ["--shop", "ama-data", "--phone", PHONE]
     said = regulars("erase", *person, home=tmp_path, database_url=migrated.conninfo, REGULARS_ERASURE_KEY=KEY)
     assert (said.returncode, said.stderr) == (0, "")
-    assert "Spooled events that could be this person's or anybody's: 25." in said.stdout
+    assert "Spooled events that may belong to this person or to anybody: 25." in said.stdout
     assert f"Numbers: {', '.join(map(str, numbers[:20]))}, …." in said.stdout
     assert not is_personal(said.stdout)
     del connection

@@ -1,4 +1,4 @@
-"""The HTTP door on a real server and a real database: who may come in, what is answered, what is kept, what is told."""
+"""The ingest API on a real server and a real database: tokens, answers, what is stored, and what is logged."""
 
 import json
 import logging
@@ -50,9 +50,9 @@ def client(app: FastAPI) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A door for what comes no further than the door: there is no database behind it."""
-    where = {"DATABASE_URL": "host=127.0.0.1 port=1", "home": tmp_path_factory.mktemp("hall")}
+def no_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The API without a database, for requests that never reach one."""
+    where = {"DATABASE_URL": "host=127.0.0.1 port=1", "home": tmp_path_factory.mktemp("no-database")}
     with served(create_app(Settings(**where, ingest_tokens=_TOKENS)), headers=SHOWN) as client:
         yield client
 
@@ -81,21 +81,19 @@ def _rows(database: Database, query: str, *parameters: object) -> list[tuple[obj
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer tökén"]
 )
-def test_nobody_comes_in_without_a_token(hall: httpx.Client, path: str, authorization: str) -> None:
-    answer = hall.post(path, json={"shop_id": "0241234567"}, headers={"Authorization": authorization.encode()})  # type: ignore[dict-item]
+def test_a_request_without_a_valid_token_is_refused(no_database: httpx.Client, path: str, authorization: str) -> None:
+    answer = no_database.post(path, json={"shop_id": "0241234567"}, headers={"Authorization": authorization.encode()})  # type: ignore[dict-item]
     _assert_problem(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_two_tokens_hold_at_once_so_that_one_can_replace_the_other(client: httpx.Client, shop: UUID) -> None:
+def test_two_tokens_are_valid_at_once_so_that_one_can_replace_the_other(client: httpx.Client, shop: UUID) -> None:
     for token in (TOKEN, NEXT):
         answer = client.post(VISITS, json={"shop_id": str(shop)}, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 201
 
 
-def test_a_purchase_completes_the_visit_whose_id_it_hands_back(
-    migrated: Database, client: httpx.Client, shop: UUID
-) -> None:
+def test_a_checkout_completes_the_visit_whose_id_it_holds(migrated: Database, client: httpx.Client, shop: UUID) -> None:
     (order,) = _orders(migrated, shop, 1)
     visit = client.post(VISITS, json={"shop_id": str(shop), "slug": "promo"})
     assert (visit.status_code, visit.json()["outcome"]) == (201, "noted")
@@ -107,7 +105,7 @@ def test_a_purchase_completes_the_visit_whose_id_it_hands_back(
     assert client.post(CHECKOUTS, json=event | {"phone": "+233241234567"}).json()["outcome"] == "replayed"
 
 
-def test_other_facts_are_a_conflict_and_an_absurd_phone_is_kept_with_its_reason(
+def test_other_facts_are_a_conflict_and_an_unreadable_phone_has_a_reason(
     migrated: Database, client: httpx.Client, shop: UUID
 ) -> None:
     first, second = _orders(migrated, shop, 2)
@@ -133,7 +131,7 @@ def test_a_name_cut_in_the_middle_of_an_emoji_does_not_refuse_a_purchase(
     assert _rows(migrated, "select customer_name from regulars.customers") == [("Ama",)]
 
 
-def test_one_bad_event_of_a_batch_refuses_no_other_and_is_named(
+def test_an_invalid_event_of_a_batch_is_named_and_does_not_affect_the_others(
     migrated: Database, client: httpx.Client, shop: UUID
 ) -> None:
     orders = _orders(migrated, shop, 3)
@@ -141,15 +139,15 @@ def test_one_bad_event_of_a_batch_refuses_no_other_and_is_named(
     bad = {"shop_id": str(shop), "order_id": "0241234567", "slug": "s" * 301}
     answer = client.post(CHECKOUTS, json={"checkouts": [events[0], bad, events[1], 7, events[2]]})
     assert answer.status_code == 207
-    told = answer.json()["answers"]
-    assert [one["outcome"] for one in told] == [
+    answers = answer.json()["answers"]
+    assert [one["outcome"] for one in answers] == [
         "new_customer", "invalid", "returning_customer", "invalid", "returning_customer",
     ]  # fmt: skip
-    assert told[1]["errors"] == [
+    assert answers[1]["errors"] == [
         {"pointer": "#/checkouts/1/slug", "detail": "is longer than 300 characters"},
         {"pointer": "#/checkouts/1/order_id", "detail": "is not a UUID"},
     ]
-    assert told[3]["errors"] == [{"pointer": "#/checkouts/3", "detail": "is not an object"}]
+    assert answers[3]["errors"] == [{"pointer": "#/checkouts/3", "detail": "is not an object"}]
     again = client.post(CHECKOUTS, json={"checkouts": events})
     assert (again.status_code, {one["outcome"] for one in again.json()["answers"]}) == (200, {"replayed"})
     assert _rows(migrated, "select count(*) from regulars.tracking") == [(3,)]
@@ -173,7 +171,7 @@ _EVENT = {"shop_id": _SHOP, "order_id": str(uuid4()), "phone": "0241234567"}
         (_EVENT | {"accessed_at": "2026-03-14T99:00:00Z"}, "#/accessed_at", "is not a time such as"),
         (_EVENT | {"accessed_at": "9999-03-14T12:00:00Z"}, "#/accessed_at", "is not in this century"),
         (_EVENT | {"Ama Boateng": "0241234567"}, "#", "holds a field that is not known"),
-        ({"checkouts": [], "Ama Boateng": 1}, "#", "holds a field beside checkouts that is not known"),
+        ({"checkouts": [], "Ama Boateng": 1}, "#", "holds an unknown field beside checkouts"),
         ({"checkouts": []}, "#/checkouts", "holds 0 events"),
         ({"checkouts": [_EVENT] * 101}, "#/checkouts", "holds 101 events"),
         ({"checkouts": "0241234567"}, "#/checkouts", "is not a list"),
@@ -182,25 +180,25 @@ _EVENT = {"shop_id": _SHOP, "order_id": str(uuid4()), "phone": "0241234567"}
     ],
 )
 def test_a_body_that_cannot_be_read_is_a_problem_that_names_the_field_and_not_the_value(
-    hall: httpx.Client, body: object, pointer: str, detail: str
+    no_database: httpx.Client, body: object, pointer: str, detail: str
 ) -> None:
-    answer = hall.post(CHECKOUTS, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    answer = no_database.post(CHECKOUTS, content=json.dumps(body), headers={"Content-Type": "application/json"})
     (error,) = _assert_problem(answer, 422)["errors"]
     assert error["pointer"] == pointer
     assert error["detail"].startswith(detail)
 
 
-def test_what_is_not_json_or_too_long_or_nowhere_is_a_problem(hall: httpx.Client) -> None:
+def test_a_body_that_is_not_json_or_too_long_and_an_unknown_path_are_problems(no_database: httpx.Client) -> None:
     as_json = {"Content-Type": "application/json; charset=utf-8"}
     for body in (b"0241234567 is Ama Boateng", b"\xff", b"[" * 100_000, b"9" * 5000):
-        _assert_problem(hall.post(CHECKOUTS, content=body, headers=as_json), 422)
-    _assert_problem(hall.post(CHECKOUTS, data={"phone": "0241234567"}), 415)
-    _assert_problem(hall.post(CHECKOUTS, content=b" " * (MOST_BYTES + 1), headers=as_json), 413)
-    # Without a length declared it is counted as it comes.
-    _assert_problem(hall.post(CHECKOUTS, content=(b" " * 65536 for _ in range(17)), headers=as_json), 413)
-    _assert_problem(hall.get("/api/ingest/0241234567"), 404)
-    assert hall.get(CHECKOUTS).headers["allow"] == "POST"
-    _assert_problem(hall.get(CHECKOUTS), 405)
+        _assert_problem(no_database.post(CHECKOUTS, content=body, headers=as_json), 422)
+    _assert_problem(no_database.post(CHECKOUTS, data={"phone": "0241234567"}), 415)
+    _assert_problem(no_database.post(CHECKOUTS, content=b" " * (MOST_BYTES + 1), headers=as_json), 413)
+    # Without a declared length it is counted as it arrives.
+    _assert_problem(no_database.post(CHECKOUTS, content=(b" " * 65536 for _ in range(17)), headers=as_json), 413)
+    _assert_problem(no_database.get("/api/ingest/0241234567"), 404)
+    assert no_database.get(CHECKOUTS).headers["allow"] == "POST"
+    _assert_problem(no_database.get(CHECKOUTS), 405)
 
 
 def _assert_problem(answer: httpx.Response, status: int) -> dict[str, list[dict[str, str]]]:
@@ -213,7 +211,7 @@ def _assert_problem(answer: httpx.Response, status: int) -> dict[str, list[dict[
     return problem  # type: ignore[no-any-return]
 
 
-def test_while_the_database_is_down_events_are_kept_and_afterwards_each_stands_once(
+def test_events_are_spooled_while_the_database_is_down_and_counted_once_afterwards(
     migrated: Database, settings: Settings, shop: UUID
 ) -> None:
     orders = _orders(migrated, shop, 5)
@@ -238,7 +236,7 @@ def test_while_the_database_is_down_events_are_kept_and_afterwards_each_stands_o
     assert _rows(migrated, "select count(*), count(distinct shop_order_id) from regulars.tracking") == [(5, 5)]
 
 
-def test_a_batch_that_meets_a_silent_database_waits_one_budget_and_not_one_for_each(
+def test_a_batch_waits_one_budget_for_a_silent_database_and_not_one_per_event(
     migrated: Database, settings: Settings, shop: UUID
 ) -> None:
     events = [{"shop_id": str(shop), "order_id": order} for order in _orders(migrated, shop, 20)]
@@ -256,7 +254,7 @@ def test_a_batch_that_meets_a_silent_database_waits_one_budget_and_not_one_for_e
 
 
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
-def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
+def test_a_batch_whose_connection_is_cut_counts_once(
     migrated: Database, settings: Settings, shop: UUID, fault: Fault
 ) -> None:
     events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in _orders(migrated, shop, 90)]
@@ -264,11 +262,11 @@ def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
         behind = settings.model_copy(update={"database_url": proxy.conninfo})
         with served(create_app(behind), headers=SHOWN) as client, ThreadPoolExecutor() as thread:
             client.post(CHECKOUTS, json={"checkouts": events[:5]})
-            told = thread.submit(client.post, CHECKOUTS, json={"checkouts": events})
+            request = thread.submit(client.post, CHECKOUTS, json={"checkouts": events})
             while _rows(migrated, "select count(*) < 20 from regulars.tracking") == [(True,)]:
                 time.sleep(0.001)
             proxy.fault = fault
-            answers = told.result().json()["answers"]
+            answers = request.result().json()["answers"]
             assert {answer["outcome"] for answer in answers} == {"spooled"}
             proxy.fault = "none"
             proxy.cut()
@@ -280,7 +278,7 @@ def test_a_batch_that_is_cut_off_in_the_middle_stands_once_afterwards(
     assert _rows(migrated, "select count(*) from regulars.customers") == [(1,)]
 
 
-def test_a_batch_is_on_the_servers_disk_when_it_is_answered(
+def test_a_batch_is_on_the_servers_disk_when_the_answer_arrives(
     migrated: Database, client: httpx.Client, shop: UUID
 ) -> None:
     events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in _orders(migrated, shop, 50)]
@@ -289,11 +287,11 @@ def test_a_batch_is_on_the_servers_disk_when_it_is_answered(
         for first in range(0, 50, 5):
             client.post(CHECKOUTS, json={"checkouts": events[first : first + 5]})
             flushed += fetch(connection, "select pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
-    # Not all: the server writes for itself too, now and then.
+    # Not every time, because the server also writes for its own purposes.
     assert flushed.count((True,)) > 5
 
 
-def test_what_neither_the_database_nor_the_disk_takes_is_said_to_be_lost(settings: Settings, tmp_path: Path) -> None:
+def test_an_event_that_neither_the_database_nor_the_disk_takes_is_refused(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     broken = {"database_url": "host=127.0.0.1 port=1", "home": tmp_path / "file", "track_budget_ms": 100}
     with served(create_app(settings.model_copy(update=broken)), headers=SHOWN) as client:
@@ -304,7 +302,7 @@ def test_what_neither_the_database_nor_the_disk_takes_is_said_to_be_lost(setting
         assert client.get("/metrics").status_code == 200
 
 
-def test_the_metrics_add_up_to_what_was_answered(migrated: Database, client: httpx.Client, shop: UUID) -> None:
+def test_the_metrics_add_up_to_the_answers(migrated: Database, client: httpx.Client, shop: UUID) -> None:
     first, second, third = _orders(migrated, shop, 3)
     event = {"shop_id": str(shop), "phone": "0241234567"}
     client.post(CHECKOUTS, json=event | {"order_id": first})
@@ -314,17 +312,17 @@ def test_the_metrics_add_up_to_what_was_answered(migrated: Database, client: htt
     client.post(CHECKOUTS, json=event | {"order_id": second, "phone": "0209876543"})
     client.post(CHECKOUTS, json={})
     client.post(VISITS, json={"shop_id": str(shop)})
-    told = {
+    counts = {
         f"{kind} {outcome}": float(count)
         for kind, outcome, count in re.findall(
             r'regulars_events_total\{kind="(\w+)",outcome="(\w+)"\} (\S+)', client.get("/metrics").text
         )
     }
-    assert {name: count for name, count in told.items() if count} == {
+    assert {name: count for name, count in counts.items() if count} == {
         "checkout new_customer": 1, "checkout returning_customer": 1, "checkout replayed": 1,
         "checkout unreadable": 1, "checkout spooled": 1, "checkout conflict": 1, "visit noted": 1,
     }  # fmt: skip
-    assert told["checkout failed"] == 0
+    assert counts["checkout failed"] == 0
     assert _metric(client, 'regulars_track_seconds_count{kind="checkout"}') == 6
     assert _metric(client, 'regulars_invalid_total{kind="checkout"}') == 2
     assert _metric(client, "regulars_spool_events") == 1
@@ -338,7 +336,7 @@ def _metric(client: httpx.Client, name: str) -> float:
 _PRIVATE = ("0241234567", "241234567", "0209876543", "ama@example.com", "Ama", "Boateng", "PHONE", TOKEN, "secret")
 
 
-def test_logs_problems_and_metrics_hold_nothing_of_a_person_wherever_it_was_put(
+def test_logs_problems_and_metrics_hold_no_personal_data_wherever_it_was_sent(
     migrated: Database, tmp_path: Path, shop: UUID
 ) -> None:
     orders = _orders(migrated, shop, 3)
@@ -379,7 +377,7 @@ def test_logs_problems_and_metrics_hold_nothing_of_a_person_wherever_it_was_put(
             assert private not in answer.text
 
 
-def test_what_breaks_is_a_problem_and_its_text_is_not_logged(
+def test_an_internal_error_is_a_problem_and_its_text_is_not_logged(
     app: FastAPI, client: httpx.Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(_: object) -> None:
@@ -388,13 +386,13 @@ def test_what_breaks_is_a_problem_and_its_text_is_not_logged(
     monkeypatch.setattr(app.state.tracker, "track", breaks)
     with caplog.at_level(logging.INFO):
         _assert_problem(client.post(CHECKOUTS, json=_EVENT), 500)
-        # The request is logged once it is answered: the answer can be here first.
+        # The request is logged after its answer, which may arrive here first.
         deadline = time.monotonic() + 10
         while (
             not any(record.name == "regulars.ingest_api" for record in caplog.records) and time.monotonic() < deadline
         ):
             time.sleep(0.01)
     logged = "\n".join(map(JsonLines().format, caplog.records))
-    assert '"error": "RuntimeError", "where": "tests.integration.test_door:' in logged
+    assert '"error": "RuntimeError", "where": "tests.integration.test_ingest_api:' in logged
     for private in _PRIVATE:
         assert private not in logged

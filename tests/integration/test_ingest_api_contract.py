@@ -1,4 +1,4 @@
-"""What the HTTP door asks of its settings, and that what it says of itself in /openapi.json holds."""
+"""The ingest API's settings, and that it keeps the contract in /openapi.json."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ ERASURES = "/api/ingest/erasures"
 ACCESS_REQUESTS = "/api/ingest/access-requests"
 
 
-def test_the_door_stays_shut_without_a_token_or_with_a_short_one(home: Path) -> None:
+def test_the_api_does_not_start_without_a_token_or_with_a_short_one(home: Path) -> None:
     with pytest.raises(SettingError, match="REGULARS_INGEST_TOKENS is not set"):
         create_app(Settings())
     assert "REGULARS_INGEST_TOKENS is not set" in regulars("ingest-api", home=home).stderr
@@ -40,7 +40,7 @@ def test_the_door_stays_shut_without_a_token_or_with_a_short_one(home: Path) -> 
     assert TOKEN not in repr(read)
 
 
-def test_the_examples_are_what_the_door_takes() -> None:
+def test_the_examples_are_valid() -> None:
     paths = create_app(Settings(ingest_tokens=(SecretStr(TOKEN),))).openapi()["paths"]
     for path, model in ((CHECKOUTS, CheckoutBody), (VISITS, VisitBody)):
         examples = paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
@@ -59,12 +59,15 @@ def test_the_examples_are_what_the_door_takes() -> None:
         (ERASURES, ErasureBody, contract.ErasedBody),
         (ACCESS_REQUESTS, PersonBody, contract.HeldBody),
     ):
-        told = paths[path]["post"]
-        body.model_validate(told["requestBody"]["content"]["application/json"]["examples"]["one"]["value"])
-        answered.model_validate(told["responses"]["200"]["content"]["application/json"]["examples"]["one"]["value"])
+        documented = paths[path]["post"]
+        body.model_validate(documented["requestBody"]["content"]["application/json"]["examples"]["one"]["value"])
+        answered.model_validate(
+            documented["responses"]["200"]["content"]["application/json"]["examples"]["one"]["value"]
+        )
 
 
-def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(
+@pytest.mark.usefixtures("takes_long")
+def test_no_body_causes_an_internal_error_or_an_undocumented_answer(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGULARS_ERASURE_KEY", KEY)
@@ -79,7 +82,7 @@ def test_no_body_makes_the_door_break_or_answer_what_it_does_not_document(
                 @given(case=operation.as_strategy(generation_mode=mode))
                 def holds(case: schemathesis.Case) -> None:
                     answer = case.call(headers={"Authorization": f"Bearer {TOKEN}"})
-                    # A batch's bad events are refused one by one, within the answer.
+                    # The invalid events of a batch are refused one by one, within the answer.
                     excluded = [negative_data_rejection] if answer.status_code == 207 else []
                     case.validate_response(answer, excluded_checks=excluded)
 

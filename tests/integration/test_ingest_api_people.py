@@ -1,4 +1,4 @@
-"""A person's rights by HTTP: erased everywhere, told in full, and nothing of them in an error, a log or an address."""
+"""Data subjects' rights over HTTP: a full report, erasure everywhere, and no personal data in an error or a log."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from ingest import track
-from ingest.privacy.erasure import no_erasure
+from ingest.privacy.erasure_lock import no_erasure
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
@@ -48,9 +48,9 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A door without a database behind it."""
-    where: dict[str, Any] = {"DATABASE_URL": "host=127.0.0.1 port=1", "home": tmp_path_factory.mktemp("hall")}
+def no_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The API without a database."""
+    where: dict[str, Any] = {"DATABASE_URL": "host=127.0.0.1 port=1", "home": tmp_path_factory.mktemp("no-database")}
     settings = Settings(**where, ingest_tokens=(SecretStr(TOKEN),), erasure_key=SecretStr(KEY))
     with served(create_app(settings), headers=SHOWN) as client:
         yield client
@@ -62,7 +62,7 @@ def _problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     return answer.json()  # type: ignore[no-any-return]
 
 
-def test_a_person_is_told_everything_then_erased_everywhere_and_only_once(
+def test_a_person_receives_a_full_report_and_is_erased_everywhere_and_only_once(
     connection: Connection, client: httpx.Client, spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -71,12 +71,12 @@ def test_a_person_is_told_everything_then_erased_everywhere_and_only_once(
 
     held = client.post(ACCESS, json=PERSON | {"phone": SPELLINGS[3]})
     assert (held.status_code, held.headers["cache-control"]) == (200, "no-store")
-    told = held.json()
-    assert (told["phone"], told["customer"]["email"], told["customer"]["customer_name"]) == (E164, EMAIL, NAME)
-    assert {each["order_id"] for each in told["orders"]} == {
+    report = held.json()
+    assert (report["phone"], report["customer"]["email"], report["customer"]["customer_name"]) == (E164, EMAIL, NAME)
+    assert {each["order_id"] for each in report["orders"]} == {
         str(orders[name]) for name in ("tracked", "untracked", "failed", "spooled", "moved here")
     }
-    assert (len(told["visits"]), len(told["conflicts"]), len(told["failures"]), len(told["spooled"])) == (
+    assert (len(report["visits"]), len(report["conflicts"]), len(report["failures"]), len(report["spooled"])) == (
         2,
         2,
         1,
@@ -92,7 +92,7 @@ def test_a_person_is_told_everything_then_erased_everywhere_and_only_once(
     assert traces(connection, spool) == []
     assert "0203334444" in spool.everything()[1].event
 
-    # Told again it is the same erasure; what has come to the spool since goes too.
+    # Sent again, it returns the same erasure; what has been spooled since is erased too.
     spool.add("checkout", checkout(shop, orders["tracked"]).model_dump_json())
     second = client.post(ERASURES, json=PERSON | {"phone": SPELLINGS[1], "by": "Esi"})
     assert second.json() == done | {"was_erased": True, "orders": 0, "events": 1}
@@ -119,13 +119,13 @@ def test_a_person_is_told_everything_then_erased_everywhere_and_only_once(
     ],
 )
 def test_a_body_that_cannot_be_read_is_a_problem_that_names_the_field_and_not_the_value(
-    hall: httpx.Client, path: str, body: object, pointer: str, detail: str
+    no_database: httpx.Client, path: str, body: object, pointer: str, detail: str
 ) -> None:
-    assert _problem(hall.post(path, json=body), 422)["errors"] == [{"pointer": pointer, "detail": detail}]
+    assert _problem(no_database.post(path, json=body), 422)["errors"] == [{"pointer": pointer, "detail": detail}]
 
 
 @pytest.mark.parametrize("path", [ERASURES, ACCESS])
-def test_an_unknown_shop_or_person_or_an_absurd_phone_is_named_without_its_value(
+def test_an_unknown_shop_or_person_or_an_unreadable_phone_is_named_without_its_value(
     connection: Connection, client: httpx.Client, path: str
 ) -> None:
     add_shop(connection)
@@ -140,19 +140,19 @@ def test_an_unknown_shop_or_person_or_an_absurd_phone_is_named_without_its_value
 
 
 @pytest.mark.parametrize("path", [ERASURES, ACCESS])
-def test_nobody_is_told_or_erased_without_a_token(hall: httpx.Client, path: str) -> None:
+def test_nothing_is_reported_or_erased_without_a_token(no_database: httpx.Client, path: str) -> None:
     for authorization in ("", f"Bearer {TOKEN}x"):
-        _problem(hall.post(path, json=PERSON, headers={"Authorization": authorization}), 401)
+        _problem(no_database.post(path, json=PERSON, headers={"Authorization": authorization}), 401)
 
 
 @pytest.mark.parametrize("path", [ERASURES, ACCESS])
-def test_without_the_database_it_is_said_and_may_be_told_again(hall: httpx.Client, path: str) -> None:
-    answer = hall.post(path, json=PERSON)
-    assert "tell it again" in _problem(answer, 503)["detail"]
+def test_without_the_database_the_answer_says_to_send_it_again(no_database: httpx.Client, path: str) -> None:
+    answer = no_database.post(path, json=PERSON)
+    assert "send it again" in _problem(answer, 503)["detail"]
     assert answer.headers["retry-after"] == "5"
 
 
-def test_a_database_that_falls_silent_is_given_up(
+def test_a_silent_database_is_not_waited_for(
     migrated: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people, "SECONDS", 1)
@@ -166,7 +166,7 @@ def test_a_database_that_falls_silent_is_given_up(
             proxy.cut()
 
 
-def test_without_the_key_or_with_another_nobody_is_erased(connection: Connection, settings: Settings) -> None:
+def test_nobody_is_erased_without_the_key_or_with_another(connection: Connection, settings: Settings) -> None:
     person_order(connection, add_shop(connection))
     with served(create_app(settings.model_copy(update={"erasure_key": None})), headers=SHOWN) as client:
         assert "REGULARS_ERASURE_KEY is not set" in _problem(client.post(ERASURES, json=PERSON), 503)["detail"]
@@ -178,7 +178,7 @@ def test_without_the_key_or_with_another_nobody_is_erased(connection: Connection
         assert "is not the one" in _problem(client.post(ERASURES, json=PERSON), 503)["detail"]
 
 
-def test_while_orders_are_loaded_it_is_said_and_nobody_is_erased(connection: Connection, client: httpx.Client) -> None:
+def test_nobody_is_erased_while_orders_are_loaded(connection: Connection, client: httpx.Client) -> None:
     person_order(connection, add_shop(connection))
     with no_erasure(connection):
         answer = client.post(ERASURES, json=PERSON)
@@ -186,23 +186,23 @@ def test_while_orders_are_loaded_it_is_said_and_nobody_is_erased(connection: Con
     assert client.post(ERASURES, json=PERSON).status_code == 200
 
 
-def test_a_door_that_may_only_check_out_says_so_and_checks_out(
+def test_an_api_that_may_only_check_out_says_so_and_checks_out(
     connection: Connection, settings: Settings, checkout_login: str
 ) -> None:
     shop = add_shop(connection)
     order = person_order(connection, shop)
     with served(create_app(settings.model_copy(update={"database_url": checkout_login})), headers=SHOWN) as client:
         for path in (ERASURES, ACCESS):
-            assert "may check out and no more" in _problem(client.post(path, json=PERSON), 503)["detail"]
-        told = {"shop_id": str(shop), "order_id": str(order), "phone": PHONE}
-        assert client.post("/api/ingest/checkouts", json=told).json()["outcome"] == "new_customer"
+            assert "may only check out" in _problem(client.post(path, json=PERSON), 503)["detail"]
+        event = {"shop_id": str(shop), "order_id": str(order), "phone": PHONE}
+        assert client.post("/api/ingest/checkouts", json=event).json()["outcome"] == "new_customer"
 
 
-def test_a_spool_that_cannot_be_read_is_said(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_read_is_reported(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     shop = add_shop(connection)
     track(connection, checkout(shop, person_order(connection, shop)))
-    (tmp_path / SPOOL).write_text("no database of anybody's" * 100)
+    (tmp_path / SPOOL).write_text("not a database" * 100)
     with served(create_app(settings), headers=SHOWN) as client:
         problem = _problem(client.post(ERASURES, json=PERSON), 503)
-        assert "disk" in problem["detail"]
+        assert "spool" in problem["detail"]
         assert str(tmp_path) not in json.dumps(problem)

@@ -1,4 +1,4 @@
-"""`regulars load`: twice is once, newer updates, good rows land, and what can't land is named."""
+"""`regulars load`: idempotent, updates from newer files, loads the good rows and names the bad ones."""
 
 import csv
 import gzip
@@ -13,19 +13,19 @@ from uuid import UUID, uuid4
 import pytest
 
 from ingest import Checkout, track
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.bulk.loading import Loaded, load_orders, load_shops
 from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
-from tests.unit.test_export import SECRETS, order, write
+from tests.unit.test_import_file import SECRETS, order, write
 
 SHOP = {
     "id": str(uuid4()), "user_id": str(uuid4()), "shop_name": "Ama Data", "shop_slug": "ama-data",
     "timezone": "Africa/Accra", "currency": "GHS", "country": "GH",
 }  # fmt: skip
 
-# Every version of every row that a load can write: xmin changes when a row is written, even to what it was.
+# Every version of every row that a load can write: xmin changes with each write, even if the values stay the same.
 VERSIONS = """
     select 'shop', id, xmin::text from user_shops
     union all select 'order', id, xmin::text from shop_orders
@@ -45,7 +45,7 @@ LINKS = """
 
 
 def load(connection: Connection, path: Path, *orders: dict[str, str], chunk: int = 5_000) -> Loaded:
-    return load_orders(connection, Export(write(path, *orders), OrderRow), chunk=chunk)
+    return load_orders(connection, ImportFile(write(path, *orders), OrderRow), chunk=chunk)
 
 
 def shop_with(connection: Connection, slug: str = "ama-data", *, country: str = "GH") -> UUID:
@@ -64,7 +64,7 @@ def connection(migrated: Database) -> Iterator[Connection]:
 
 
 def test_loading_twice_writes_no_row_twice(connection: Connection, path: Path, tmp_path: Path) -> None:
-    shops = Export(write(tmp_path / "shops.csv", SHOP), ShopRow)
+    shops = ImportFile(write(tmp_path / "shops.csv", SHOP), ShopRow)
     orders = [
         order(), order(customer_phone="+233 24 123 4567"), order(customer_phone="12"),
         order(customer_phone=""), order(accessed_via_slug=""), order(volume_gb="", customer_name="Ama\0 🌍"),
@@ -84,7 +84,7 @@ def test_loading_twice_writes_no_row_twice(connection: Connection, path: Path, t
     assert fetch(connection, "select * from regulars.changes") == []
 
 
-def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(migrated: Database, path: Path) -> None:
+def test_loaded_orders_have_the_same_customers_and_visits_as_tracked_ones(migrated: Database, path: Path) -> None:
     phones = [
         "0241234567", "024-123-4567", "+233241234567", "0201112222", "12", "", "020 111 2222",
         "+1 212 555 0123", "call me",
@@ -113,7 +113,7 @@ def test_loaded_orders_have_the_customers_and_links_that_checkout_gives_them(mig
         assert fetch(connection, "select order_id, reason from regulars.unreadable_phones order by order_id") == reasons
 
 
-def test_a_newer_export_updates_the_order_its_visit_and_its_customer(connection: Connection, path: Path) -> None:
+def test_a_newer_file_updates_the_order_its_visit_and_its_customer(connection: Connection, path: Path) -> None:
     shop_with(connection)
     first, other = order(), order(customer_phone="0201112222")
     load(connection, path, first, other)
@@ -135,7 +135,7 @@ def test_a_newer_export_updates_the_order_its_visit_and_its_customer(connection:
     assert fetch(connection, "select * from regulars.orders_to_match") == []
 
 
-def test_a_phone_that_becomes_unreadable_unlinks_the_order_and_a_readable_one_links_it_again(
+def test_a_phone_that_becomes_unreadable_unmatches_the_order_and_a_readable_one_matches_it_again(
     connection: Connection, path: Path
 ) -> None:
     shop_with(connection)
@@ -157,13 +157,13 @@ def test_a_tracked_order_keeps_its_one_visit_and_the_visit_follows_the_customer(
     shop = shop_with(connection)
     order_id = add_order(connection, shop)
     tracked = track(connection, Checkout(shop_id=shop, order_id=order_id, phone="0241234567", slug="ama-data"))
-    # The export tells a corrected phone, and nothing of the visit.
+    # The file has a corrected phone, and nothing about the visit.
     load(connection, path, order(id=str(order_id), customer_phone="0201112222", accessed_via_slug=""))
     assert fetch(connection, LINKS) == [(order_id, "+233201112222", True, True)]
     assert fetch(connection, "select id, accessed_via_slug from regulars.tracking") == [(tracked.visit_id, "ama-data")]
 
 
-def test_a_customer_was_first_seen_at_the_earliest_order_in_whatever_order_they_come(
+def test_a_customer_was_first_seen_at_their_earliest_order_whatever_the_order_of_rows(
     connection: Connection, path: Path
 ) -> None:
     shop_with(connection)
@@ -173,7 +173,7 @@ def test_a_customer_was_first_seen_at_the_earliest_order_in_whatever_order_they_
 
 
 @pytest.mark.parametrize("chunk", [1, 100])
-def test_of_an_order_given_twice_the_later_row_stands(connection: Connection, path: Path, chunk: int) -> None:
+def test_the_later_row_of_a_duplicate_order_counts(connection: Connection, path: Path, chunk: int) -> None:
     shop_with(connection)
     first = order()
     load(connection, path, first, first | {"network": "Telecel"}, chunk=chunk)
@@ -206,7 +206,7 @@ def test_an_order_of_another_shop_is_rejected_and_leaves_nothing(
     assert fetch(connection, "select shop_order_id from regulars.tracking") == [(UUID(mine["id"]),)]
 
 
-def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(connection: Connection, path: Path) -> None:
+def test_bad_rows_are_named_in_file_order_and_the_good_ones_are_loaded(connection: Connection, path: Path) -> None:
     shop_with(connection)
     good = [order() for _ in range(3)]
     unreadable = order(customer_phone="12")
@@ -224,14 +224,14 @@ def test_bad_rows_are_named_in_the_order_of_the_file_and_the_good_ones_land(conn
 
 def test_a_slug_that_another_shop_has_is_rejected(connection: Connection, tmp_path: Path) -> None:
     taken = SHOP | {"id": str(uuid4()), "shop_name": "Other"}
-    done = load_shops(connection, Export(write(tmp_path / "shops.csv", SHOP, taken), ShopRow))
+    done = load_shops(connection, ImportFile(write(tmp_path / "shops.csv", SHOP, taken), ShopRow))
     assert (done.shops, [reject.line for reject in done.rejects]) == (1, [3])
     assert fetch(connection, "select shop_name from user_shops") == [("Ama Data",)]
 
 
 def test_a_renamed_shop_is_updated(connection: Connection, tmp_path: Path) -> None:
     for name in ("Ama Data", "Ama Bundles"):
-        load_shops(connection, Export(write(tmp_path / "shops.csv", SHOP | {"shop_name": name}), ShopRow))
+        load_shops(connection, ImportFile(write(tmp_path / "shops.csv", SHOP | {"shop_name": name}), ShopRow))
     assert fetch(connection, "select shop_name from user_shops") == [("Ama Bundles",)]
 
 
@@ -256,23 +256,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_command_tells_what_it_did_and_ends_with_0(migrated: Database, home: Path, folder: Path) -> None:
+def test_the_command_says_what_it_did_and_exits_with_0(migrated: Database, home: Path, folder: Path) -> None:
     write(folder / "orders.csv", order(), order(customer_phone="12"))
     done = run(migrated, home, folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 shops; 2 orders new or changed, 0 as they stood, 1 with a phone that can't be read." in done.stdout
+    assert "1 shops; 2 orders new or changed, 0 unchanged, 1 with a phone that can't be read." in done.stdout
     assert not (folder / "load.rejects.csv").exists()
-    assert "0 orders new or changed, 2 as they stood" in run(migrated, home, folder).stdout
+    assert "0 orders new or changed, 2 unchanged" in run(migrated, home, folder).stdout
 
 
-def test_the_command_ends_with_3_where_rows_were_rejected_and_names_them_in_a_file(
+def test_the_command_exits_with_3_if_rows_were_rejected_and_names_them_in_a_file(
     migrated: Database, home: Path, folder: Path
 ) -> None:
     write(folder / "orders.csv", order(), order(total_price="-1"), order(shop_slug="nobody"))
     done = run(migrated, home, folder)
     assert done.returncode == 3
     assert "1 orders new or changed" in done.stdout
-    assert "2 rows were rejected: load.rejects.csv names each line and why." in done.stdout
+    assert "2 rows were rejected: load.rejects.csv has each line and its reason." in done.stdout
     text = (folder / "load.rejects.csv").read_text()
     with (folder / "load.rejects.csv").open(newline="") as file:
         rejects = list(csv.DictReader(file))
@@ -283,7 +283,7 @@ def test_the_command_ends_with_3_where_rows_were_rejected_and_names_them_in_a_fi
     assert not [secret for secret in SECRETS.values() if secret in text + done.stdout + done.stderr]
 
 
-def test_the_command_ends_with_1_where_a_file_was_cut_off_and_what_came_before_is_loaded(
+def test_the_command_exits_with_1_if_a_file_was_cut_off_and_loads_the_rows_before(
     migrated: Database, home: Path, folder: Path
 ) -> None:
     write(folder / "whole.csv", *(order() for _ in range(300)))
@@ -310,7 +310,7 @@ def test_the_command_ends_with_1_where_a_file_was_cut_off_and_what_came_before_i
     ],
     ids=["missing", "empty", "not gzipped", "columns", "UTF-16"],
 )
-def test_the_command_ends_with_1_and_one_line_where_a_file_is_no_export(
+def test_the_command_exits_with_1_and_one_line_if_a_file_is_not_an_export(
     migrated: Database, home: Path, folder: Path, content: bytes | None, said: str
 ) -> None:
     if content is not None:

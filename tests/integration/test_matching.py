@@ -1,4 +1,4 @@
-"""Matching orders with their customers in bulk: what changes whose an order is, and what doesn't."""
+"""Matching orders with customers in bulk: what changes an order's customer, and what doesn't."""
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
@@ -7,15 +7,15 @@ from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
 
-def test_a_shops_country_put_right_reads_all_its_phones_anew(built: Database) -> None:
+def test_correcting_a_shops_country_reads_all_its_phones_again(built: Database) -> None:
     with built.connect() as connection:
         shop = add_shop(connection)
         other = add_shop(connection, "kofi-data")
-        told = add_order(connection, shop, phone=None)
+        tracked = add_order(connection, shop, phone=None)
         local = [add_order(connection, shop, phone="020 123 4567") for _ in range(2)]
         foreign = add_order(connection, shop, phone="0712 345 678")
         add_order(connection, other, phone="020 123 4567")
-        track(connection, Checkout(shop_id=shop, order_id=told, phone="+233 24 123 4567"))
+        track(connection, Checkout(shop_id=shop, order_id=tracked, phone="+233 24 123 4567"))
         run_refresh(built.settings)
         assert fetch(connection, "select order_id from regulars.unreadable_phones") == [(foreign,)]
 
@@ -31,12 +31,12 @@ def test_a_shops_country_put_right_reads_all_its_phones_anew(built: Database) ->
             shop,
         ) == sorted(
             [
-                (told, "+233241234567"),
+                (tracked, "+233241234567"),
                 (foreign, "+254712345678"),
                 *((order, "+254201234567") for order in (*local, late)),
             ]
         )
-        # One buyer with three purchases, not one with two and one with one; the other shop's are as they were.
+        # One buyer with three purchases, not two buyers; the other shop's orders are untouched.
         assert fetch(
             connection, "select total_purchases from analytics.customers where shop_id = %s order by 1", shop
         ) == [(1,), (1,), (3,)]
@@ -45,17 +45,17 @@ def test_a_shops_country_put_right_reads_all_its_phones_anew(built: Database) ->
         ]
 
 
-def test_what_a_checkout_told_stands_where_the_order_has_another_phone(migrated: Database) -> None:
+def test_the_checkouts_phone_counts_even_if_the_order_has_another(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop, phone="0201112222")
-        # Queued by a refresh before its checkout comes out of a spool.
+        # A refresh queued it before its checkout was replayed from a spool.
         connection.execute("select regulars.claim_changes()")
         track(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567"))
         match_orders(connection)
         assert fetch(connection, "select phone_number from regulars.customers") == [("+233241234567",)]
         assert fetch(connection, "select count(*) from regulars.orders_to_match") == [(0,)]
-        # Until the storefront corrects the phone.
+        # Then the storefront corrects the phone.
         connection.execute("update shop_orders set customer_phone = '0203334444' where id = %s", [order])
         match_orders(connection)
         assert fetch(
@@ -65,7 +65,7 @@ def test_what_a_checkout_told_stands_where_the_order_has_another_phone(migrated:
         ) == [("+233203334444", True)]
 
 
-def test_an_order_that_comes_between_matching_and_the_batch_is_matched_by_the_next_refresh(built: Database) -> None:
+def test_an_order_that_arrives_between_matching_and_the_batch_is_matched_by_the_next_refresh(built: Database) -> None:
     with built.connect() as connection:
         shop = add_shop(connection)
         match_orders(connection)
@@ -76,7 +76,7 @@ def test_an_order_that_comes_between_matching_and_the_batch_is_matched_by_the_ne
         assert fetch(connection, "select shop_order_id from regulars.tracking") == [(order,)]
 
 
-def test_an_order_that_moves_to_another_shop_finds_that_shops_customer_and_leaves_its_visit(migrated: Database) -> None:
+def test_an_order_that_moves_to_another_shop_gets_that_shops_customer_and_loses_its_visit(migrated: Database) -> None:
     with migrated.connect() as connection:
         first, second = add_shop(connection), add_shop(connection, "kofi-data")
         orders = [add_order(connection, first), add_order(connection, first)]
@@ -91,7 +91,7 @@ def test_an_order_that_moves_to_another_shop_finds_that_shops_customer_and_leave
         assert fetch(connection, "select count(distinct shop_customer_id) from regulars.tracking") == [(1,)]
 
 
-def test_a_match_goes_with_its_order_and_a_visit_stays(migrated: Database) -> None:
+def test_a_match_is_deleted_with_its_order_and_a_visit_stays(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         tracked, matched = add_order(connection, shop), add_order(connection, shop)

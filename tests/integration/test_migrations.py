@@ -1,4 +1,4 @@
-"""Migrations: in order, once, whole or not at all, beside a storefront that is already there."""
+"""Migrations: applied in order, once, and atomically, beside a storefront that exists already."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +13,8 @@ from ingest.storage.migrations import migrate, migrations
 from tests.conftest import Database
 from tests.storefront import fetch
 
-# As a storefront of today has it: naive timestamps, text of a limited length, no country, time zone or currency,
-# a column of its own, and rows.
+# The tables of a live storefront: naive timestamps, text of a limited length, no country, time zone or currency, a
+# column of its own, and rows.
 _STOREFRONT = """
     create table user_shops (
         id uuid primary key, user_id uuid not null, shop_name varchar(80) not null, shop_slug varchar(80) unique,
@@ -116,7 +116,7 @@ def test_tables_with_other_keys_are_refused_untouched(empty: Database) -> None:
         assert fetch(connection, "select to_regclass('user_shops') is null") == [(True,)]
 
 
-def test_a_table_that_is_busy_is_not_queued_for(empty: Database) -> None:
+def test_a_migration_does_not_queue_for_a_busy_table(empty: Database) -> None:
     with empty.connect() as connection, empty.connect() as shopper:
         connection.execute(_STOREFRONT)  # type: ignore[arg-type]
         shopper.execute("begin")
@@ -127,7 +127,8 @@ def test_a_table_that_is_busy_is_not_queued_for(empty: Database) -> None:
         migrate(connection)
 
 
-def test_a_storefront_that_stands_keeps_its_tables_and_gets_its_numbers(empty: Database) -> None:
+@pytest.mark.usefixtures("builds_models")
+def test_an_existing_storefront_keeps_its_tables_and_gets_its_numbers(empty: Database) -> None:
     with empty.connect() as connection:
         connection.execute(_STOREFRONT)  # type: ignore[arg-type]
         before = _shape(connection)
@@ -142,7 +143,7 @@ def test_a_storefront_that_stands_keeps_its_tables_and_gets_its_numbers(empty: D
         assert fetch(connection, "select country, timezone, currency from user_shops") == [
             ("GH", "Africa/Accra", "GHS")
         ]
-        # Its rows are its own to guard: row security comes only to tables that we made.
+        # The storefront protects its own rows: row-level security is enabled only on tables that we created.
         assert fetch(
             connection,
             "select relname from pg_class where relrowsecurity "

@@ -147,6 +147,7 @@ def traded(built: Database) -> Database:
     return built
 
 
+@pytest.mark.usefixtures("builds_models")
 def test_everything_builds_and_passes_on_an_empty_storefront_twice_and_anew(
     migrated: Database,
 ) -> None:

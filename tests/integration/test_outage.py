@@ -1,4 +1,4 @@
-"""A PostgreSQL that is really stopped and started, under `regulars ingest-api` and `regulars dashboard`."""
+"""`regulars ingest-api` and `regulars dashboard` while PostgreSQL is really stopped and started."""
 
 import time
 from collections import Counter
@@ -26,23 +26,23 @@ from tests.storefront import add_order, add_shop
 
 TOKEN = "the-token-of-the-storefront"
 OUTAGE_SECONDS = 8.0
-"""Longer than a request waits for a connection (1 s), for a new one (2 s) and for a query (2 s here), all together."""
+"""Longer than all time-outs together: for a free connection (1 s), a new one (2 s) and a query (2 s here)."""
 
 REQUESTS = 80
 MORE_THAN_FIT = 60
-"""Requests at once, where the dashboard has 4 connections and 40 threads."""
+"""Concurrent requests; the dashboard has 4 connections and 40 threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     server: Stoppable
     dashboard: httpx.Client
-    door: httpx.Client
+    ingest_api: httpx.Client
     shop: UUID
 
 
 @pytest.fixture(scope="module")
-def house(home: Path) -> Iterator[House]:
+def house(home: Path, builds_models: None) -> Iterator[House]:  # noqa: ARG001
     owner = uuid4()
     with stoppable(home / "stoppable") as server:
         with connect(server.conninfo) as connection:
@@ -59,9 +59,9 @@ def house(home: Path) -> Iterator[House]:
             ) as (dashboard, _),
             run_command(
                 "ingest-api", home=server.settings.home, database_url=server.conninfo, REGULARS_INGEST_TOKENS=TOKEN
-            ) as (door, _),
+            ) as (ingest_api, _),
             _client(dashboard, token) as for_owner,
-            _client(door, TOKEN) as for_checkout,
+            _client(ingest_api, TOKEN) as for_checkout,
         ):  # fmt: skip
             yield House(server, for_owner, for_checkout, shop)
 
@@ -76,7 +76,7 @@ def _analytics(house: House) -> int:
 
 
 def _statuses(house: House, *, requests: int, seconds: float) -> Counter[int]:
-    """Asks so many times in so many seconds, whatever becomes of those before, as browsers do."""
+    """Sends requests at a steady rate without waiting for answers, as browsers do; counts the statuses."""
     with ThreadPoolExecutor(MORE_THAN_FIT) as threads:
         asked = []
         for _ in range(requests):
@@ -88,7 +88,7 @@ def _statuses(house: House, *, requests: int, seconds: float) -> Counter[int]:
 def _seconds_until(client: httpx.Client, path: str, *, status: int) -> float:
     began = time.monotonic()
     while client.get(path).status_code != status:
-        assert time.monotonic() - began < 20, f"{path} has not answered {status} for 20 s"
+        assert time.monotonic() - began < 20, f"{path} has not returned {status} for 20 s"
         time.sleep(0.05)
     return time.monotonic() - began
 
@@ -99,7 +99,7 @@ def test_after_an_outage_the_dashboard_answers_again_at_once_and_goes_on_answeri
     house.server.stop()
     try:
         assert _statuses(house, requests=REQUESTS, seconds=OUTAGE_SECONDS) == {503: REQUESTS}
-        # More than there are threads, all at once.
+        # All at once, and more than there are threads.
         assert _statuses(house, requests=2 * MORE_THAN_FIT, seconds=0.1) == {503: 2 * MORE_THAN_FIT}
     finally:
         house.server.start()
@@ -109,9 +109,9 @@ def test_after_an_outage_the_dashboard_answers_again_at_once_and_goes_on_answeri
     assert _statuses(house, requests=MORE_THAN_FIT, seconds=2) == {200: MORE_THAN_FIT}
 
 
-def test_readyz_tells_whether_the_database_answers_and_healthz_that_the_process_lives(house: House) -> None:
-    both = (house.dashboard, house.door)
-    ready = {house.dashboard: {"database": "up"}, house.door: {"database": "up", "spool": "up"}}
+def test_readyz_says_whether_the_database_answers_and_healthz_that_the_process_lives(house: House) -> None:
+    both = (house.dashboard, house.ingest_api)
+    ready = {house.dashboard: {"database": "up"}, house.ingest_api: {"database": "up", "spool": "up"}}
 
     def assert_answers(status: int, word: str, changes: dict[str, str]) -> None:
         for client in both:
@@ -124,10 +124,10 @@ def test_readyz_tells_whether_the_database_answers_and_healthz_that_the_process_
     house.server.stop()
     try:
         assert_answers(503, "not ready", {"database": "down"})
-        # Not ready, and open all the same: the door keeps what it is told.
+        # Not ready, but it still takes events, and spools them.
         event = {"shop_id": str(house.shop), "order_id": str(uuid4()), "phone": "0241234567"}
-        kept = house.door.post("/api/ingest/checkouts", json=event)
-        assert (kept.status_code, kept.json()["outcome"]) == (202, "spooled")
+        spooled = house.ingest_api.post("/api/ingest/checkouts", json=event)
+        assert (spooled.status_code, spooled.json()["outcome"]) == (202, "spooled")
     finally:
         house.server.start()
     assert_answers(200, "ready", {})

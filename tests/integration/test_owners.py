@@ -1,4 +1,4 @@
-"""Two owners at every endpoint: each sees their own shops' rows and no others, whatever they show or ask for."""
+"""Two owners at every endpoint: each reads only the rows of their own shops, whatever the token or the request."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.conftest import NAME, Database, Server
 from tests.integration.test_api import API, bearer
-from tests.owners import SECRET, World, copy_of, settings_of, world
+from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 from tests.storefront import fetch
 
@@ -30,14 +30,14 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @pytest.fixture(scope="module")
-def made(server: Server, built_template: str) -> World:
-    return world(server, built_template)
+def owners(server: Server, built_template: str) -> TwoOwners:
+    return two_owners(server, built_template)
 
 
 @pytest.fixture(scope="module")
-def copied(server: Server, made: World) -> Iterator[Database]:
-    # Under the tests' own name: dbt parses its project anew for another.
-    with copy_of(server, made, name=NAME) as database:
+def copied(server: Server, owners: TwoOwners) -> Iterator[Database]:
+    # Under the tests' own name, because dbt would parse its project again for another.
+    with copy_of(server, owners, name=NAME) as database:
         yield database
 
 
@@ -57,9 +57,9 @@ def client(
         yield client
 
 
-def _ids_of(database: Database, made: World, owner: UUID) -> set[str]:
-    """Every id that stands in a row of the owner's shops."""
-    shops = [shop.shop_id for shop in made.of(owner)]
+def _ids_of(database: Database, owners: TwoOwners, owner: UUID) -> set[str]:
+    """Every id in the rows of the owner's shops."""
+    shops = [shop.shop_id for shop in owners.of(owner)]
     with database.connect() as connection:
         rows = fetch(
             connection,
@@ -74,10 +74,10 @@ def _ids_of(database: Database, made: World, owner: UUID) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def _everything(client: httpx.Client, database: Database, made: World, owner: UUID) -> dict[str, str]:
-    """Path → what it answers, for every shop and every customer of the owner."""
+def _everything(client: httpx.Client, database: Database, owners: TwoOwners, owner: UUID) -> dict[str, str]:
+    """Path → the response's body, for every shop and every customer of the owner."""
     headers, told = bearer(settings_of(database), owner), {}
-    for shop in made.of(owner):
+    for shop in owners.of(owner):
         for path in PATHS:
             told[f"{path}?shop={shop.slug}"] = ""
         page = client.get(f"{API}/list", params={"shop": shop.slug, "limit": 200}, headers=headers).json()
@@ -90,13 +90,13 @@ def _everything(client: httpx.Client, database: Database, made: World, owner: UU
 
 
 def test_two_owners_see_disjoint_rows_before_and_after_a_rebuild(
-    client: httpx.Client, copied: Database, made: World
+    client: httpx.Client, copied: Database, owners: TwoOwners
 ) -> None:
-    before = {owner: _everything(client, copied, made, owner) for owner in (made.ama, made.kofi)}
-    _assert_disjoint(copied, made, before)
+    before = {owner: _everything(client, copied, owners, owner) for owner in (owners.ama, owners.kofi)}
+    _assert_disjoint(copied, owners, before)
     run_refresh(copied.settings, mode="rebuild")
-    after = {owner: _everything(client, copied, made, owner) for owner in (made.ama, made.kofi)}
-    _assert_disjoint(copied, made, after)
+    after = {owner: _everything(client, copied, owners, owner) for owner in (owners.ama, owners.kofi)}
+    _assert_disjoint(copied, owners, after)
     for owner, told in before.items():
         for path, text in told.items():
             assert _timeless(after[owner][path]) == _timeless(text), path
@@ -106,31 +106,33 @@ def _timeless(text: str) -> str:
     return re.sub(r'"as_of":"[^"]+"', "", text)
 
 
-def _assert_disjoint(database: Database, made: World, told: dict[UUID, dict[str, str]]) -> None:
-    for owner, other in ((made.ama, made.kofi), (made.kofi, made.ama)):
-        own, others = _ids_of(database, made, owner), _ids_of(database, made, other)
+def _assert_disjoint(database: Database, owners: TwoOwners, told: dict[UUID, dict[str, str]]) -> None:
+    for owner, other in ((owners.ama, owners.kofi), (owners.kofi, owners.ama)):
+        own, others = _ids_of(database, owners, owner), _ids_of(database, owners, other)
         assert not own & others
         seen = set(_UUID.findall("\n".join(told[owner].values())))
-        assert seen, "nothing was seen at all"
+        assert seen, "the responses hold no id at all"
         assert seen <= own
-        other_slugs = [shop.slug for shop in made.of(other)]
+        other_slugs = [shop.slug for shop in owners.of(other)]
         for text in told[owner].values():
             assert not any(f"@{slug}.example" in text for slug in other_slugs)
 
 
-def test_what_is_anothers_is_answered_as_what_there_is_not(client: httpx.Client, copied: Database, made: World) -> None:
-    headers = bearer(settings_of(copied), made.kofi)
+def test_another_owners_shop_or_customer_gets_the_response_of_one_that_does_not_exist(
+    client: httpx.Client, copied: Database, owners: TwoOwners
+) -> None:
+    headers = bearer(settings_of(copied), owners.kofi)
     with copied.connect() as connection:
         anothers, own = (
             fetch(connection, "select shop_customer_id from analytics.customers where shop_id = %s limit 1", shop_id)[
                 0
             ][0]
-            for shop_id in (made.shops["ama-data"].shop_id, made.shops["kofi-data"].shop_id)
+            for shop_id in (owners.shops["ama-data"].shop_id, owners.shops["kofi-data"].shop_id)
         )
     for path in PATHS:
         missing = client.get(f"{API}/{path}?shop=there-is-none", headers=headers)
         assert missing.status_code == 404
-        for shop in made.of(made.ama):
+        for shop in owners.of(owners.ama):
             for name in (shop.slug, str(shop.shop_id)):
                 answer = client.get(f"{API}/{path}", params={"shop": name}, headers=headers)
                 assert (answer.status_code, answer.content) == (404, missing.content)
@@ -142,22 +144,22 @@ def test_what_is_anothers_is_answered_as_what_there_is_not(client: httpx.Client,
         k: v for k, v in answer.headers.items() if k != "date"
     }
     assert client.get(f"{API}/{own}/history", headers=headers).status_code == 200
-    # Nor is it found by the owner of both, in the other of their shops.
-    of_ama = bearer(settings_of(copied), made.ama)
+    # The owner of two shops doesn't find the customer in the other shop either.
+    of_ama = bearer(settings_of(copied), owners.ama)
     assert client.get(f"{API}/{anothers}/history?shop=ama-data", headers=of_ama).status_code == 200
     assert client.get(f"{API}/{anothers}/history?shop=ama-more", headers=of_ama).content == missing.content
 
 
-def test_an_owner_of_several_shops_names_one(client: httpx.Client, copied: Database, made: World) -> None:
-    answer = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), made.ama))
+def test_an_owner_of_several_shops_must_name_one(client: httpx.Client, copied: Database, owners: TwoOwners) -> None:
+    answer = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), owners.ama))
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["shops"] == ["ama-data", "ama-more"]
     assert answer.json()["errors"] == [{"parameter": "shop", "detail": "is missing"}]
-    by_id = {"shop": str(made.shops["ama-more"].shop_id)}
-    named = client.get(f"{API}/analytics", params=by_id, headers=bearer(settings_of(copied), made.ama))
+    by_id = {"shop": str(owners.shops["ama-more"].shop_id)}
+    named = client.get(f"{API}/analytics", params=by_id, headers=bearer(settings_of(copied), owners.ama))
     assert named.json()["shop_id"] == by_id["shop"]
-    alone = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), made.kofi))
-    assert alone.json()["shop_id"] == str(made.shops["kofi-data"].shop_id)
+    alone = client.get(f"{API}/analytics", headers=bearer(settings_of(copied), owners.kofi))
+    assert alone.json()["shop_id"] == str(owners.shops["kofi-data"].shop_id)
 
 
 def _unsigned(header: dict[str, str], claims: dict[str, object]) -> str:
@@ -165,7 +167,7 @@ def _unsigned(header: dict[str, str], claims: dict[str, object]) -> str:
     return ".".join([*parts, ""])
 
 
-def _tokens_that_do_not_hold(claims: dict[str, object], private: rsa.RSAPrivateKey) -> dict[str, str]:
+def _invalid_tokens(claims: dict[str, object], private: rsa.RSAPrivateKey) -> dict[str, str]:
     public = private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -174,7 +176,7 @@ def _tokens_that_do_not_hold(claims: dict[str, object], private: rsa.RSAPrivateK
     head, body, signature = good.split(".")
     others_body = jwt.encode(claims | {"sub": str(uuid4())}, SECRET).split(".")[1]
     now = int(time.time())
-    # PyJWT refuses to sign with a public key: as an attacker would, by hand.
+    # By hand, as an attacker would: PyJWT refuses to sign with a public key.
     confused = jwt.api_jws.PyJWS(algorithms=[])
     confused.register_algorithm("HS256", _Careless(jwt.algorithms.HMACAlgorithm.SHA256))
     return {
@@ -211,11 +213,11 @@ class _Careless(jwt.algorithms.HMACAlgorithm):
         return key if isinstance(key, bytes) else key.encode()
 
 
-def test_a_token_that_does_not_hold_is_401_and_not_told_why(
-    client: httpx.Client, made: World, private: rsa.RSAPrivateKey
+def test_an_invalid_token_is_401_without_the_reason(
+    client: httpx.Client, owners: TwoOwners, private: rsa.RSAPrivateKey
 ) -> None:
     claims: dict[str, object] = {
-        "sub": str(made.kofi),
+        "sub": str(owners.kofi),
         "aud": "authenticated",
         "exp": int(time.time()) + 300,
     }
@@ -227,7 +229,7 @@ def test_a_token_that_does_not_hold_is_401_and_not_told_why(
     for name, token in good.items():
         answer = client.get(f"{API}/analytics", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, name) == (200, name)
-    for name, token in _tokens_that_do_not_hold(claims, private).items():
+    for name, token in _invalid_tokens(claims, private).items():
         for path in [*PATHS, f"{uuid4()}/history"] if name in ("forged", "none") else ["analytics"]:
             answer = client.get(f"{API}/{path}", headers={"Authorization": f"Bearer {token}".encode()})  # type: ignore[dict-item]
             assert (answer.status_code, answer.headers["content-type"], name) == (401, "application/problem+json", name)
@@ -240,13 +242,13 @@ def test_a_token_that_does_not_hold_is_401_and_not_told_why(
     assert client.get(f"{API}/analytics?token={good['HS256']}").status_code == 401
 
 
-def test_whoever_owns_no_shop_finds_none(client: httpx.Client, copied: Database, made: World) -> None:
-    for sub in (uuid4(), "somebody", made.shops["kofi-data"].shop_id):
+def test_a_user_without_a_shop_finds_none(client: httpx.Client, copied: Database, owners: TwoOwners) -> None:
+    for sub in (uuid4(), "somebody", owners.shops["kofi-data"].shop_id):
         answer = client.get(f"{API}/list", headers=bearer(settings_of(copied), sub))
         assert (answer.status_code, answer.json()["detail"]) == (404, "You have no such shop.")
 
 
-def test_keys_that_are_replaced_in_the_file_hold_from_then_on(tmp_path: Path) -> None:
+def test_a_key_file_that_changes_is_read_again(tmp_path: Path) -> None:
     first, second = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [json.loads(RSAAlgorithm.to_jwk(first.public_key())) | {"alg": "RS256"}]}))

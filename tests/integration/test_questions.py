@@ -1,4 +1,4 @@
-"""docs/questions.md: the analyst runs every query, and the answers are counted once more from the orders, in Python."""
+"""docs/questions.md: an analyst runs every query, and Python counts the answers a second time from the orders."""
 
 import json
 import re
@@ -17,7 +17,7 @@ import pytest
 
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
-from regulars.demo.sample_data import Shop, World, make_world
+from regulars.demo.sample_data import SampleData, Shop, make_sample_data
 from tests.conftest import NAME, Server
 from tests.storefront import fetch
 
@@ -31,7 +31,7 @@ _Value = TypeVar("_Value", int, Decimal)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the storefront wrote it, judged by the status policy; `buyer` is None where the phone is nobody's."""
+    """An order with the status policy applied; `buyer` is None where the phone can't be read."""
 
     shop: str
     currency: str
@@ -56,23 +56,23 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Refreshed:
     connection: Connection
-    world: World
+    data: SampleData
     orders: list[Order]
 
     def shops(self) -> Iterator[tuple[str, str, list[Order]]]:
-        """Each shop's slug and currency, and its orders in the order of time."""
-        for shop in self.world.shops:
+        """Each shop's slug and currency, and its orders by time."""
+        for shop in self.data.shops:
             orders = [order for order in self.orders if order.shop == shop.slug]
             yield shop.slug, shop.currency, sorted(orders, key=lambda order: (order.at, order.order_id))
 
 
 @pytest.fixture(scope="module")
-def asked(server: Server, migrated_template: str) -> Iterator[Asked]:
-    database, world = server.create(NAME, template=migrated_template), make_world(seed=12)
+def refreshed(server: Server, migrated_template: str, builds_models: None) -> Iterator[Refreshed]:  # noqa: ARG001
+    database, data = server.create(NAME, template=migrated_template), make_sample_data(seed=12)
     with database.connect() as connection:
-        for shop in world.shops:
+        for shop in data.shops:
             _write(connection, shop)
     run_refresh(database.settings)
     with database.connect() as connection:
@@ -80,19 +80,19 @@ def asked(server: Server, migrated_template: str) -> Iterator[Asked]:
             (shop_id, phone): person
             for shop_id, phone, person in fetch(connection, "select shop_id, phone_number, id from regulars.customers")
         }
-        orders = [order for shop in world.shops for order in _judged(shop, people)]
+        orders = [order for shop in data.shops for order in _with_policy(shop, people)]
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'Pacific/Auckland'")
-        yield Asked(connection, world, orders)
+        yield Refreshed(connection, data, orders)
     server.drop(NAME)
 
 
 def _write(connection: Connection, shop: Shop) -> None:
-    """The shop's year as it stands in the end, past ingest: the refresh finds out who bought."""
+    """The shop's year in its final state, without ingest: the refresh matches the customers."""
     row = (shop.shop_id, shop.owner_id, shop.name, shop.slug, shop.country, shop.time_zone, shop.currency)
-    _copy(connection, "user_shops", "id user_id shop_name shop_slug country timezone currency", [row])
+    _copy(connection, "public.user_shops", "id user_id shop_name shop_slug country timezone currency", [row])
     _copy(
         connection,
-        "shop_orders",
+        "public.shop_orders",
         "id shop_id customer_phone network base_price profit_amount total_price order_status payment_status created_at",
         [
             (o.checkout.order_id, shop.shop_id, o.checkout.phone, o.network, o.base_price, o.profit_amount,
@@ -100,13 +100,13 @@ def _write(connection: Connection, shop: Shop) -> None:
             for o in shop.orders
         ],
     )  # fmt: skip
-    # Of an order that checkout never told, no link is known.
-    told = [order for order in shop.orders if order.calls]
-    bought = {o.checkout.visit_id: o.checkout.order_id for o in told if o.checkout.visit_id}
+    # The link of an order that checkout never tracked is unknown.
+    tracked = [order for order in shop.orders if order.calls]
+    bought = {o.checkout.visit_id: o.checkout.order_id for o in tracked if o.checkout.visit_id}
     visits = [(shop.shop_id, bought.get(v.visit_id), v.slug, v.accessed_at, v.utm_source) for v in shop.visits]
     visits += [
         (shop.shop_id, o.checkout.order_id, o.checkout.slug, o.checkout.accessed_at, None)
-        for o in told
+        for o in tracked
         if not o.checkout.visit_id
     ]
     columns = "shop_id shop_order_id accessed_via_slug accessed_at utm_source"
@@ -114,13 +114,13 @@ def _write(connection: Connection, shop: Shop) -> None:
 
 
 def _copy(connection: Connection, table: str, columns: str, rows: Iterable[_Row]) -> None:
-    statement = f"copy public.{table} ({', '.join(columns.split())}) from stdin"
+    statement = f"copy {table} ({', '.join(columns.split())}) from stdin"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
 
-def _judged(shop: Shop, people: dict[tuple[object, object], object]) -> Iterator[Order]:
+def _with_policy(shop: Shop, people: dict[tuple[object, object], object]) -> Iterator[Order]:
     slugs, zone = {visit.visit_id: visit.slug for visit in shop.visits}, ZoneInfo(shop.time_zone)
     for order in shop.orders:
         checkout, (status, payment, _) = order.checkout, order.history[-1]
@@ -159,8 +159,8 @@ def _percentile(values: list[_Value], share: float) -> _Value:
     return sorted(values)[ceil(share * len(values)) - 1]
 
 
-def which_link_brings_those_who_come_back(asked: Asked) -> Iterator[_Row]:
-    for shop, _, orders in asked.shops():
+def which_link_brings_those_who_come_back(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, _, orders in refreshed.shops():
         last = max(order.day for order in orders)
         customers: Counter[str] = Counter()
         came_back: Counter[str] = Counter()
@@ -173,17 +173,17 @@ def which_link_brings_those_who_come_back(asked: Asked) -> Iterator[_Row]:
             yield shop, slug, count, came_back[slug], _percentage(came_back[slug], count)
 
 
-def who_of_march_bought_again(asked: Asked) -> Iterator[_Row]:
+def who_of_march_bought_again(refreshed: Refreshed) -> Iterator[_Row]:
     # Three months from each day of March, as a calendar counts them.
     ends = {date(2026, 3, day): date(2026, 6, min(day, 30)) for day in range(1, 32)}
-    for shop, _, orders in asked.shops():
+    for shop, _, orders in refreshed.shops():
         new = [bought for bought in _purchases(orders).values() if bought[0].day in ends]
         again = sum(any(order.day < ends[bought[0].day] for order in bought[1:]) for bought in new)
         yield shop, len(new), again, _percentage(again, len(new))
 
 
-def which_networks_buyers_are_worth_most(asked: Asked) -> Iterator[_Row]:
-    for shop, currency, orders in asked.shops():
+def which_networks_buyers_are_worth_most(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, currency, orders in refreshed.shops():
         by_network: dict[str, list[tuple[Decimal, Decimal]]] = defaultdict(list)
         for bought in _purchases(orders).values():
             counts = Counter(order.network for order in bought)
@@ -197,8 +197,8 @@ def which_networks_buyers_are_worth_most(asked: Asked) -> Iterator[_Row]:
             yield shop, currency, network, len(customers), median, *averages
 
 
-def whose_spend_dropped(asked: Asked) -> Iterator[_Row]:
-    for shop, currency, orders in asked.shops():
+def whose_spend_dropped(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, currency, orders in refreshed.shops():
         last = max(order.day for order in orders)
         for buyer, bought in _purchases(orders).items():
             ages = [((last - order.day).days, order.net) for order in bought]
@@ -208,8 +208,8 @@ def whose_spend_dropped(asked: Asked) -> Iterator[_Row]:
                 yield shop, currency, buyer, sum(before), lately, sum(before) - lately
 
 
-def how_long_until_the_second(asked: Asked) -> Iterator[_Row]:
-    for shop, _, orders in asked.shops():
+def how_long_until_the_second(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, _, orders in refreshed.shops():
         last = max(order.day for order in orders)
         old = [b for b in _purchases(orders).values() if b[0].day <= last - timedelta(days=180)]
         waits = [(bought[1].day - bought[0].day).days for bought in old if len(bought) > 1]
@@ -217,8 +217,8 @@ def how_long_until_the_second(asked: Asked) -> Iterator[_Row]:
         yield shop, len(old), len(waits), _percentile(waits, 0.5), _percentile(waits, 0.9)
 
 
-def what_refunds_cost(asked: Asked) -> Iterator[_Row]:
-    for shop, currency, orders in asked.shops():
+def what_refunds_cost(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, currency, orders in refreshed.shops():
         for month in {order.month for order in orders}:
             gross = [order for order in orders if order.month == month and order.gross]
             refunded = [order.gross for order in gross if not order.is_sale]
@@ -226,29 +226,29 @@ def what_refunds_cost(asked: Asked) -> Iterator[_Row]:
             yield shop, currency, month, len(refunded), total, sum(refunded), _percentage(sum(refunded), total)
 
 
-def who_relies_on_a_handful(asked: Asked) -> Iterator[_Row]:
-    for shop, currency, orders in asked.shops():
+def who_relies_on_a_handful(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, currency, orders in refreshed.shops():
         spent = sorted((sum(o.net for o in bought) for bought in _purchases(orders).values()), reverse=True)
         yield shop, currency, len(spent), sum(spent[:5]), sum(spent), _percentage(sum(spent[:5]), sum(spent))
 
 
-def at_what_hour_people_buy(asked: Asked) -> Iterator[_Row]:
-    for shop, _, orders in asked.shops():
+def at_what_hour_people_buy(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, _, orders in refreshed.shops():
         hours = Counter(order.hour for order in orders if order.is_sale)
         for hour, count in hours.items():
             yield shop, hour, count, _percentage(count, hours.total())
 
 
-def which_campaigns_visits_end_in_a_sale(asked: Asked) -> Iterator[_Row]:
-    sold = {order.order_id: order.net for order in asked.orders if order.is_sale}
-    for shop in asked.world.shops:
+def which_campaigns_visits_end_in_a_sale(refreshed: Refreshed) -> Iterator[_Row]:
+    sold = {order.order_id: order.net for order in refreshed.orders if order.is_sale}
+    for shop in refreshed.data.shops:
         visits = {visit.visit_id: visit.utm_source or "untagged" for visit in shop.visits}
-        told = [order.checkout for order in shop.orders if order.calls]
+        tracked = [order.checkout for order in shop.orders if order.calls]
         opened = Counter(visits.values())
-        opened["untagged"] += sum(checkout.visit_id is None for checkout in told)
+        opened["untagged"] += sum(checkout.visit_id is None for checkout in tracked)
         sales: Counter[str] = Counter()
         net: dict[str, Decimal] = defaultdict(Decimal)
-        for checkout in told:
+        for checkout in tracked:
             source = visits[checkout.visit_id] if checkout.visit_id else "untagged"
             sales[source] += checkout.order_id in sold
             net[source] += sold.get(checkout.order_id, Decimal(0))
@@ -257,8 +257,8 @@ def which_campaigns_visits_end_in_a_sale(asked: Asked) -> Iterator[_Row]:
             yield shop.slug, shop.currency, source, count, sales[source], share, net[source]
 
 
-def where_growth_comes_from(asked: Asked) -> Iterator[_Row]:
-    for shop, currency, orders in asked.shops():
+def where_growth_comes_from(refreshed: Refreshed) -> Iterator[_Row]:
+    for shop, currency, orders in refreshed.shops():
         first = {buyer: bought[0].month for buyer, bought in _purchases(orders).items()}
         sales = [order for order in orders if order.is_sale]
         for month in {order.month for order in sales}:
@@ -270,7 +270,7 @@ def where_growth_comes_from(asked: Asked) -> Iterator[_Row]:
             yield shop, currency, month, sum(parts.values()), *parts.values()
 
 
-_ANSWERS: list[Callable[[Asked], Iterator[_Row]]] = [
+_ANSWERS: list[Callable[[Refreshed], Iterator[_Row]]] = [
     which_link_brings_those_who_come_back,
     who_of_march_bought_again,
     which_networks_buyers_are_worth_most,
@@ -305,15 +305,15 @@ def test_there_are_ten_questions_and_each_has_one_query() -> None:
 
 
 @pytest.mark.parametrize("number", range(10), ids=[answer.__name__ for answer in _ANSWERS])
-def test_the_answer_is_what_the_orders_say(asked: Asked, number: int) -> None:
-    expected = Counter(_ANSWERS[number](asked))
-    assert {row[0] for row in expected} == {shop.slug for shop in asked.world.shops}
-    assert Counter(fetch(asked.connection, _query(number))) == expected
+def test_the_answer_is_what_the_orders_say(refreshed: Refreshed, number: int) -> None:
+    expected = Counter(_ANSWERS[number](refreshed))
+    assert {row[0] for row in expected} == {shop.slug for shop in refreshed.data.shops}
+    assert Counter(fetch(refreshed.connection, _query(number))) == expected
 
 
 @pytest.mark.parametrize("number", range(10), ids=[answer.__name__ for answer in _ANSWERS])
-def test_a_query_reads_nothing_but_schema_analytics(asked: Asked, number: int) -> None:
-    ((plan,),) = fetch(asked.connection, f"explain (verbose, format json) {_query(number)}")
+def test_a_query_reads_nothing_but_schema_analytics(refreshed: Refreshed, number: int) -> None:
+    ((plan,),) = fetch(refreshed.connection, f"explain (verbose, format json) {_query(number)}")
     assert set(_schemas(plan if isinstance(plan, list) else json.loads(str(plan)))) == {"analytics"}
 
 

@@ -1,4 +1,4 @@
-"""Owners who look at everything, again and again, while refreshes and a rebuild run under them."""
+"""An owner reads every endpoint again and again while refreshes and a rebuild run."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from flows.steps import run_refresh
 from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Server
-from tests.owners import Shop, copy_of, settings_of, world
+from tests.owners import Shop, copy_of, settings_of, two_owners
 from tests.served import served
 
 _API = "/api/admin/customers"
@@ -24,7 +24,7 @@ def _sum(rows: str, amount: str) -> Callable[[dict[str, Any]], Decimal]:
     return lambda told: sum((row[amount] for row in told[rows]), Decimal(0))
 
 
-# Of each endpoint what must be the shop's revenue, of one refresh or of another and never of both.
+# The part of each endpoint's response that must be the shop's revenue as of one refresh, never a mix of two.
 _REVENUE: dict[str, Callable[[dict[str, Any]], Decimal]] = {
     "analytics": lambda told: told["total_revenue"],
     "list?limit=200": _sum("customers", "total_spent"),
@@ -42,8 +42,8 @@ def _cards_agree(told: dict[str, Any]) -> bool:
     )
 
 
-class _Looker:
-    """Looks at each endpoint and page in turn until it is stopped, and remembers what was wrong."""
+class _Reader:
+    """Reads each endpoint in turn until it is stopped, and records what was wrong."""
 
     def __init__(self, client: httpx.Client, shop: Shop, token: str, *, revenues: set[Decimal], history: str) -> None:
         self.wrong: list[str] = []
@@ -52,9 +52,9 @@ class _Looker:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._others = ["repeat-rates", "export.csv", f"{history}/history"]
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._read)
 
-    def __enter__(self) -> "_Looker":
+    def __enter__(self) -> "_Reader":
         self._thread.start()
         return self
 
@@ -70,7 +70,7 @@ class _Looker:
             return None
         return answer
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         while not self._stop.is_set():
             for path, revenue_of in _REVENUE.items():
                 if (answer := self._ask(path)) is not None:
@@ -85,14 +85,14 @@ class _Looker:
                 self._ask(path)
 
 
-def test_no_answer_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_run(
+def test_no_response_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_run(
     server: Server, built_template: str
 ) -> None:
-    made = world(server, built_template)
-    shop = made.shops["ama-data"]
+    owners = two_owners(server, built_template)
+    shop = owners.shops["ama-data"]
     revenue = sum((order.total for order in shop.sales), Decimal(0))
     revenues = {revenue + added * len(shop.sales) for added in range(4)}
-    with copy_of(server, made, name=f"{NAME}_readers") as database:
+    with copy_of(server, owners, name=f"{NAME}_readers") as database:
         settings = settings_of(database)
         token = Keys(settings).api_token(str(shop.user_id), lasts=timedelta(hours=1))
         with served(create_app(settings), headers={}) as client, database.connect() as connection:
@@ -100,12 +100,12 @@ def test_no_answer_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_ru
                 "select shop_customer_id::text from analytics.customers where shop_id = %s limit 1", [shop.shop_id]
             ).fetchone()
             assert history is not None
-            with _Looker(client, shop, token, revenues=revenues, history=history[0]) as looker:
+            with _Reader(client, shop, token, revenues=revenues, history=history[0]) as reader:
                 for mode in (None, "rebuild", None):
                     connection.execute(
                         "update shop_orders set total_price = total_price + 1, base_price = base_price + 1"
                     )
                     run_refresh(settings, mode=mode)  # type: ignore[arg-type]
-    assert looker.wrong == []
-    for path, seen in looker.seen.items():
+    assert reader.wrong == []
+    for path, seen in reader.seen.items():
         assert len(seen) >= 3, path

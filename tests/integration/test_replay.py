@@ -1,4 +1,4 @@
-"""Replaying a spool that several processes share: each event once, none in another's way."""
+"""Replaying a spool that several processes share: each event is written once, and none holds up another."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ with connect(sys.argv[1]) as connection:
 
 @pytest.fixture
 def replayers(migrated: Database, spool: Spool) -> Iterator[list[subprocess.Popen[str]]]:
-    """Three processes that replay the spool when they are told."""
+    """Three processes that replay the spool on command."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", _REPLAY, migrated.conninfo, str(spool.path)],
@@ -77,7 +77,7 @@ def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
 
-def test_replays_of_one_spool_at_the_same_time_write_each_event_in_one_of_them(
+def test_concurrent_replays_of_one_spool_write_each_event_once(
     connection: Connection, spool: Spool, replayers: list[subprocess.Popen[str]]
 ) -> None:
     orders = _spool_checkouts(connection, spool, 1500)
@@ -88,7 +88,7 @@ def test_replays_of_one_spool_at_the_same_time_write_each_event_in_one_of_them(
     _assert_each_stands_once(connection, orders)
 
 
-def test_what_a_killed_replay_had_begun_is_taken_over(
+def test_another_replay_completes_what_a_killed_one_had_begun(
     connection: Connection, spool: Spool, replayers: list[subprocess.Popen[str]]
 ) -> None:
     orders = _spool_checkouts(connection, spool, 1500)
@@ -109,7 +109,7 @@ def test_what_a_killed_replay_had_begun_is_taken_over(
 
 
 class _Watched(Spool):
-    """Notes whether what was written is on the server's disk when the spool is about to forget it."""
+    """Records whether events are on the server's disk when the spool is about to delete them."""
 
     def __init__(self, path: Path, connection: Connection) -> None:
         super().__init__(path)
@@ -122,7 +122,7 @@ class _Watched(Spool):
         super().settle(written=written, later=later, hopeless=hopeless)
 
 
-def test_an_event_is_on_the_servers_disk_before_the_spool_forgets_it(
+def test_an_event_is_on_the_servers_disk_before_the_spool_deletes_it(
     connection: Connection, migrated: Database, tmp_path: Path
 ) -> None:
     before = fetch(connection, "show synchronous_commit")
@@ -131,12 +131,12 @@ def test_an_event_is_on_the_servers_disk_before_the_spool_forgets_it(
         for _ in range(10):
             _spool_checkouts(connection, spool, 5)
             assert replay(connection, spool).written == 5
-    # Not all: the server writes for itself too, now and then.
+    # Not every time, because the server also writes for its own purposes.
     assert spool.flushed.count((True,)) > 5
     assert fetch(connection, "show synchronous_commit") == before
 
 
-def test_an_event_whose_order_is_not_there_is_tried_ever_more_seldom_and_holds_no_other(
+def test_an_event_of_an_unknown_order_is_retried_with_a_backoff_and_holds_up_no_other(
     connection: Connection, spool: Spool
 ) -> None:
     shop = add_shop(connection)
@@ -145,7 +145,7 @@ def test_an_event_whose_order_is_not_there_is_tried_ever_more_seldom_and_holds_n
     order = add_order(connection, shop)
     spool.add("checkout", Checkout(shop_id=shop, order_id=order, phone="0241234567").model_dump_json())
     done = replay(connection, spool, only_due=True)
-    assert (done.written, done.left) == (1, 0), "what was tried just now is not due"
+    assert (done.written, done.left) == (1, 0), "an event that was tried just now is not due"
     _assert_each_stands_once(connection, [order])
     first = spool.next_due()
     assert first is not None
@@ -156,7 +156,7 @@ def test_an_event_whose_order_is_not_there_is_tried_ever_more_seldom_and_holds_n
     assert later - first > 5
 
 
-def test_what_the_database_refuses_for_a_right_that_is_missing_is_kept_and_holds_no_other(
+def test_an_event_that_lacks_a_privilege_stays_in_the_spool_and_holds_up_no_other(
     connection: Connection, spool: Spool, migrated: Database
 ) -> None:
     shop = add_shop(connection)
@@ -172,7 +172,7 @@ def test_what_the_database_refuses_for_a_right_that_is_missing_is_kept_and_holds
     _assert_each_stands_once(connection, [order])
 
 
-def test_what_a_process_that_has_ended_left_is_replayed_by_the_next(
+def test_the_next_process_replays_the_spool_of_one_that_has_ended(
     connection: Connection, migrated: Database, spool: Spool
 ) -> None:
     orders = _spool_checkouts(connection, spool, 10)

@@ -1,4 +1,4 @@
-"""The spool's file: several processes write it, a disk is slow, and a damaged one keeps nobody from the next."""
+"""The spool's file: shared by processes, on a slow disk, and replaced when it is damaged."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ import pytest
 
 from ingest import Checkout, Tracker
 from ingest.spool.file import SPOOL, Spool, SpoolDamaged, SpoolRefused
-from ingest.spool.writer import SpoolWriter
+from ingest.spool.writer_thread import WriterThread
 from ingest.storage.settings import Settings
 from tests.integration.test_command import regulars
 
@@ -24,7 +24,7 @@ BUDGET = 0.25
 
 @pytest.fixture
 def tracker(tmp_path: Path) -> Iterator[Tracker]:
-    """Its database is down, and it knows."""
+    """A tracker whose database is down, and which knows it."""
     with Tracker(_down(tmp_path)) as tracker:
         tracker.track(_checkout())
         yield tracker
@@ -51,7 +51,7 @@ with Spool(Path(sys.argv[1]))._writing():
 
 @contextmanager
 def _held_by_another_process(spool: Spool) -> Iterator[subprocess.Popen[str]]:
-    """Somebody else is writing, and takes until the process is told, or killed."""
+    """Another process holds the spool until it is told to go on, or killed."""
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(spool.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -64,14 +64,14 @@ def _held_by_another_process(spool: Spool) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_what_comes_while_another_process_writes_is_one_commit(tracker: Tracker) -> None:
+def test_events_that_arrive_while_another_process_writes_are_one_commit(tracker: Tracker) -> None:
     before = tracker.spool.count()
     with (
         ThreadPoolExecutor(30) as threads,
         _held_by_another_process(tracker.spool) as process,
         closing(sqlite3.connect(tracker.spool.path)) as other,
     ):
-        # Somebody who has it open keeps its log from being emptied.
+        # While another connection is open, SQLite does not empty its log.
         other.execute("select * from events").fetchall()
         commits = _commits(tracker.spool)
         answers = [threads.submit(tracker.track, _checkout()) for _ in range(30)]
@@ -83,7 +83,7 @@ def test_what_comes_while_another_process_writes_is_one_commit(tracker: Tracker)
 
 
 def _commits(spool: Spool) -> int:
-    """How many commits stand in SQLite's log: a frame's second word is not 0 where it ends one."""
+    """The number of commits in SQLite's log: the second word of a commit's last frame is not 0."""
     log = spool.path.with_name(f"{spool.path.name}-wal").read_bytes()
     frame = 24 + int.from_bytes(log[8:12], "big")
     return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
@@ -94,14 +94,14 @@ def test_a_commit_waits_for_the_disk(tracker: Tracker) -> None:
         assert connection.execute("pragma synchronous").fetchone() == (2,)
 
 
-def test_a_spool_that_is_not_free_in_time_is_a_refusal_and_nothing_is_kept_afterwards(tracker: Tracker) -> None:
+def test_an_event_is_refused_and_not_written_later_if_the_spool_is_not_free_in_time(tracker: Tracker) -> None:
     with _held_by_another_process(tracker.spool):
         began = time.monotonic()
         answer = tracker.track(_checkout())
         took = time.monotonic() - began
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "it was not kept" in answer.reason
+    assert "the event was not spooled" in answer.reason
     assert 1.9 * BUDGET < took < 3 * BUDGET
     assert tracker.track(_checkout()).outcome == "spooled"
     assert tracker.spool.count() == 2
@@ -115,12 +115,12 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tracker: Tracker) -> None
         assert answer.result().outcome == "spooled"
 
 
-def test_an_event_that_is_being_written_when_its_time_is_over_is_said_to_be_kept_perhaps(tracker: Tracker) -> None:
+def test_an_event_that_is_still_being_written_at_its_deadline_may_yet_be_spooled_and_says_so(tracker: Tracker) -> None:
     _make_each_insert_slow(tracker.spool)
     answer = tracker.track(_checkout())
     assert answer.outcome == "refused"
     assert answer.reason is not None
-    assert "it may yet be kept" in answer.reason
+    assert "the event may yet be spooled" in answer.reason
     for _ in range(100):
         if tracker.spool.count() == 2:
             return
@@ -129,7 +129,7 @@ def test_an_event_that_is_being_written_when_its_time_is_over_is_said_to_be_kept
 
 
 def _make_each_insert_slow(spool: Spool) -> None:
-    """A second or more, in place of a disk."""
+    """A trigger that takes a second or more, in place of a slow disk."""
     with spool._writing() as connection:
         connection.execute(
             """
@@ -144,22 +144,22 @@ def _make_each_insert_slow(spool: Spool) -> None:
         )
 
 
-def test_a_spool_that_is_closed_has_answered_everybody_and_takes_more(tmp_path: Path) -> None:
+def test_a_closed_writer_has_answered_every_caller_and_starts_again_when_needed(tmp_path: Path) -> None:
     spool = Spool(tmp_path / SPOOL)
-    writer = SpoolWriter(spool)
+    writer = WriterThread(spool)
     with ThreadPoolExecutor(21) as threads, _held_by_another_process(spool) as process:
-        kept = [threads.submit(writer.add, "visit", ["{}"], deadline=time.monotonic() + 10) for _ in range(20)]
+        added = [threads.submit(writer.add, "visit", ["{}"], deadline=time.monotonic() + 10) for _ in range(20)]
         time.sleep(0.1)
         closing_writer = threads.submit(writer.close)
         time.sleep(0.1)
         process.communicate("go\n")
         closing_writer.result()
-        assert [one.result(0) for one in kept] == [1] * 20
+        assert [one.result(0) for one in added] == [1] * 20
     assert writer.add("visit", ["{}"], deadline=time.monotonic() + 10) == 1
     assert spool.count() == 21
 
 
-def test_a_spool_of_an_older_version_is_brought_up_to_date_with_what_is_in_it(tmp_path: Path) -> None:
+def test_a_spool_of_an_older_version_is_upgraded_with_its_events(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / SPOOL)) as old:
         old.executescript(
             """
@@ -182,7 +182,7 @@ def test_a_spool_of_an_older_version_is_brought_up_to_date_with_what_is_in_it(tm
 
 
 def _damage(spool: Spool, *, keep: int) -> None:
-    """Writes over everything behind the first bytes, as a disk may."""
+    """Overwrites everything after the first bytes, as a broken disk may."""
     with closing(sqlite3.connect(spool.path)) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
     size = spool.path.stat().st_size
@@ -192,7 +192,7 @@ def _damage(spool: Spool, *, keep: int) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 100], ids=["from its first byte", "behind its header"])
-def test_a_spool_that_is_damaged_while_it_is_used_is_set_aside_with_a_log_line_and_a_new_one_begun(
+def test_a_spool_that_is_damaged_in_use_is_set_aside_and_logged_and_a_new_one_is_begun(
     tracker: Tracker, keep: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(20):
@@ -208,7 +208,7 @@ def test_a_spool_that_is_damaged_while_it_is_used_is_set_aside_with_a_log_line_a
     assert "0241234567" not in caplog.text
 
 
-def test_who_meets_a_damage_that_somebody_has_set_aside_leaves_the_new_spool_alone(tmp_path: Path) -> None:
+def test_a_damaged_spool_that_was_already_set_aside_does_not_cost_the_new_one(tmp_path: Path) -> None:
     (tmp_path / SPOOL).write_bytes(os.urandom(10_000))
     spool = Spool(tmp_path / SPOOL)
     with pytest.raises(SpoolDamaged) as damage:
@@ -219,7 +219,7 @@ def test_who_meets_a_damage_that_somebody_has_set_aside_leaves_the_new_spool_alo
     assert len(spool.set_aside_files()) == 1
 
 
-def test_an_erasure_says_that_a_damaged_spool_may_hold_the_person_and_the_list_tells_of_it(tmp_path: Path) -> None:
+def test_an_erasure_and_the_list_name_a_damaged_spool_that_may_hold_the_person(tmp_path: Path) -> None:
     (tmp_path / SPOOL).write_bytes(os.urandom(10_000))
     spool = Spool(tmp_path / SPOOL)
     spool.prepare()

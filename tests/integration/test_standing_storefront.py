@@ -1,4 +1,4 @@
-"""A storefront with a customer tracking of its own is migrated beside its running code, and both go on working."""
+"""A storefront with a customer tracking of its own is migrated while its code runs, and both go on working."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
-from ingest.bulk.import_file import Export, OrderRow
+from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
 from ingest.spool.file import Spool
@@ -34,7 +34,7 @@ USERS = {"superuser": "superuser", "owner": "nosuperuser", "owner who makes role
 
 @contextmanager
 def standing_storefront(server: Server, attributes: str = "nosuperuser") -> Iterator[Database]:
-    """Its database, reached as the user who owns it and migrates it."""
+    """The storefront's database, as the user who owns and migrates it."""
     made = server.create(NAME)
     with standing.migrating_user(server, made.name, attributes) as user:
         where = make_conninfo(made.conninfo, user=user, password=user)
@@ -45,7 +45,7 @@ def standing_storefront(server: Server, attributes: str = "nosuperuser") -> Iter
 
 
 @pytest.fixture
-def storefront(server: Server) -> Iterator[Database]:
+def storefront(server: Server, builds_models: None) -> Iterator[Database]:  # noqa: ARG001
     with standing_storefront(server) as database:
         yield database
 
@@ -61,6 +61,7 @@ def published(connection: Connection) -> dict[object, tuple[object, ...]]:
     }
 
 
+@pytest.mark.usefixtures("builds_models")
 @pytest.mark.parametrize("attributes", USERS.values(), ids=USERS)
 def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server, attributes: str) -> None:
     with standing_storefront(server, attributes) as storefront, storefront.connect() as connection:
@@ -76,7 +77,7 @@ def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server
         assert published(connection) == count(orders)
         assert fetch(connection, "select * from shop_orders order by id") == before
 
-        # The code goes on: a person whom it knows, one whom Regulars knows in another spelling, and a stranger.
+        # The storefront sells on: to a customer it knows, to one that Regulars knows in another spelling, to a new one.
         for phone in ("0241234567", *spellings("240000001"), "0209998887"):
             orders.append(checkout_as_before(connection, shops[0], phone, slug="later"))
         assert fetch(connection, "select total_purchases from shop_customers where phone_number = '0241234567'") == [
@@ -89,7 +90,7 @@ def test_every_sale_and_every_person_counts_once_whoever_migrates(server: Server
         assert published(connection) == count(orders)
 
 
-def test_the_links_that_the_earlier_tracking_noted_are_taken_over(storefront: Database) -> None:
+def test_the_visits_of_the_earlier_tracking_are_copied(storefront: Database) -> None:
     with storefront.connect() as connection:
         orders = standing.fill(connection, orders=800)
         migrate(connection)
@@ -106,7 +107,7 @@ def test_the_links_that_the_earlier_tracking_noted_are_taken_over(storefront: Da
                 connection, "select shop_id, slug, sales from analytics.slug_analytics where sales > 0"
             )
         } == expected
-        # What checkout tells Regulars itself stands, whatever the earlier tracking has of it.
+        # A tracked checkout stands, whatever the earlier tracking has about it.
         shop = orders[0].shop_id
         later = checkout_as_before(connection, shop, "0241112223", slug="theirs")
         track(connection, Checkout(shop_id=shop, order_id=later.order_id, phone=later.phone, slug="ours"))
@@ -114,6 +115,7 @@ def test_the_links_that_the_earlier_tracking_noted_are_taken_over(storefront: Da
         assert fetch(connection, "select slug from analytics.orders where order_id = %s", later.order_id) == [("ours",)]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_by_the_next(server: Server) -> None:
     names = [migration.name for migration in migrations()]
     for killed_at in names:
@@ -142,7 +144,7 @@ def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_
                 assert matched + noted == len(orders)  # type: ignore[operator]
 
 
-def test_checkouts_go_on_without_a_fault_or_a_long_wait_while_it_migrates(storefront: Database) -> None:
+def test_checkouts_go_on_without_an_error_or_a_long_wait_during_a_migration(storefront: Database) -> None:
     with storefront.connect() as connection:
         orders = standing.fill(connection, orders=5_000)
         shop = orders[0].shop_id
@@ -174,7 +176,7 @@ def test_checkouts_go_on_without_a_fault_or_a_long_wait_while_it_migrates(storef
         assert published(connection) == count(orders + made)
 
 
-def test_a_dry_run_tells_what_is_found_and_changes_nothing(storefront: Database) -> None:
+def test_a_dry_run_says_what_was_found_and_changes_nothing(storefront: Database) -> None:
     with storefront.connect() as connection:
         standing.fill(connection, orders=30)
         assert pending(connection) == [migration.name for migration in migrations()]
@@ -185,9 +187,9 @@ def test_a_dry_run_tells_what_is_found_and_changes_nothing(storefront: Database)
         assert fetch(connection, "select to_regnamespace('regulars') is null") == [(True,)]
 
 
-def test_nothing_that_is_made_is_open_to_the_roles_of_a_public_api(storefront: Database) -> None:
+def test_no_new_relation_is_open_to_the_roles_of_a_public_api(storefront: Database) -> None:
     with storefront.connect() as connection:
-        # The worst case: the privileges are given whatever the schema.
+        # The worst case: default privileges grant all, in every schema.
         connection.execute("alter default privileges grant all on tables to anon, authenticated")
         standing.fill(connection, orders=30)
         before = _granted(connection)
@@ -214,7 +216,7 @@ def _granted(connection: Connection) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.usefixtures("erasure_key")
-def test_a_person_is_erased_where_phone_and_email_may_not_be_null(storefront: Database, tmp_path: Path) -> None:
+def test_a_person_is_erased_even_if_phone_and_email_are_not_null(storefront: Database, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.sqlite")
     with storefront.connect() as connection:
         standing.fill(connection, orders=30)
@@ -226,12 +228,12 @@ def test_a_person_is_erased_where_phone_and_email_may_not_be_null(storefront: Da
         numbers = published(connection)
         done = erased(connection, spool, shop="shop-0", phone="024 123 4567")
         assert (done.was_erased, done.orders) == (False, 3)
-        # An order of theirs from before that comes later, and one that the storefront writes back.
+        # An old order of theirs that arrives later, and one that the storefront writes back.
         connection.execute("update shop_orders set customer_phone = '0241234567' where id = %s", [bought[0].order_id])
         late = checkout_as_before(connection, shop, "0241234567", slug="promo")
         connection.execute("update shop_orders set created_at = '2026-01-01' where id = %s", [late.order_id])
-        told = Checkout(shop_id=shop, order_id=late.order_id, phone="0241234567", email="a@example.com")
-        assert track(connection, told).outcome == "returning_customer"
+        checkout = Checkout(shop_id=shop, order_id=late.order_id, phone="0241234567", email="a@example.com")
+        assert track(connection, checkout).outcome == "returning_customer"
         connection.execute("delete from shop_customers where phone_number = '0241234567'")
         run_refresh(storefront.settings)
         assert _mentions(connection, "241234567") == []
@@ -240,7 +242,7 @@ def test_a_person_is_erased_where_phone_and_email_may_not_be_null(storefront: Da
 
 
 def _mentions(connection: Connection, digits: str) -> list[tuple[object, ...]]:
-    """Where those digits stand, in any column of any table of the database."""
+    """The columns that hold these digits, in all tables of the database."""
     tables = fetch(
         connection,
         "select oid::regclass::text from pg_class where relkind in ('r', 'm') "
@@ -253,7 +255,7 @@ def _mentions(connection: Connection, digits: str) -> list[tuple[object, ...]]:
     ]
 
 
-def test_a_load_says_which_required_column_the_export_has_not_before_it_writes(
+def test_a_load_names_a_required_column_that_the_file_lacks_before_it_writes(
     storefront: Database, tmp_path: Path
 ) -> None:
     with storefront.connect() as connection:
@@ -266,15 +268,15 @@ def test_a_load_says_which_required_column_the_export_has_not_before_it_writes(
             "7c9e6679-7425-40de-944b-e07fc1f90ae7,shop-0,,,0241234567,MTN,1,9,1,10,completed,completed,,2026-03-01,\n"
         )
         with pytest.raises(InputError, match=r"shop_package_id.*set default"):
-            load_orders(connection, Export(export, OrderRow))
+            load_orders(connection, ImportFile(export, OrderRow))
         assert fetch(connection, "select count(*) from shop_orders") == [(30,)]
         connection.execute("alter table shop_orders alter column shop_package_id set default gen_random_uuid()")
-        assert load_orders(connection, Export(export, OrderRow)).written == 1
-        assert load_orders(connection, Export(export, OrderRow)).written == 0
+        assert load_orders(connection, ImportFile(export, OrderRow)).written == 1
+        assert load_orders(connection, ImportFile(export, OrderRow)).written == 0
 
 
 @pytest.mark.usefixtures("erasure_key")
-def test_deleting_a_user_takes_shop_orders_and_links_along_and_leaves_the_proofs_of_erasures(
+def test_deleting_a_user_deletes_shop_orders_and_links_and_leaves_the_proofs_of_erasure(
     storefront: Database, tmp_path: Path
 ) -> None:
     with storefront.connect() as connection:
@@ -296,7 +298,7 @@ def test_deleting_a_user_takes_shop_orders_and_links_along_and_leaves_the_proofs
         run_refresh(storefront.settings)
         assert shop not in published(connection)
 
-        # The shop comes back from a backup with an old order of the erased person: it is known, and names nobody.
+        # The shop comes back from a backup with an old order of the erased person: it is recognised and cleared.
         connection.execute("insert into auth.users (id) values (%s)", [user])
         connection.execute(
             "insert into user_shops (id, user_id, shop_name, shop_slug) values (%s, %s, 'Shop 0', 'shop-0')",

@@ -1,4 +1,4 @@
-"""The tracker under faults: it answers within its budget, raises nothing, and afterwards each event stands once."""
+"""The tracker under faults: it answers within its budget, raises nothing, and each event counts once afterwards."""
 
 import asyncio
 import logging
@@ -72,7 +72,7 @@ def _refused(proxy: Proxy) -> Iterator[None]:
 
 
 def _timed(call: Callable[[], object]) -> tuple[float, object]:
-    """How long a call took, less what this machine and its disk made everybody wait: seconds, answer."""
+    """The seconds that a call took, less the lag of this machine and its disk, and its answer."""
     done = threading.Event()
     waited = {"the processor": 0.0, "the disk": 0.0}
 
@@ -103,7 +103,7 @@ def _timed(call: Callable[[], object]) -> tuple[float, object]:
         done.set()
         for watcher in watchers:
             watcher.join()
-    # No budget can help either; a lag of the processor is one of the disk's watcher too.
+    # No budget helps against either lag. The disk's watcher measures a lag of the processor too.
     return took - max(waited.values()), answer
 
 
@@ -115,7 +115,7 @@ def _await_empty(tracker: Tracker) -> None:
     raise AssertionError(tracker.spool.everything())
 
 
-def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None:
+def _assert_each_counts_once(connection: Connection, orders: list[UUID]) -> None:
     assert fetch(
         connection,
         "select count(*), count(shop_customer_id) from regulars.tracking where shop_order_id = any(%s)",
@@ -159,7 +159,7 @@ def test_a_network_fault_costs_no_more_than_the_budget_and_loses_nothing(
         for checkout in (checkouts[0], *checkouts[4:]):
             tracker.track(checkout)
         _await_empty(tracker)
-        _assert_each_stands_once(connection, orders)
+        _assert_each_counts_once(connection, orders)
         assert fetch(connection, "select accessed_via_slug from regulars.tracking where id = %s", visit.visit_id) == [
             ("promo",)
         ]
@@ -178,10 +178,10 @@ def test_a_terminated_backend_is_noticed_before_it_is_used(migrated: Database, t
                 "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'regulars-ingest'"
             )
         _await_empty(tracker)
-        _assert_each_stands_once(connection, orders)
+        _assert_each_counts_once(connection, orders)
 
 
-def test_a_lock_on_the_customer_is_not_waited_for_and_the_event_is_kept(migrated: Database, tracker: Tracker) -> None:
+def test_a_lock_on_the_customer_is_not_waited_for_and_the_event_is_stored(migrated: Database, tracker: Tracker) -> None:
     with migrated.connect() as connection, migrated.connect() as holder:
         shop = add_shop(connection)
         order = add_order(connection, shop)
@@ -194,7 +194,7 @@ def test_a_lock_on_the_customer_is_not_waited_for_and_the_event_is_kept(migrated
         assert fetch(connection, "select order_id from regulars.failures") == [(order,)]
         holder.execute("commit")
         assert tracker.track(checkout).outcome == "returning_customer"
-        _assert_each_stands_once(connection, [order])
+        _assert_each_counts_once(connection, [order])
 
 
 def test_an_exhausted_pool_costs_no_more_than_the_budget(migrated: Database, settings: Settings) -> None:
@@ -207,16 +207,16 @@ def test_an_exhausted_pool_costs_no_more_than_the_budget(migrated: Database, set
         orders = [add_order(connection, shop) for _ in range(2)]
         tracker.track(Checkout(shop_id=shop, order_id=orders[0], phone="0241234567"))
         checkout = Checkout(shop_id=shop, order_id=orders[1], phone="0241234567")
-        with tracker._pool.connection(until=time.monotonic() + 5):
+        with tracker._pool.connection(timeout=5):
             took, answer = _timed(lambda: tracker.track(checkout))
         assert took <= BUDGET + GRACE
         assert answer.outcome == "spooled"  # type: ignore[attr-defined]
         _await_empty(tracker)
-        _assert_each_stands_once(connection, orders)
+        _assert_each_counts_once(connection, orders)
         assert holder.closed is False
 
 
-def test_an_order_that_is_not_committed_yet_is_linked_when_it_is(migrated: Database, tracker: Tracker) -> None:
+def test_an_order_that_is_not_committed_yet_is_matched_when_it_is(migrated: Database, tracker: Tracker) -> None:
     with migrated.connect() as connection, migrated.connect() as storefront:
         shop = add_shop(connection)
         storefront.execute("begin")
@@ -225,10 +225,10 @@ def test_an_order_that_is_not_committed_yet_is_linked_when_it_is(migrated: Datab
         assert (answer.outcome, answer.reason) == ("spooled", "UnknownOrder")
         storefront.execute("commit")
         _await_empty(tracker)
-        _assert_each_stands_once(connection, [order])
+        _assert_each_counts_once(connection, [order])
 
 
-def test_events_are_replayed_in_their_order_so_that_a_purchase_completes_its_visit(
+def test_events_are_replayed_in_order_so_that_a_purchase_completes_its_visit(
     migrated: Database, proxy: Proxy, tracker: Tracker
 ) -> None:
     with migrated.connect() as connection:
@@ -241,7 +241,7 @@ def test_events_are_replayed_in_their_order_so_that_a_purchase_completes_its_vis
         assert fetch(connection, "select id, shop_order_id from regulars.tracking") == [(visit.visit_id, order)]
 
 
-def test_a_poisonous_entry_is_set_aside_with_its_reason_and_stops_nobody(
+def test_an_invalid_entry_is_set_aside_with_its_reason_and_holds_up_no_other(
     migrated: Database, proxy: Proxy, tracker: Tracker
 ) -> None:
     with migrated.connect() as connection:
@@ -252,11 +252,11 @@ def test_a_poisonous_entry_is_set_aside_with_its_reason_and_stops_nobody(
         with _refused(proxy):
             tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567"))
         _await_empty(tracker)
-        _assert_each_stands_once(connection, [order])
+        _assert_each_counts_once(connection, [order])
         assert [entry.set_aside_because for entry in tracker.spool.everything()] == ["ValidationError"] * 2
 
 
-def test_a_full_spool_is_answered_and_a_read_only_disk_too(proxy: Proxy, settings: Settings, tmp_path: Path) -> None:
+def test_a_full_spool_and_a_read_only_disk_refuse_events(proxy: Proxy, settings: Settings, tmp_path: Path) -> None:
     proxy.refuse()
     (tmp_path / "file").write_text("")
     unwritable = settings.model_copy(update={"home": tmp_path / "file"})
@@ -269,14 +269,14 @@ def test_a_full_spool_is_answered_and_a_read_only_disk_too(proxy: Proxy, setting
         assert outcomes == ["spooled", "spooled", "refused"]
 
 
-def test_a_disk_that_takes_nothing_does_not_keep_the_tracker_from_the_database_that_is_back(
+def test_a_broken_disk_does_not_keep_the_tracker_from_a_database_that_is_back(
     migrated: Database, proxy: Proxy, settings: Settings, tmp_path: Path
 ) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop)
     checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
-    # A folder of that name: it can be neither read nor written, nor is it a damaged spool.
+    # A folder of that name can be neither read nor written, but is not a damaged spool.
     (tmp_path / SPOOL).mkdir()
     with Tracker(settings) as tracker:
         with _refused(proxy):
@@ -288,17 +288,17 @@ def test_a_disk_that_takes_nothing_does_not_keep_the_tracker_from_the_database_t
         assert outcome == "new_customer"
 
 
-def test_an_event_that_the_database_refuses_keeps_no_other_from_it(migrated: Database, tracker: Tracker) -> None:
+def test_an_event_that_the_database_refuses_holds_up_no_other(migrated: Database, tracker: Tracker) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop)
-        # What pydantic never lets through, as a caller may who builds events past it.
+        # Pydantic would not allow it, but a caller may build an event without validation.
         poison = Visit.model_construct(shop_id=shop, visit_id=uuid4(), slug="\0")
         assert tracker.visit(poison).outcome == "spooled"
         assert tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567")).outcome == "new_customer"
 
 
-def test_a_replay_gives_up_a_server_that_does_not_answer(proxy: Proxy, tmp_path: Path) -> None:
+def test_a_replay_gives_up_on_a_server_that_does_not_answer(proxy: Proxy, tmp_path: Path) -> None:
     spool = Spool(tmp_path / SPOOL)
     spool.add("visit", Visit(shop_id=uuid4()).model_dump_json())
     with BudgetedConnection.connect(proxy.conninfo, autocommit=True) as connection:
@@ -310,7 +310,7 @@ def test_a_replay_gives_up_a_server_that_does_not_answer(proxy: Proxy, tmp_path:
     assert spool.count() == 1
 
 
-def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and_its_time(
+def test_a_spooled_batch_waits_for_the_disk_once_and_keeps_its_order_and_its_times(
     proxy: Proxy, tracker: Tracker
 ) -> None:
     proxy.refuse()
@@ -318,7 +318,7 @@ def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and
     tracker.spool._most_events = 21
     visits = [Visit(shop_id=uuid4(), accessed_at=MOMENT if n % 2 else None) for n in range(30)]
     with closing(sqlite3.connect(tracker.spool.path)) as other:
-        # Somebody who has it open keeps its log from being emptied.
+        # While another connection is open, SQLite does not empty its log.
         other.execute("select * from events").fetchall()
         answers = tracker.visit_many(visits)
         assert _commits(tracker.spool) == 1
@@ -331,13 +331,13 @@ def test_a_batch_that_is_spooled_waits_for_the_disk_once_and_keeps_its_order_and
 
 
 def _commits(spool: Spool) -> int:
-    """How many commits stand in SQLite's log: a frame's second word is not 0 where it ends one."""
+    """The number of commits in SQLite's log: the second word of a commit's last frame is not 0."""
     log = spool.path.with_name(f"{spool.path.name}-wal").read_bytes()
     frame = 24 + int.from_bytes(log[8:12], "big")
     return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
 
 
-def test_a_full_disk_is_answered(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_events(tmp_path: Path) -> None:
     def fill() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
@@ -365,7 +365,7 @@ with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1
 """
 
 
-def test_async_callers_are_served_and_their_loop_is_not_blocked(migrated: Database, tracker: Tracker) -> None:
+def test_async_calls_do_not_block_the_event_loop(migrated: Database, tracker: Tracker) -> None:
     async def serve(shop: UUID, orders: list[UUID]) -> list[str]:
         answers = await asyncio.gather(
             tracker.visit_async(Visit(shop_id=shop)),
@@ -381,7 +381,7 @@ def test_async_callers_are_served_and_their_loop_is_not_blocked(migrated: Databa
         ]  # fmt: skip
 
 
-def test_logs_hold_no_phone_mail_or_name(
+def test_logs_hold_no_phone_email_or_name(
     migrated: Database, proxy: Proxy, tracker: Tracker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -399,9 +399,7 @@ def test_logs_hold_no_phone_mail_or_name(
         assert private not in caplog.text
 
 
-def test_within_the_callers_transaction_a_failure_leaves_that_transaction_whole(
-    migrated: Database, tracker: Tracker
-) -> None:
+def test_a_failure_within_the_callers_transaction_does_not_abort_it(migrated: Database, tracker: Tracker) -> None:
     with migrated.connect() as connection, migrated.connect() as holder:
         shop = add_shop(connection)
         order = add_order(connection, shop)
@@ -416,10 +414,10 @@ def test_within_the_callers_transaction_a_failure_leaves_that_transaction_whole(
         holder.execute("rollback")
         assert fetch(connection, "select reference_code from shop_orders") == [("R1",)]
         _await_empty(tracker)
-        _assert_each_stands_once(connection, [order])
+        _assert_each_counts_once(connection, [order])
 
 
-def test_within_the_callers_transaction_it_is_linked_with_it_or_not_at_all(
+def test_a_match_within_the_callers_transaction_is_committed_or_rolled_back_with_it(
     migrated: Database, tracker: Tracker
 ) -> None:
     with migrated.connect() as connection:
@@ -434,7 +432,7 @@ def test_within_the_callers_transaction_it_is_linked_with_it_or_not_at_all(
             checkout = Checkout(shop_id=shop, order_id=order, phone="0241234567")
             assert tracker.track_within(connection, checkout).outcome == "new_customer"
     with migrated.connect() as connection:
-        _assert_each_stands_once(connection, [order])
+        _assert_each_counts_once(connection, [order])
 
 
 def test_the_nightly_refresh_and_the_command_replay_the_spool(built: Database, tmp_path: Path) -> None:
@@ -455,4 +453,4 @@ def test_the_nightly_refresh_and_the_command_replay_the_spool(built: Database, t
     assert regulars("spool", "drop", "3", **where).returncode == 0
     assert "No event 3" in regulars("spool", "drop", "3", **where).stderr
     with built.connect() as connection:
-        _assert_each_stands_once(connection, orders)
+        _assert_each_counts_once(connection, orders)

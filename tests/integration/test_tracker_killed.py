@@ -1,4 +1,4 @@
-"""Kills in the middle of trade: whatever `track` has answered stands once, when everything is up again."""
+"""Kills in the middle of trade: every event that `track` answered counts once when everything is up again."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ CHECKOUTS = 1000  # of each process
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A server of this test's own: it is killed."""
+    """A server for this test alone, because it is killed."""
     with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
         _kill_server(Path(folder))
@@ -51,7 +51,7 @@ answered = open(sys.argv[5], "a", buffering=1)
 with Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]))) as tracker:
     def trade(number):
         phone = f"0244{{number % 50:06d}}"
-        time.sleep(0.01)  # trade goes on for long enough to be killed in its middle
+        time.sleep(0.01)  # so that trade lasts long enough to be killed in the middle
         answer = tracker.track(Checkout(shop_id=shop, order_id=UUID(orders[number]), phone=phone))
         if answer.outcome != "refused":
             answered.write(orders[number] + "\\n")
@@ -65,7 +65,8 @@ def _answered(files: list[Path]) -> list[UUID]:
     return [UUID(line) for file in files if file.exists() for line in file.read_text().split() if len(line) == 36]
 
 
-def test_what_was_answered_before_the_kills_stands_exactly_once(home: Path) -> None:
+@pytest.mark.usefixtures("takes_long")
+def test_what_was_answered_before_the_kills_counts_exactly_once(home: Path) -> None:
     where = embedded_conninfo(home)
     with connect(where) as connection:
         migrate(connection)
@@ -98,7 +99,7 @@ def test_what_was_answered_before_the_kills_stands_exactly_once(home: Path) -> N
     assert len(_answered(files[:1])) < CHECKOUTS, "the process had ended before it was killed"
     with connect(where) as connection:
         replay(connection, Spool(home / SPOOL))
-        # What failed inside the database is kept there, not lost: none is expected, but it would be no loss.
+        # None is expected to fail inside the database, although that would not be a loss: it is stored there.
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert fetch(
             connection,

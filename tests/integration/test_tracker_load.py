@@ -1,4 +1,4 @@
-"""The tracker under load: a spool that many threads and processes share, and the way back while trade goes on."""
+"""The tracker under load: many threads and processes share a spool, and trade goes on while the database is back."""
 
 import subprocess
 import sys
@@ -22,9 +22,11 @@ from tests.conftest import Database
 from tests.proxy import Proxy
 from tests.storefront import add_shop, fetch
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 BUDGET = 0.25
 PROCESSES = 4
-THREADS = 40  # of each process, as the HTTP door has
+THREADS = 40  # of each process, as many as the ingest API has
 RATE = 400  # checkouts a second
 
 _DIRECT = ("new_customer", "returning_customer")
@@ -39,13 +41,13 @@ from uuid import uuid4
 from ingest import Checkout, Tracker
 from ingest.storage.settings import Settings
 
-def tell(_):
-    told = []
+def track(_):
+    answered = []
     while (began := time.monotonic()) < end:
         order = uuid4()
         outcome = tracker.track(Checkout(shop_id=shop, order_id=order, phone="0241234567")).outcome
-        told.append(f"{{order}} {{outcome}} {{time.monotonic() - began}}")
-    return told
+        answered.append(f"{{order}} {{outcome}} {{time.monotonic() - began}}")
+    return answered
 
 shop = uuid4()
 with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1]))) as tracker:
@@ -54,12 +56,12 @@ with Tracker(Settings(DATABASE_URL="host=127.0.0.1 port=1", home=Path(sys.argv[1
     sys.stdin.readline()
     end = time.monotonic() + float(sys.argv[2])
     with ThreadPoolExecutor({THREADS}) as threads:
-        for told in threads.map(tell, range({THREADS})):
-            print(*told, sep="\\n")
+        for answered in threads.map(track, range({THREADS})):
+            print(*answered, sep="\\n")
 """
 
 
-def test_forty_threads_of_four_processes_share_a_spool_that_refuses_nobody_and_keeps_the_budget(tmp_path: Path) -> None:
+def test_forty_threads_of_four_processes_share_a_spool_within_the_budget_and_without_a_refusal(tmp_path: Path) -> None:
     seconds = 3.0
     processes = [
         subprocess.Popen(
@@ -73,13 +75,13 @@ def test_forty_threads_of_four_processes_share_a_spool_that_refuses_nobody_and_k
         assert process.stdout.readline() == "ready\n"
     with ThreadPoolExecutor(PROCESSES) as threads:
         outputs = list(threads.map(lambda process: process.communicate("go\n", timeout=60)[0], processes))
-    told = [line.split() for output in outputs for line in output.splitlines()]
-    assert {outcome for _, outcome, _ in told} == {"spooled"}
-    assert quantiles([float(took) for *_, took in told], n=100)[98] <= BUDGET
-    assert len(told) >= 1000 * seconds
+    answered = [line.split() for output in outputs for line in output.splitlines()]
+    assert {outcome for _, outcome, _ in answered} == {"spooled"}
+    assert quantiles([float(took) for *_, took in answered], n=100)[98] <= BUDGET
+    assert len(answered) >= 1000 * seconds
     spooled = _everything(Spool(tmp_path / SPOOL))
-    answered = {UUID(order) for order, *_ in told}
-    assert Counter(answered) == Counter(order for order in spooled if order in answered)
+    orders = {UUID(order) for order, *_ in answered}
+    assert Counter(orders) == Counter(order for order in spooled if order in orders)
 
 
 def _everything(spool: Spool) -> list[UUID]:
@@ -92,20 +94,20 @@ def _everything(spool: Spool) -> list[UUID]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """An answer, and when it came."""
+class _Timed:
+    """An answer, and when it arrived."""
 
     at: float
     answer: Answer
 
 
-def _trade(tracker: Tracker, checkouts: Sequence[Checkout]) -> list[_Told]:
-    """Tells them at a steady rate, whatever the answers take."""
+def _trade(tracker: Tracker, checkouts: Sequence[Checkout]) -> list[_Timed]:
+    """Tracks them at a steady rate, however long the answers take."""
     began = time.monotonic()
     left = iter(enumerate(checkouts))
     lock = threading.Lock()
 
-    def work(_: int) -> Iterator[_Told]:
+    def work(_: int) -> Iterator[_Timed]:
         while True:
             with lock:
                 number, checkout = next(left, (0, None))
@@ -113,10 +115,12 @@ def _trade(tracker: Tracker, checkouts: Sequence[Checkout]) -> list[_Told]:
                 return
             time.sleep(max(0.0, began + number / RATE - time.monotonic()))
             answer = tracker.track(checkout)
-            yield _Told(time.monotonic(), answer)
+            yield _Timed(time.monotonic(), answer)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return [told for each in threads.map(lambda number: list(work(number)), range(THREADS)) for told in each]
+        return [
+            answered for each in threads.map(lambda number: list(work(number)), range(THREADS)) for answered in each
+        ]
 
 
 def _checkouts(connection: Connection, number: int) -> list[Checkout]:
@@ -133,7 +137,7 @@ def _checkouts(connection: Connection, number: int) -> list[Checkout]:
     ]
 
 
-def _assert_each_stands_once(connection: Connection, checkouts: Sequence[Checkout]) -> None:
+def _assert_each_counts_once(connection: Connection, checkouts: Sequence[Checkout]) -> None:
     orders = [checkout.order_id for checkout in checkouts]
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
     assert fetch(
@@ -161,17 +165,17 @@ def test_after_its_backends_are_terminated_a_busy_tracker_is_direct_within_a_sec
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'regulars-ingest'"
         )
         glitch = time.monotonic()
-        told = trade.result(60)
+        answered = trade.result(60)
         _assert_empty_by(tracker.spool, glitch + 10)
-        before = [one for one in told if one.at < glitch]
-        after = [one for one in told if one.at > glitch + 1]
-        assert any(one.answer.outcome == "spooled" for one in told if one.at >= glitch), "nobody noticed"
-        # On a busy machine some find no connection free, before as well as after.
+        before = [one for one in answered if one.at < glitch]
+        after = [one for one in answered if one.at > glitch + 1]
+        assert any(one.answer.outcome == "spooled" for one in answered if one.at >= glitch), "no event met the outage"
+        # On a busy machine some find no free connection, before and after.
         assert _direct(after) >= _direct(before) - 0.05
-        _assert_each_stands_once(connection, checkouts)
+        _assert_each_counts_once(connection, checkouts)
 
 
-def test_after_an_outage_a_busy_tracker_comes_back_while_its_spool_is_still_full(
+def test_after_an_outage_a_busy_tracker_is_direct_again_before_its_spool_is_empty(
     migrated: Database, settings: Settings
 ) -> None:
     with (
@@ -189,15 +193,15 @@ def test_after_an_outage_a_busy_tracker_comes_back_while_its_spool_is_still_full
         assert tracker.spool.count() > RATE
         proxy.listen_again()
         back = time.monotonic()
-        told = trade.result(60)
+        answered = trade.result(60)
         _assert_empty_by(tracker.spool, back + 10)
-        assert _direct([one for one in told if one.at > back + 1]) >= 0.9
-        _assert_each_stands_once(connection, checkouts)
+        assert _direct([one for one in answered if one.at > back + 1]) >= 0.9
+        _assert_each_counts_once(connection, checkouts)
 
 
-def _direct(told: Sequence[_Told]) -> float:
-    """The share that was written at once."""
-    return sum(one.answer.outcome in _DIRECT for one in told) / len(told)
+def _direct(answered: Sequence[_Timed]) -> float:
+    """The share of events that were written at once."""
+    return sum(one.answer.outcome in _DIRECT for one in answered) / len(answered)
 
 
 def _assert_empty_by(spool: Spool, deadline: float) -> None:
@@ -207,7 +211,7 @@ def _assert_empty_by(spool: Spool, deadline: float) -> None:
 
 
 @pytest.mark.parametrize("fault", ["refused", "silent"])
-def test_more_callers_than_connections_through_an_outage_longer_than_every_time_out_leave_nothing_behind(
+def test_a_long_outage_with_more_callers_than_connections_leaves_nothing_behind(
     migrated: Database, settings: Settings, fault: str
 ) -> None:
     callers = 150
@@ -233,21 +237,19 @@ def test_more_callers_than_connections_through_an_outage_longer_than_every_time_
             proxy.fault = "none"
             proxy.cut()
         time.sleep(1)
-        # No more at once than find a connection in time.
+        # Only as many at once as find a connection in time.
         with ThreadPoolExecutor(8) as few:
             answers = list(few.map(tracker.track, checkouts[1 + 2 * callers :]))
-        assert _direct([_Told(0, answer) for answer in answers]) >= 0.95
+        assert _direct([_Timed(0, answer) for answer in answers]) >= 0.95
         _assert_empty_by(tracker.spool, time.monotonic() + 10)
-        _assert_each_stands_once(connection, checkouts)
+        _assert_each_counts_once(connection, checkouts)
 
 
-def test_idle_connections_that_were_all_terminated_cost_no_checkout_its_place(
-    migrated: Database, settings: Settings
-) -> None:
+def test_a_checkout_replaces_idle_connections_that_were_all_terminated(migrated: Database, settings: Settings) -> None:
     with migrated.connect() as connection, Tracker(settings) as tracker:
         checkouts = _checkouts(connection, 80)
         with ThreadPoolExecutor(8) as threads:
-            assert _direct([_Told(0, answer) for answer in threads.map(tracker.track, checkouts[1:])]) > 0.5
+            assert _direct([_Timed(0, answer) for answer in threads.map(tracker.track, checkouts[1:])]) > 0.5
         (terminated,) = fetch(
             connection,
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'regulars-ingest'",

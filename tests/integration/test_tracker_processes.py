@@ -1,4 +1,4 @@
-"""A tracker whose process forks, or ends: its threads are its own, and nothing that was answered is lost."""
+"""A tracker whose process forks or ends: each process has threads of its own, and no answered event is lost."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ tracker = Tracker(Settings(DATABASE_URL=sys.argv[1], home=Path(sys.argv[2]), tra
 def track(order=None, shop=None):
     order = UUID(order) if order else uuid4()
     answer = tracker.track(Checkout(shop_id=UUID(shop) if shop else order, order_id=order, phone="0241234567"))
-    # In one piece, and without a lock that a fork could find taken.
+    # In one write, without a lock that a forked child could find taken.
     os.write(1, f"{order} {answer.outcome}\n".encode())
 """
 
@@ -35,7 +35,7 @@ _NOBODY_LISTENS = "host=127.0.0.1 port=1"
 
 
 def _run(script: str, where: str, home: Path, *arguments: str, budget_ms: int = 500) -> list[tuple[str, str]]:
-    """The orders that were answered, and how."""
+    """The answered orders, each with its outcome."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _BEGIN + script, where, str(home), str(budget_ms), *arguments],
         capture_output=True, text=True, timeout=60, check=True,
@@ -63,7 +63,7 @@ for trader in traders:
 for _ in range(5):
     time.sleep(0.05)
     if (child := os.fork()) == 0:
-        # Its own writer: the parent's thread is not there.
+        # The child needs a writer of its own, because it has none of the parent's threads.
         track()
         tracker.close()
         os._exit(0)
@@ -76,10 +76,10 @@ tracker.close()
 """
 
 
-def test_a_forked_child_spools_by_a_writer_of_its_own_and_the_parent_goes_on(tmp_path: Path) -> None:
-    told = _run(_FORK_WHILE_SPOOLING, _NOBODY_LISTENS, tmp_path)
-    assert {outcome for _, outcome in told} == {"spooled"}
-    assert _spooled(tmp_path) == {order for order, _ in told}
+def test_a_forked_child_spools_with_a_writer_of_its_own_and_the_parent_goes_on(tmp_path: Path) -> None:
+    answered = _run(_FORK_WHILE_SPOOLING, _NOBODY_LISTENS, tmp_path)
+    assert {outcome for _, outcome in answered} == {"spooled"}
+    assert _spooled(tmp_path) == {order for order, _ in answered}
 
 
 _FORK_WHILE_CONNECTED = """
@@ -96,14 +96,14 @@ tracker.close()
 """
 
 
-def test_a_forked_child_has_connections_of_its_own_and_leaves_the_parents_alone(
+def test_a_forked_child_opens_its_own_connections_and_leaves_the_parents_alone(
     migrated: Database, connection: Connection, tmp_path: Path
 ) -> None:
     shop = add_shop(connection)
     orders = [add_order(connection, shop) for _ in range(3)]
-    told = _run(_FORK_WHILE_CONNECTED, migrated.conninfo, tmp_path, str(shop), *map(str, orders), budget_ms=5000)
-    assert [outcome for _, outcome in told] == ["new_customer", "returning_customer", "returning_customer"]
-    assert [UUID(order) for order, _ in told] == orders
+    answered = _run(_FORK_WHILE_CONNECTED, migrated.conninfo, tmp_path, str(shop), *map(str, orders), budget_ms=5000)
+    assert [outcome for _, outcome in answered] == ["new_customer", "returning_customer", "returning_customer"]
+    assert [UUID(order) for order, _ in answered] == orders
     assert fetch(connection, "select count(*) from regulars.unmatched_orders") == [(0,)]
 
 
@@ -115,7 +115,7 @@ for thread in threads:
 """
 
 
-def test_an_interpreter_that_ends_has_written_what_it_answered_and_spools_to_the_last(tmp_path: Path) -> None:
-    told = _run(_END_WITHOUT_CLOSING, _NOBODY_LISTENS, tmp_path)
-    assert [outcome for _, outcome in told] == ["spooled"] * 21
-    assert _spooled(tmp_path) == {order for order, _ in told}
+def test_an_interpreter_that_ends_has_spooled_every_event_that_it_answered(tmp_path: Path) -> None:
+    answered = _run(_END_WITHOUT_CLOSING, _NOBODY_LISTENS, tmp_path)
+    assert [outcome for _, outcome in answered] == ["spooled"] * 21
+    assert _spooled(tmp_path) == {order for order, _ in answered}

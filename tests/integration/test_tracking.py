@@ -1,4 +1,4 @@
-"""`track` and `visit`: once, one customer, whatever comes twice or at the same time."""
+"""`track` and `visit` are idempotent: an event counts once, and a phone is one customer, concurrently too."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from ingest import Checkout, Visit, track, visit
-from ingest.bulk.failures import retry_failures
+from ingest.bulk.retrying import retry_failures
 from ingest.storage.errors import UnknownOrder, UnknownShop
 from tests.conftest import Database
 from tests.storefront import MOMENT, add_order, add_shop, fetch
@@ -17,7 +17,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-def test_a_checkout_is_linked_to_a_new_customer_and_leaves_one_tracking_row(migrated: Database) -> None:
+def test_a_checkout_is_matched_with_a_new_customer_and_leaves_one_tracking_row(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop)
@@ -71,7 +71,7 @@ def test_first_purchases_of_one_phone_at_the_same_time_make_one_customer(migrate
         assert len(set(threads.map(attempt, range(40)))) == 1
 
 
-def test_plans_that_were_made_while_a_shop_was_small_read_no_table_from_end_to_end(migrated: Database) -> None:
+def test_plans_that_were_made_while_a_shop_was_small_scan_no_whole_table(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
 
@@ -104,7 +104,7 @@ def test_a_purchase_completes_its_visit(migrated: Database) -> None:
         ) == [("promo", order, "whatsapp")]
 
 
-def test_a_visit_that_another_order_completed_is_left_to_it(migrated: Database) -> None:
+def test_a_visit_that_another_order_completed_stays_with_that_order(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         visit_id = visit(connection, Visit(shop_id=shop, slug="promo"))
@@ -124,7 +124,7 @@ def test_another_shops_visit_is_not_completed(migrated: Database) -> None:
         assert fetch(connection, "select shop_order_id from regulars.tracking where id = %s", visit_id) == [(None,)]
 
 
-def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_visits_facts(migrated: Database) -> None:
+def test_a_visit_that_arrives_after_its_checkout_completes_the_checkouts_row(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop)
@@ -140,7 +140,7 @@ def test_a_visit_that_comes_after_its_checkout_is_that_orders_one_row_with_the_v
         assert track(connection, checkout).outcome == "replayed"
 
 
-def test_a_late_visit_without_a_time_was_no_later_than_its_checkout(migrated: Database) -> None:
+def test_a_late_visit_without_a_time_has_the_time_of_its_checkout(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         late = Visit(shop_id=shop, slug="promo")
@@ -150,7 +150,7 @@ def test_a_late_visit_without_a_time_was_no_later_than_its_checkout(migrated: Da
         assert fetch(connection, "select accessed_via_slug, accessed_at from regulars.tracking") == [("promo", MOMENT)]
 
 
-def test_of_two_orders_with_one_visit_to_come_the_first_gets_it(migrated: Database) -> None:
+def test_a_late_visit_of_two_orders_goes_to_the_first(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop, other = add_shop(connection), add_shop(connection, "kofi-data")
         late = Visit(shop_id=shop, slug="promo")
@@ -189,7 +189,7 @@ def test_a_visit_and_its_checkout_at_the_same_time_make_one_row(migrated: Databa
         ) == [(60, 60, "promo", 60)]
 
 
-def test_noting_a_visit_twice_changes_nothing(migrated: Database) -> None:
+def test_tracking_a_visit_twice_changes_nothing(migrated: Database) -> None:
     with migrated.connect() as connection:
         one = Visit(shop_id=add_shop(connection), slug="promo")
         visit(connection, one)
@@ -207,7 +207,7 @@ def test_one_phone_is_two_customers_in_two_shops(migrated: Database) -> None:
         assert len(customers) == 2
 
 
-def test_the_phone_is_read_in_the_shops_country_even_where_it_has_changed(migrated: Database) -> None:
+def test_the_phone_is_read_in_the_shops_country_even_after_it_has_changed(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection, country="US")
         tracked = track(
@@ -220,7 +220,7 @@ def test_the_phone_is_read_in_the_shops_country_even_where_it_has_changed(migrat
 
 
 @pytest.mark.parametrize("phone", [None, "", "  ", "12", "0" * 300, "call me", "\0", "😀", "0251234567"])
-def test_an_unreadable_phone_is_kept_with_its_reason(migrated: Database, phone: str | None) -> None:
+def test_the_reason_of_an_unreadable_phone_is_recorded(migrated: Database, phone: str | None) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         order = add_order(connection, shop, phone=None)
@@ -240,7 +240,7 @@ def test_a_naive_moment_is_utc_whatever_the_connections_time_zone(migrated: Data
         assert fetch(connection, "select accessed_at from regulars.tracking") == [(MOMENT,), (MOMENT,)]
 
 
-def test_names_with_nul_emoji_and_halves_of_characters_land(migrated: Database) -> None:
+def test_names_with_nul_emoji_and_lone_surrogates_are_stored(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)
         name = "A\0ma 😀 \ud83d"
@@ -274,7 +274,7 @@ def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migr
         second = track(connection, other)
         assert (second.outcome, second.customer_id) == ("conflict", first.customer_id)
         assert track(connection, other).outcome == "conflict"
-        # Who tries again may stamp the time anew.
+        # A caller that tries again may set a new time.
         same = Checkout(shop_id=shop, order_id=order, phone="024 123 4567", slug="ama-data", accessed_at=MOMENT)
         assert track(connection, same).outcome == "replayed"
         assert fetch(connection, "select order_id, event ->> 'slug' from regulars.conflicts") == [(order, "promo")]
@@ -282,7 +282,7 @@ def test_the_same_order_with_other_facts_is_a_conflict_and_the_first_stands(migr
         assert fetch(connection, "select count(*) from regulars.customers") == [(1,)]
 
 
-def test_what_breaks_inside_the_database_is_kept_there_and_undone(migrated: Database) -> None:
+def test_a_checkout_that_fails_inside_the_database_is_rolled_back_and_stored_there(migrated: Database) -> None:
     with migrated.connect() as connection, migrated.connect() as other:
         shop = add_shop(connection)
         order = add_order(connection, shop)

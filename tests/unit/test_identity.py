@@ -1,11 +1,11 @@
-"""Whose an event is: a phone that can be read decides, and an e-mail only without one."""
+"""Whether an event is a person's: a readable phone decides, and the e-mail only without one."""
 
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ingest.privacy.identity import Identity, told_by
+from ingest.privacy.identity import Identity, read_buyer
 
 EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
 
@@ -25,8 +25,8 @@ EFUA = Identity("+233245550123", frozenset({"efua@example.org"}))
         (None, False),
     ],
 )
-def test_a_readable_phone_decides_and_only_without_one_the_email(event: object, is_theirs: bool) -> None:
-    assert EFUA.is_of(told_by(event, country="GH")) is is_theirs
+def test_a_readable_phone_decides_and_the_email_only_without_one(event: object, is_theirs: bool) -> None:
+    assert EFUA.matches(read_buyer(event, country="GH")) is is_theirs
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,7 @@ def test_a_readable_phone_decides_and_only_without_one_the_email(event: object, 
         ({"phone": "1"}, True),
     ],
 )
-def test_an_event_is_personal_where_a_phone_an_email_or_a_name_is_told(
-    facts: dict[str, Any], is_personal: bool
-) -> None:
+def test_an_event_is_personal_if_it_holds_a_phone_an_email_or_a_name(facts: dict[str, Any], is_personal: bool) -> None:
     order = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-    told = told_by({"order_id": order, "slug": "promo"} | facts, country="GH")
-    assert (told.order_id, told.is_personal) == (UUID(order), is_personal)
+    buyer = read_buyer({"order_id": order, "slug": "promo"} | facts, country="GH")
+    assert (buyer.order_id, buyer.is_personal) == (UUID(order), is_personal)

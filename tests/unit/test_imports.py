@@ -1,4 +1,4 @@
-"""Imports go one way, checkout's part stays light, and one module reads the environment."""
+"""Imports go one way, the checkout's part stays light, and only one module reads the environment."""
 
 import ast
 import os
@@ -18,15 +18,15 @@ _MAY_IMPORT = {
     "regulars": {"regulars", "flows", "ingest"},
 }
 
-# Of the rooms of one package, which others each may import.
-_ROOMS = {
+# The folders within a package that import only some of the others.
+_FOLDERS = {
     "ingest/storage": set(),
     "regulars/web": {"ingest"},
     "regulars/ingest_api": {"ingest", "regulars.web"},
     "regulars/dashboard": {"ingest", "regulars.web"},
 }
 
-# What is not installed with the part that a package belongs to, and must not become needed by it.
+# Distributions that are not installed with a package, so that it must not import them.
 _MAY_NOT_IMPORT = {
     "ingest": {"dbt", "prefect", "typer", "rich", "fastapi", "starlette", "uvicorn"},
     "regulars/ingest_api": {"dbt", "prefect"},
@@ -35,7 +35,7 @@ _MAY_NOT_IMPORT = {
 
 _READS_THE_ENVIRONMENT = "ingest/storage/settings.py"
 
-# These touch the environment without reading a setting in it.
+# These modules use the environment without reading a setting from it.
 _MAY_TOUCH_THE_ENVIRONMENT = {
     "flows/project.py": "sets what profiles.yml reads, for a dbt inside this process",
     "flows/serving.py": "tells Prefect, and the server it starts, where they are",
@@ -49,7 +49,7 @@ _MODULES = sorted(
 
 
 def _imported(path: str) -> Iterator[str]:
-    """The dotted name of everything that a module imports, inside its functions too."""
+    """The dotted names of all imports of a module, including those inside functions."""
     for node in ast.walk(ast.parse((_ROOT / path).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -75,10 +75,10 @@ def test_a_module_imports_only_what_is_below_it(path: str) -> None:
     assert imported & set(_MAY_IMPORT) <= _MAY_IMPORT[package]
     for place, forbidden in _MAY_NOT_IMPORT.items():
         assert not (path.startswith(f"{place}/") and imported & forbidden)
-    for room, allowed in _ROOMS.items():
-        if path.startswith(f"{room}/"):
+    for folder, allowed in _FOLDERS.items():
+        if path.startswith(f"{folder}/"):
             ours = {name for name in names if name.split(".")[0] in _MAY_IMPORT}
-            below = (*allowed, room.replace("/", "."))
+            below = (*allowed, folder.replace("/", "."))
             assert not {name for name in ours if not name.startswith(tuple(f"{each}." for each in below))}
 
 
@@ -87,7 +87,7 @@ def test_one_module_reads_the_environment() -> None:
     assert touching == {_READS_THE_ENVIRONMENT, *_MAY_TOUCH_THE_ENVIRONMENT}
 
 
-def test_what_checkout_imports_loads_none_of_the_pipeline_and_none_of_the_dashboard() -> None:
+def test_ingest_loads_neither_the_pipeline_nor_the_web_applications() -> None:
     modules = [path for path in _MODULES if path.startswith("ingest/")]
     loaded = _run(f"import {', '.join(map(_dotted, modules))}, sys; print(*sys.modules)").split()
     assert "ingest.tracking" in loaded
@@ -95,10 +95,21 @@ def test_what_checkout_imports_loads_none_of_the_pipeline_and_none_of_the_dashbo
     assert not {name.split(".")[0] for name in loaded} & heavy
 
 
-def test_every_module_imports_the_scheduled_ones_too(tmp_path: Path) -> None:
+def test_a_checkout_can_import_its_names_from_regulars_too() -> None:
+    loaded = _run(
+        "import sys, ingest\n"
+        "from regulars import Answer, Checkout, RegularsError, Tracker, Visit\n"
+        "assert (Checkout, Tracker, Visit) == (ingest.Checkout, ingest.Tracker, ingest.Visit)\n"
+        "print(*sys.modules)"
+    ).split()
+    assert "regulars" in loaded
+    assert not {name.split(".")[0] for name in loaded} & (_MAY_NOT_IMPORT["ingest"] | {"flows"})
+
+
+def test_every_module_can_be_imported(tmp_path: Path) -> None:
     names = [_dotted(path) for path in _MODULES if not path.endswith("__main__.py")]
     assert "flows.refresh" in names
-    told = _run(
+    printed = _run(
         f"""
 import importlib
 for name in {names}:
@@ -109,7 +120,7 @@ for name in {names}:
 """,
         PREFECT_HOME=str(tmp_path),
     )
-    assert told == ""
+    assert printed == ""
 
 
 def _dotted(path: str) -> str:
@@ -117,7 +128,7 @@ def _dotted(path: str) -> str:
 
 
 def _run(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints: in this one, other tests have imported everything already."""
+    """The output of a fresh interpreter, because in this one other tests have imported everything."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=_ROOT, env=os.environ | environment, capture_output=True, text=True, check=True,

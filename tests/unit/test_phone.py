@@ -1,4 +1,4 @@
-"""Phones: one number is one customer, and no text stops a checkout."""
+"""Phones: all spellings of a number are one customer, and no text breaks a checkout."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ def test_a_reason_does_not_repeat_the_phone(text: str, country: str) -> None:
 
 
 @given(text=st.text(max_size=80) | st.from_regex(r"\A0[25][0-9]{8}\Z"), country=COUNTRIES)
-def test_reading_what_was_read_changes_nothing(text: str, country: str) -> None:
+def test_reading_an_e164_number_returns_it(text: str, country: str) -> None:
     e164 = read_phone(text, country=country).e164
     assert e164 is None or read_phone(e164, country=country).e164 == e164
 
@@ -41,7 +41,7 @@ SPACES = st.sampled_from(["", " ", "-", ".", "  ", " - "])
     wide=st.booleans(),
     extension=st.sampled_from(["", " ext. 12"]),
 )
-def test_all_spellings_of_a_number_of_ghana_meet(
+def test_all_spellings_of_a_ghanaian_number_give_the_same_e164(
     number: str, prefix: str, space: str, wide: bool, extension: str
 ) -> None:
     spelt = prefix + space.join([number[:2], number[2:5], number[5:]]) + extension
@@ -66,11 +66,11 @@ def test_all_spellings_of_a_number_of_ghana_meet(
         ("02412345678", "not a number that exists in GH"),
     ],
 )
-def test_what_is_not_a_phone_says_why(text: str | None, reason: str) -> None:
+def test_a_text_that_is_not_a_phone_has_a_reason(text: str | None, reason: str) -> None:
     assert read_phone(text, country="GH") == (None, reason)
 
 
-def test_a_number_from_abroad_is_read_by_its_country_code() -> None:
+def test_a_foreign_number_is_read_by_its_country_code() -> None:
     assert read_phone("+1 (212) 555-0123", country="GH").e164 == "+12125550123"
     assert read_phone("212-555-0123", country="US").e164 == "+12125550123"
     assert read_phone("212-555-0123", country="GH").e164 is None

@@ -201,7 +201,7 @@ def every_published_column_is_there(manifest: Manifest) -> Iterator[str]:
 def the_dashboard_is_exposed_as_the_reader_of_what_it_reads(manifest: Manifest) -> Iterator[str]:
     exposed = {name.split(".")[-1] for exposure in manifest.exposures.values() for name in exposure.depends_on_nodes}
     code = "\n".join(path.read_text(encoding="utf-8") for path in (_ROOT / "regulars" / "dashboard").rglob("*.py"))
-    named = set(re.findall(r"(?:from|join) dashboard\.(\w+)\b", code))
+    named = set(re.findall(r"(?:(?:from|join) dashboard\.|\brelation = \")(\w+)\b", code))
     read = named & {model.name for model in _models(manifest)}
     yield from exposed ^ (read | {model.name for model in _models(manifest, "dashboard")})
 

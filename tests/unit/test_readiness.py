@@ -1,4 +1,4 @@
-"""What `/readyz` answers: each thing by its name, as it is now, and however many ask."""
+"""`/readyz`: it names each component, shows its present state, and checks it once for many callers."""
 
 import asyncio
 import json
@@ -22,21 +22,21 @@ class Database:
 
 
 @pytest.mark.parametrize(
-    ("up", "status", "told"),
+    ("up", "status", "body"),
     [
         ((True, True), 200, {"status": "ready", "database": "up", "spool": "up"}),
         ((True, False), 503, {"status": "not ready", "database": "up", "spool": "down"}),
         ((False, True), 503, {"status": "not ready", "database": "down", "spool": "up"}),
     ],
 )
-def test_all_must_be_up_and_each_is_named(up: tuple[bool, bool], status: int, told: dict[str, str]) -> None:
+def test_all_must_be_up_and_each_is_named(up: tuple[bool, bool], status: int, body: dict[str, str]) -> None:
     readiness = Readiness({"database": lambda: up[0], "spool": lambda: up[1]})
     answer = asyncio.run(readiness.answer())
-    assert (answer.status_code, json.loads(bytes(answer.body))) == (status, told)
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (status, body)
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_many_who_ask_at_once_share_a_check_and_nobody_is_told_what_was_before_they_asked() -> None:
+def test_concurrent_requests_share_a_check_and_none_gets_an_older_result() -> None:
     database = Database()
     readiness = Readiness({"database": database.answers})
 
@@ -51,7 +51,7 @@ def test_many_who_ask_at_once_share_a_check_and_nobody_is_told_what_was_before_t
     asyncio.run(ask())
 
 
-def test_it_is_answered_while_every_thread_of_the_server_is_busy() -> None:
+def test_it_answers_while_every_thread_of_the_server_is_busy() -> None:
     async def ask() -> int:
         limiter = current_default_thread_limiter()
         limiter.total_tokens = 1

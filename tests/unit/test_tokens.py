@@ -1,4 +1,4 @@
-"""Tokens: which key checks which, for what each is good, and what is said where there is no key."""
+"""Tokens: which key verifies which, what each is valid for, and the error where there is no key."""
 
 import json
 import time
@@ -46,15 +46,15 @@ def keys() -> Keys:
     return Keys(Settings(jwt_secret=SecretStr(SECRET)))
 
 
-def test_each_token_of_ours_is_good_for_one_thing_only(keys: Keys) -> None:
+def test_each_kind_of_token_is_valid_for_one_purpose_only(keys: Keys) -> None:
     tokens = {
         SIGN_IN: keys.sign_in_link_token("ama"),
         SESSION: keys.session("ama"),
         API: keys.api_token("ama", lasts=timedelta(hours=1)),
     }
-    for meant, token in tokens.items():
+    for purpose, token in tokens.items():
         for audience in tokens:
-            if audience == meant:
+            if audience == purpose:
                 assert keys.verify(token, audience=audience) == Owner("ama")
             else:
                 with pytest.raises(NotSignedIn):
@@ -81,15 +81,15 @@ def test_each_token_of_ours_is_good_for_one_thing_only(keys: Keys) -> None:
     ],
     ids=str,
 )
-def test_what_a_token_claims_is_checked_with_little_leeway(
+def test_the_claims_of_a_token_are_verified_with_little_leeway(
     keys: Keys, changes: dict[str, Any], reason: str | None
 ) -> None:
-    """Moments are given in seconds from now."""
+    """Times are in seconds from now."""
     now = int(time.time())
     claims = _claims(
         **{name: now + value if type(value) is int and name != "sub" else value for name, value in changes.items()}
     )
-    # By hand: PyJWT would not write some of these.
+    # By hand, because PyJWT would refuse some of these.
     token = jwt.api_jws.encode(json.dumps(claims).encode(), SECRET, "HS256")
     if reason is None:
         assert keys.verify(token).sub == "ama"
@@ -100,7 +100,7 @@ def test_what_a_token_claims_is_checked_with_little_leeway(
 
 
 @pytest.mark.parametrize(("algorithm", "private"), [("RS256", RSA), ("ES256", EC), ("EdDSA", ED)])
-def test_public_keys_check_their_own_algorithm_and_kid(tmp_path: Path, algorithm: str, private: Any) -> None:
+def test_public_keys_verify_their_own_algorithm_and_kid_only(tmp_path: Path, algorithm: str, private: Any) -> None:
     file = _jwks(tmp_path / "jwks.json", *_public().values())
     keys = Keys(Settings(jwks_file=file))
     kid = _public()[algorithm]["kid"]
@@ -109,7 +109,7 @@ def test_public_keys_check_their_own_algorithm_and_kid(tmp_path: Path, algorithm
     for token in (
         jwt.encode(_claims(), private, algorithm=algorithm, headers={"kid": "other"}),
         jwt.encode(_claims(), SECRET),
-        # Others' keys make no sessions of ours.
+        # A public key can't sign our sessions.
         jwt.encode(_claims(aud=SESSION), private, algorithm=algorithm, headers={"kid": kid}),
     ):
         for audience in (None, SESSION):
@@ -137,14 +137,14 @@ def test_of_several_keys_without_kid_any_may_have_signed(tmp_path: Path) -> None
         (json.dumps({"keys": [_public(use="enc")["RS256"]]}), "holds no key for RS256"),
     ],
 )
-def test_a_file_without_a_key_of_use_is_told(tmp_path: Path, written: str, said: str) -> None:
+def test_a_file_without_a_usable_key_is_refused(tmp_path: Path, written: str, said: str) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(written)
     with pytest.raises(SettingError, match=said):
         Keys(Settings(jwks_file=file))
 
 
-def test_a_secret_that_is_a_public_key_and_an_audience_of_ours_are_refused() -> None:
+def test_a_public_key_as_the_secret_and_our_own_audience_are_refused() -> None:
     pem = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(SettingError, match="is a public key"):
         Keys(Settings(jwt_secret=SecretStr(pem.decode())))

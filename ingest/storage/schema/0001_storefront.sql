@@ -1,5 +1,6 @@
--- The storefront's own tables, created only where they are missing. What stands already is not touched here: the
--- next two migrations add the columns that Regulars reads and a table lacks, each locking one table for a moment.
+-- The storefront's own tables, created only if they are missing. Existing tables are not touched
+-- here: the next two migrations add the columns that Regulars reads and a table lacks, and each
+-- locks one table for a moment.
 
 do $$
 declare
@@ -23,8 +24,9 @@ begin
 end
 $$;
 
--- Tables that this migration creates get row security (0007); those that stood before are the
--- storefront's to guard: switching it on under a running shop could hide its own rows from it.
+-- Row-level security is enabled (in 0015) only on tables that this migration creates. Tables that
+-- exist are the storefront's to protect: enabling it under a running shop could hide the shop's
+-- rows from its own code.
 create table regulars.created_tables (name text primary key);
 
 insert into regulars.created_tables (name)
@@ -80,7 +82,8 @@ create table if not exists public.withdrawal_requests (
     created_at timestamptz not null default now()
 );
 
--- Timestamps of a live storefront may be naive UTC. Written once for each kind, so that one expression reads both.
+-- Timestamps of a live storefront may be naive UTC. There is a function for each kind, so that one
+-- expression reads both.
 create function regulars.as_utc(moment timestamp) returns timestamptz
 language sql immutable strict parallel safe
 return moment at time zone 'UTC';

@@ -1,4 +1,5 @@
--- What Regulars reads of a shop, where the storefront's table lacks it. With nothing to add, the table is not locked.
+-- The columns of a shop that Regulars reads, added if the storefront's table lacks them. The table
+-- is locked only if there is something to add.
 
 create function regulars.add_missing_columns(relation regclass, wanted text[]) returns void
 language plpgsql set search_path = ''
@@ -11,7 +12,10 @@ begin
     where not exists (
         select 1
         from pg_catalog.pg_attribute as a
-        where a.attrelid = relation and a.attname = split_part(c.definition, ' ', 1) and not a.attisdropped
+        where
+            a.attrelid = relation
+            and a.attname = split_part(c.definition, ' ', 1)
+            and not a.attisdropped
     );
     if missing is not null then
         execute format('alter table %s %s', relation, missing);

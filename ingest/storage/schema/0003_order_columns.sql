@@ -1,4 +1,4 @@
--- What Regulars reads of an order, where the storefront's table lacks it.
+-- The columns of an order that Regulars reads, added if the storefront's table lacks them.
 
 do $$
 begin

@@ -1,7 +1,8 @@
--- What tracking adds: who a shop's customers are, and which link brought them. All of it stands in a schema of its own:
--- a storefront may have tables of the same purpose, and its code goes on using them.
+-- Tracking: who a shop's customers are, and which link brought them. The tables are in a schema of
+-- their own, because a storefront may have tables for the same purpose, and its code goes on using
+-- them.
 
--- True where PostgreSQL can convert to this time zone. A zone that it can't read must not stop a refresh.
+-- Whether PostgreSQL knows this time zone. An unknown one must not stop a refresh.
 create function regulars.is_time_zone(name text) returns boolean
 language plpgsql immutable strict set search_path = ''
 as $$
@@ -14,7 +15,8 @@ exception
 end
 $$;
 
--- One row per shop and person: identity alone. What a customer is worth is computed by the models.
+-- One row per shop and customer. It holds identity only; the models compute what a customer is
+-- worth.
 create table regulars.customers (
     id uuid not null default gen_random_uuid(),
     shop_id uuid not null references public.user_shops (id) on delete cascade,
@@ -22,7 +24,8 @@ create table regulars.customers (
     email text,
     customer_name text,
     first_seen_at timestamptz not null default now(),
-    -- Of a person who was erased: the row stands without identity, so that the orders keep their customer.
+    -- When the person was erased. The row stays, without identity, so that the orders keep their
+    -- customer.
     erased_at timestamptz,
     primary key (shop_id, id),
     constraint customers_one_per_phone unique (shop_id, phone_number),
@@ -35,8 +38,9 @@ create table regulars.customers (
     )
 );
 
--- One row per visit and one per matched order; a visit that ended in an order is that order's row. `accessed_at` is
--- null where no visit is known: such a row only says whose the order is. The storefront's order is never written to.
+-- One row per visit and one per matched order; a visit that ended in an order shares that order's
+-- row. `accessed_at` is null if no visit is known: such a row only says whose the order is.
+-- Matching never writes to the storefront's order.
 create table regulars.tracking (
     id uuid primary key default gen_random_uuid(),
     shop_id uuid not null,
@@ -48,9 +52,10 @@ create table regulars.tracking (
     utm_source text,
     utm_medium text,
     utm_campaign text,
-    -- Made by a checkout whose visit has not come so far: what the visit tells takes the place of what it told.
+    -- The checkout named a visit that has not arrived yet: when it does, its facts replace those of
+    -- the checkout.
     awaits_visit boolean not null default false,
-    -- What the order's checkout told, as a hash: the same again is a replay, anything else a conflict.
+    -- A hash of the checkout's facts: the same hash again is a replay, another one is a conflict.
     fingerprint uuid,
     constraint tracking_one_per_order unique (shop_order_id),
     -- Composite, so that no order can point at another shop's customer.
@@ -60,7 +65,7 @@ create table regulars.tracking (
 
 create index tracking_by_customer on regulars.tracking (shop_id, shop_customer_id);
 
--- A row that only said whose an order is means nothing once the order is gone.
+-- A row that only says whose an order is has no meaning once the order is deleted.
 create function regulars.drop_match() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -74,7 +79,8 @@ create trigger regulars_match_without_order after update of shop_order_id on reg
 for each row when (new.shop_order_id is null and new.accessed_at is null)
 execute function regulars.drop_match();
 
--- The storefront writes its links here: slugs rotate, and a shop hands out several. They go with their shop.
+-- The storefront writes its links here: slugs rotate, and a shop hands out several. They are
+-- deleted with their shop.
 create table public.shop_slugs (
     shop_id uuid not null references public.user_shops (id) on delete cascade,
     slug text primary key,

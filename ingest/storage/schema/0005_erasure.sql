@@ -1,13 +1,13 @@
--- Erasure: a person's phone, e-mail and name go, their orders and the totals stay. The customer's row stands
--- without identity, and a proof says when it was erased and by whom.
+-- Erasure: a person's phone, e-mail and name are removed; their orders and the totals stay. The
+-- customer's row stays without identity, and a proof says when it was erased and by whom.
 
--- The proof, and what keeps the person out: the hash of the phone, keyed with a secret that is not in this
--- database, recognises an old order that comes later. It has no foreign key, because it must survive its shop.
+-- Proofs of erasure. The hash of the phone recognises old orders that arrive later; its key is a
+-- secret outside this database. There is no foreign key, because a proof must survive its shop.
 create table regulars.erasures (
     shop_id uuid not null,
     shop_customer_id uuid not null,
     phone_hash bytea not null,
-    -- Of the key alone: tells that another key is in use, which would recognise nobody.
+    -- A hash of the key alone. It shows when another key is in use, which would recognise nobody.
     key_check bytea not null,
     erased_at timestamptz not null,
     erased_by text not null,
@@ -16,13 +16,14 @@ create table regulars.erasures (
 
 create index erasures_by_moment on regulars.erasures (shop_id, erased_at);
 
--- Without its row, the person's old orders would have nowhere to go but to a new customer.
+-- Without this row, the person's old orders would be matched with a new customer.
 create function regulars.keep_erased_customer() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if exists (select 1 from public.user_shops as s where s.id = old.shop_id) then
-        raise exception 'an erased customer''s row can''t be deleted: their old orders would get a new customer'
+        raise exception
+            'an erased customer''s row can''t be deleted: their old orders would get a new customer'
         using errcode = 'foreign_key_violation';
     end if;
     return old;
@@ -32,7 +33,8 @@ $$;
 create trigger regulars_keep_erased before delete on regulars.customers
 for each row when (old.erased_at is not null) execute function regulars.keep_erased_customer();
 
--- The row that an erased person's orders point at, made again where their shop was deleted and has come back.
+-- Creates the row that an erased person's orders point at again, if their shop was deleted and has
+-- come back.
 create function regulars.restore_erased_customer(shop uuid, customer uuid) returns void
 language sql set search_path = ''
 as $$
@@ -43,7 +45,7 @@ as $$
     on conflict do nothing
 $$;
 
--- What a column of the storefront's orders holds where nothing is known: null, or an empty text where it may not be
+-- The empty value of a text column of the storefront's orders: null, or '' if the column is not
 -- null.
 create function regulars.empty_value(column_name text) returns text
 language sql stable parallel safe set search_path = ''
@@ -53,12 +55,13 @@ as $$
     where a.attrelid = 'public.shop_orders'::regclass and a.attname = column_name
 $$;
 
--- An event without what identifies a person.
+-- The event without the person's identity.
 create function regulars.without_identity(event jsonb) returns jsonb
 language sql immutable strict parallel safe
 return event - cast('{phone,email,customer_name}' as text[]);
 
 -- An order without any time counts as old: if in doubt, erase.
-create function regulars.ordered_at(created_at timestamptz, updated_at timestamptz) returns timestamptz
+create function regulars.ordered_at(created_at timestamptz, updated_at timestamptz)
+returns timestamptz
 language sql immutable parallel safe
 return coalesce(created_at, updated_at, timestamptz '-infinity');

@@ -1,7 +1,7 @@
--- The change log: which orders, visits, profits, withdrawals and shops changed since the last refresh claimed
--- them. Written by statement-level triggers, whoever makes the change; append-only, so that no two
--- transactions ever wait for each other here. Old and new keys are noted, so that a row that moves to another
--- shop leaves the first one too.
+-- The change log: the keys of the orders, visits, profits, withdrawals and shops that changed since
+-- the last refresh took them. Statement-level triggers write it, whoever makes the change. It is
+-- append-only, so that two transactions never wait for each other here. Old and new keys are
+-- recorded, so that a row that moves to another shop leaves the first.
 
 create table regulars.changes (
     entity text not null,
@@ -27,14 +27,16 @@ begin
     else
         execute format(
             'insert into regulars.changes (entity, shop_id, entity_id)
-            select %L, r.shop_id, r.id from %s as r where r.shop_id is not null', tg_argv[0], tg_relid::regclass
+            select %L, r.shop_id, r.id from %s as r where r.shop_id is not null',
+            tg_argv[0], tg_relid::regclass
         );
     end if;
     return null;
 end
 $$;
 
--- A tracking row is a visit where one is known, and it tells its order the customer and the slug.
+-- A tracking row is a visit if it has a time of access, and gives its order the customer and the
+-- slug.
 create function regulars.note_tracking_changes() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -43,21 +45,29 @@ begin
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'visit', r.shop_id, r.id from new_rows as r where r.accessed_at is not null
         union all
-        select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
+        select 'order', r.shop_id, r.shop_order_id
+        from new_rows as r
+        where r.shop_order_id is not null;
     elsif tg_op = 'DELETE' then
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'visit', r.shop_id, r.id from old_rows as r where r.accessed_at is not null
         union all
-        select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null;
+        select 'order', r.shop_id, r.shop_order_id
+        from old_rows as r
+        where r.shop_order_id is not null;
     elsif tg_op = 'UPDATE' then
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'visit', r.shop_id, r.id from old_rows as r where r.accessed_at is not null
         union
         select 'visit', r.shop_id, r.id from new_rows as r where r.accessed_at is not null
         union
-        select 'order', r.shop_id, r.shop_order_id from old_rows as r where r.shop_order_id is not null
+        select 'order', r.shop_id, r.shop_order_id
+        from old_rows as r
+        where r.shop_order_id is not null
         union
-        select 'order', r.shop_id, r.shop_order_id from new_rows as r where r.shop_order_id is not null;
+        select 'order', r.shop_id, r.shop_order_id
+        from new_rows as r
+        where r.shop_order_id is not null;
     else
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'visit', r.shop_id, r.id from regulars.tracking as r where r.accessed_at is not null
@@ -70,17 +80,20 @@ begin
 end
 $$;
 
--- A shop whose time zone changed moves all its orders and visits to other days: that is noted as its time zone.
+-- A changed time zone moves all orders and visits of a shop to other days: it is logged as an
+-- entity of its own.
 create function regulars.note_shop_changes() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
     if tg_op = 'INSERT' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select e.entity, r.id, r.id from new_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
+        select e.entity, r.id, r.id
+        from new_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
     elsif tg_op = 'DELETE' then
         insert into regulars.changes (entity, shop_id, entity_id)
-        select e.entity, r.id, r.id from old_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
+        select e.entity, r.id, r.id
+        from old_rows as r cross join (values ('shop'), ('shop_time_zone')) as e (entity);
     elsif tg_op = 'UPDATE' then
         insert into regulars.changes (entity, shop_id, entity_id)
         select 'shop', r.id, r.id from old_rows as r
@@ -100,8 +113,8 @@ begin
 end
 $$;
 
--- Has every change of a table noted by the function that `call` names. `enable always`: rows that arrive by
--- replication or a restore are changes too.
+-- Creates the triggers that log every change of a table with the function that `call` names.
+-- `enable always`: rows that arrive by replication or a restore are changes too.
 create function regulars.log_changes(relation regclass, call text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -130,4 +143,4 @@ begin
 end
 $$;
 
--- What stood before the log is found by the first refresh: it is a rebuild.
+-- Rows from before the log need no entry: the first refresh is a rebuild.

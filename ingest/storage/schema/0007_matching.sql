@@ -1,7 +1,7 @@
--- Matching an order with its customer: at checkout, one order in one call; later, in bulk from Python.
+-- Matching orders with customers: at checkout, one order in one call; later, in bulk from Python.
 
--- Orders whose phone can't be read, and why. A row stays until the phone, or the shop's country, changes:
--- until then the order is not tried again.
+-- Orders whose phone can't be read, and why. The row stays until the phone or the shop's country
+-- changes; until then the order is not tried again.
 create table regulars.unreadable_phones (
     order_id uuid primary key references public.shop_orders (id) on delete cascade,
     shop_id uuid not null,
@@ -9,16 +9,17 @@ create table regulars.unreadable_phones (
     noted_at timestamptz not null default now()
 );
 
--- Orders whose customer is to be found. A row stays until the order is matched or its phone is noted as unreadable.
+-- The queue of orders to match. A row stays until the order is matched or its phone is recorded as
+-- unreadable.
 create table regulars.orders_to_match (
     order_id uuid primary key references public.shop_orders (id) on delete cascade,
     shop_id uuid not null,
-    -- The order's phone, its shop or its shop's country changed: the customer that it has may be the wrong one.
+    -- The order's phone, its shop or the shop's country changed: its present customer may be wrong.
     has_changed boolean not null default false,
     noted_at timestamptz not null default now()
 );
 
--- Checkouts that could not be carried out, as they were told: each refresh tries them again.
+-- Checkouts that failed, as they were received. Each refresh tries them again.
 create table regulars.failures (
     order_id uuid not null,
     shop_id uuid not null,
@@ -29,7 +30,8 @@ create table regulars.failures (
     primary key (order_id, shop_id)
 );
 
--- The same order told again with other facts: the first stand, these are kept for somebody to look at.
+-- Checkouts of an order that was tracked before with other facts. The first facts stand; these are
+-- stored for somebody to look at.
 create table regulars.conflicts (
     order_id uuid not null references public.shop_orders (id) on delete cascade,
     shop_id uuid not null,
@@ -54,11 +56,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
     delete from regulars.unreadable_phones as n where n.order_id = new.id;
-    -- The order of an erased person keeps its customer, whatever becomes of its phone.
+    -- An erased person's order keeps its customer, whatever happens to its phone.
     if not exists (
         select 1
         from regulars.tracking as t
-        inner join regulars.erasures as e on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
+        inner join regulars.erasures as e
+            on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
         where t.shop_order_id = new.id and t.shop_id = new.shop_id
     ) then
         insert into regulars.orders_to_match (order_id, shop_id, has_changed)
@@ -69,7 +72,8 @@ begin
 end
 $$;
 
--- A local spelling is another number in another country: every order of the shop is read again.
+-- A local spelling means another number in another country, so all orders of the shop are matched
+-- again.
 create function regulars.note_changed_country() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -79,14 +83,16 @@ begin
     select o.id, o.shop_id, true
     from public.shop_orders as o
     left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
-    left join regulars.erasures as e on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
+    left join regulars.erasures as e
+        on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
     where o.shop_id = new.id and o.customer_phone <> '' and e.shop_id is null
     on conflict (order_id) do update set has_changed = true;
     return null;
 end
 $$;
 
--- What a deleted shop leaves in tables that have no foreign key to it. The proofs of its erasures stay.
+-- Deletes a deleted shop's rows in tables that have no foreign key to it. The proofs of its
+-- erasures stay.
 create function regulars.forget_deleted_shops() returns trigger
 language plpgsql security definer set search_path = ''
 as $$

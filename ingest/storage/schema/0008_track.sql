@@ -1,21 +1,28 @@
--- `regulars.track`: one checkout, in one call. The steps that few checkouts need stand before it, each on its own.
+-- `regulars.track`: one checkout in one call. The steps come first, each a function of its own.
 
--- Keeps an event that disputes what its order's checkout told first. Of an order from before an erasure it keeps no
--- identity: the phone in it, or what its fingerprint is made of, may be an erased person's.
-create function regulars.keep_conflict(event jsonb, fingerprint uuid, is_before_erasure boolean) returns void
+-- Stores an event that disputes its order's first checkout. If the order is older than an erasure,
+-- the event is stored without identity, and with a fingerprint that doesn't depend on it: the phone
+-- may be an erased person's.
+create function regulars.store_conflict(
+    event jsonb, fingerprint uuid, is_before_erasure boolean
+) returns void
 language sql set search_path = ''
 as $$
     insert into regulars.conflicts (order_id, shop_id, fingerprint, event)
     select
         (event ->> 'order_id')::uuid,
         (event ->> 'shop_id')::uuid,
-        case when is_before_erasure then md5(regulars.without_identity(event)::text)::uuid else fingerprint end,
+        case
+            when is_before_erasure then md5(regulars.without_identity(event)::text)::uuid
+            else fingerprint
+        end,
         case when is_before_erasure then regulars.without_identity(event) else event end
     on conflict do nothing
 $$;
 
--- Keeps an event that could not be carried out, with its time: when it is tried again, it happened no later.
-create function regulars.keep_failure(event jsonb, accessed_at timestamptz, reason text) returns void
+-- Stores an event that failed, with its time: a later try must not change it.
+create function regulars.store_failure(event jsonb, accessed_at timestamptz, reason text)
+returns void
 language sql set search_path = ''
 as $$
     insert into regulars.failures as f (order_id, shop_id, event, reason)
@@ -26,26 +33,32 @@ as $$
     on conflict (order_id, shop_id) do update set tries = f.tries + 1, reason = excluded.reason
 $$;
 
--- The erased customer whose order this is, by the hash of its phone; null where nobody who was erased made it.
-create function regulars.find_erased(shop uuid, ordered_at timestamptz, phone_hash bytea) returns uuid
+-- The erased customer to whom an order belongs, by the hash of its phone; null if it belongs to
+-- none.
+create function regulars.find_erased(shop uuid, ordered_at timestamptz, phone_hash bytea)
+returns uuid
 language plpgsql stable set search_path = ''
 as $$
 begin
     if phone_hash = '' then
-        raise exception 'whether an erased person made this order can''t be told: set REGULARS_ERASURE_KEY';
+        raise exception
+            'this order may belong to an erased person: set REGULARS_ERASURE_KEY to find out';
     end if;
     return (
         select e.shop_customer_id
         from regulars.erasures as e
-        where e.shop_id = shop and e.phone_hash = find_erased.phone_hash and e.erased_at >= find_erased.ordered_at
+        where
+            e.shop_id = shop
+            and e.phone_hash = find_erased.phone_hash
+            and e.erased_at >= find_erased.ordered_at
         order by e.erased_at
         limit 1
     );
 end
 $$;
 
--- Takes what the storefront's row of an erased person's order holds of them. Their tracking row must stand already:
--- by it the trigger on the phone knows that the order stays theirs.
+-- Removes the identity from the storefront's row of an erased person's order. The order's tracking
+-- row must exist already: the trigger on the phone sees in it that the order keeps its customer.
 create function regulars.clear_erased_order(order_id uuid) returns void
 language sql set search_path = ''
 as $$
@@ -60,10 +73,12 @@ as $$
     delete from regulars.unreadable_phones as n where n.order_id = clear_erased_order.order_id;
 $$;
 
--- A new customer, or the one whom another transaction has made in the meantime: on a conflict `returning` returns
--- nothing, and the row that has just been committed is visible only to a new statement.
+-- Creates a customer, or finds the one that another transaction has created in the meantime: on a
+-- conflict `returning` returns nothing, and only a new statement sees the row that has just been
+-- committed.
 create function regulars.make_customer(
-    shop uuid, phone text, event jsonb, first_seen_at timestamptz, out customer uuid, out is_new boolean
+    shop uuid, phone text, event jsonb, first_seen_at timestamptz,
+    out customer uuid, out is_new boolean
 )
 language plpgsql set search_path = ''
 as $$
@@ -81,8 +96,8 @@ begin
 end
 $$;
 
--- Writes the order's tracking row: completes its visit's row where there is one, or makes one. Returns the row's id;
--- null where another transaction has written the order's row.
+-- Writes the order's tracking row: completes its visit's row, or inserts one. Returns the row's id,
+-- or null if another transaction has written a row of this order.
 create function regulars.write_tracking(
     event jsonb, customer uuid, visit_id uuid, accessed_at timestamptz, fingerprint uuid
 ) returns uuid
@@ -92,7 +107,7 @@ as $$
 declare
     shop uuid := event ->> 'shop_id';
     ordered uuid := event ->> 'order_id';
-    is_visit_to_come boolean := false;
+    is_visit_missing boolean := false;
     tracking_id uuid;
 begin
     for attempt in 1 .. 3 loop
@@ -106,12 +121,14 @@ begin
                 t.id = write_tracking.visit_id
                 and t.shop_id = shop
                 and t.shop_order_id is null
-                and not exists (select 1 from regulars.tracking as o where o.shop_order_id = ordered)
+                and not exists (
+                    select 1 from regulars.tracking as o where o.shop_order_id = ordered
+                )
             returning t.id into tracking_id;
             if found then
                 return tracking_id;
             end if;
-            is_visit_to_come := not exists (
+            is_visit_missing := not exists (
                 select 1 from regulars.tracking as t where t.id = write_tracking.visit_id
             );
         end if;
@@ -120,15 +137,18 @@ begin
             referrer, utm_source, utm_medium, utm_campaign, awaits_visit, fingerprint
         )
         values (
-            case when is_visit_to_come then write_tracking.visit_id else gen_random_uuid() end,
+            case when is_visit_missing then write_tracking.visit_id else gen_random_uuid() end,
             shop, ordered, customer, event ->> 'slug', write_tracking.accessed_at,
-            event ->> 'referrer', event ->> 'utm_source', event ->> 'utm_medium', event ->> 'utm_campaign',
-            is_visit_to_come, write_tracking.fingerprint
+            event ->> 'referrer', event ->> 'utm_source', event ->> 'utm_medium',
+            event ->> 'utm_campaign', is_visit_missing, write_tracking.fingerprint
         )
         on conflict do nothing
         returning t.id into tracking_id;
-        -- In conflict with its visit, which has come this very moment, it is tried again.
-        if found or exists (select 1 from regulars.tracking as t where t.shop_order_id = ordered) then
+        -- The conflict was with the visit, which has just arrived: try again.
+        if
+            found
+            or exists (select 1 from regulars.tracking as t where t.shop_order_id = ordered)
+        then
             return tracking_id;
         end if;
     end loop;
@@ -136,22 +156,27 @@ begin
 end
 $$;
 
--- One checkout; `event` is all of it as it was told. The phone comes in E.164 as read in `country`, or null with the
--- reason why it can't be read.
+-- Tracks one checkout. `event` is the whole checkout as it was received. `phone` is its phone in
+-- E.164, as read in `country`, or null with the reason why it can't be read.
 --
 -- outcome:
---   new_customer, returning_customer   the order has its customer
---   unreadable                         the order is kept without a customer, the reason is noted
---   replayed                           everything stood already; nothing was written
---   conflict                           the order was tracked with other facts: those stand, these are kept
---   other_country                      the shop's country is not `country`: it is returned, read the phone in it
---   perhaps_erased                     the order is older than an erasure: nothing was written, tell `phone_hash`,
---                                      keyed with the key of `key_check`, or an empty one where that key is not at
---                                      hand: the event is kept as failed
---   unknown_shop, unknown_order        nothing was written
---   failed                             something broke: nothing of it stands but the event, in regulars.failures
+--   new_customer,
+--   returning_customer  the order has been matched with its customer
+--   unreadable          the order has no customer; the reason is recorded
+--   replayed            the same checkout was tracked before; nothing was written
+--   conflict            the order was tracked with other facts: those stand, these are stored
+--   other_country       nothing was written, because `country` is not the shop's. It returns the
+--                       shop's country: read the phone in it and call again
+--   perhaps_erased      nothing was written, because the order is older than an erasure. Call again
+--                       with `phone_hash`, keyed with the key of `key_check`. Without that key,
+--                       pass an empty hash: the event is then stored as failed
+--   unknown_shop,
+--   unknown_order       nothing was written
+--   failed              something broke: all was rolled back, and the event is stored in
+--                       regulars.failures
 --
--- The cost of pages: a session keeps its plans, and one made while a table was small would go on reading all of it.
+-- A high seq_page_cost, because a session keeps its plans: a plan made while a table was small
+-- would scan all of it later.
 create function regulars.track(
     in event jsonb,
     inout country text,
@@ -171,25 +196,30 @@ as $$
 declare
     shop_id uuid := event ->> 'shop_id';
     order_id uuid := event ->> 'order_id';
-    told_visit_id uuid := event ->> 'visit_id';
+    given_visit_id uuid := event ->> 'visit_id';
     accessed_at timestamptz := coalesce((event ->> 'accessed_at')::timestamptz, now());
-    -- One for all spellings of a phone, and for whenever it is told: who tries again may stamp their own time.
+    -- The same for all spellings of a phone, and at any time: a caller that tries again may set a
+    -- new time.
     fingerprint uuid := md5(
         (event - '{phone,accessed_at}'::text[])::text || coalesce(phone, event ->> 'phone', '')
     );
-    told_country text := country;
+    given_country text := country;
     standing record;
     is_erased boolean := false;
     broke text;
 begin
-    -- The order by its key alone: where tables are too new for statistics, another index would seem as good.
+    -- 1. Read all that is known: the shop, the order, its tracking row, the phone's customer. The
+    -- order is looked up by its key alone: without statistics, the planner might choose another
+    -- index.
     select
         s.country,
         o.shop_id as order_shop_id,
-        regulars.ordered_at(regulars.as_utc(o.created_at), regulars.as_utc(o.updated_at)) as ordered_at,
+        regulars.ordered_at(
+            regulars.as_utc(o.created_at), regulars.as_utc(o.updated_at)
+        ) as ordered_at,
         t.id as visit_id,
         t.shop_customer_id as order_customer_id,
-        t.accessed_at is not null as is_told,
+        t.accessed_at is not null as is_tracked,
         t.fingerprint,
         c.id as phone_customer_id,
         exists (
@@ -206,9 +236,11 @@ begin
     left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
     left join regulars.customers as c on s.id = c.shop_id and c.phone_number = track.phone
     where s.id = facts.shop_id;
+
+    -- 2. Stop if the call can't be carried out.
     if not found then
         outcome := 'unknown_shop';
-    elsif standing.country is distinct from told_country then
+    elsif standing.country is distinct from given_country then
         outcome := 'other_country';
     elsif standing.order_shop_id is distinct from shop_id then
         outcome := 'unknown_order';
@@ -218,15 +250,17 @@ begin
         return;
     end if;
 
-    if standing.is_told then
+    if standing.is_tracked then
         visit_id := standing.visit_id;
         customer_id := standing.order_customer_id;
     else
+        -- 3. Find the customer: that of the order, an erased one, that of the phone, or a new one.
         outcome := 'returning_customer';
         customer_id := standing.order_customer_id;
         if standing.visit_id is not null then
-            -- Matched in bulk before its checkout was told: that row makes room for the checkout's.
-            delete from regulars.tracking as t where t.id = standing.visit_id and t.accessed_at is null;
+            -- Matched in bulk before its checkout arrived: the checkout's row replaces that row.
+            delete from regulars.tracking as t
+            where t.id = standing.visit_id and t.accessed_at is null;
         end if;
         if customer_id is not null then
             is_erased := exists (
@@ -263,8 +297,11 @@ begin
                 from regulars.make_customer(shop_id, phone, event, accessed_at) as m;
             end if;
         end if;
+
+        -- 4. Write the tracking row.
         visit_id := regulars.write_tracking(
-            event, customer_id, told_visit_id, accessed_at, case when not is_erased then fingerprint end
+            event, customer_id, given_visit_id, accessed_at,
+            case when not is_erased then fingerprint end
         );
         if is_erased then
             perform regulars.clear_erased_order(order_id);
@@ -272,8 +309,9 @@ begin
         if visit_id is not null then
             return;
         end if;
-        -- Another was quicker: what stands now is what it wrote.
-        select t.id, t.shop_customer_id, t.fingerprint into visit_id, customer_id, standing.fingerprint
+        -- Another transaction was quicker: its row stands.
+        select t.id, t.shop_customer_id, t.fingerprint
+        into visit_id, customer_id, standing.fingerprint
         from regulars.tracking as t
         where t.shop_order_id = facts.order_id and t.shop_id = facts.shop_id;
         if not found then
@@ -281,19 +319,21 @@ begin
         end if;
     end if;
 
-    -- Of an erased person's order no fingerprint stands: whatever is told of it again is a replay.
+    -- 5. Tracked before: by the same checkout, or by one with other facts.
+    -- An erased person's order has no fingerprint, so any further checkout of it is a replay.
     if standing.fingerprint <> fingerprint then
         outcome := 'conflict';
-        perform regulars.keep_conflict(event, fingerprint, standing.is_before_erasure);
+        perform regulars.store_conflict(event, fingerprint, standing.is_before_erasure);
     else
         outcome := 'replayed';
     end if;
 exception
     when others then
-        -- The message and never the detail, which may hold a phone.
+        -- The message, but never the detail, which may hold a phone.
         get stacked diagnostics broke = message_text;
-        perform regulars.keep_failure(
-            case when is_erased then regulars.without_identity(event) else event end, accessed_at, broke
+        perform regulars.store_failure(
+            case when is_erased then regulars.without_identity(event) else event end,
+            accessed_at, broke
         );
         outcome := 'failed';
         customer_id := null;
@@ -301,8 +341,8 @@ exception
 end
 $$;
 
--- One visit, as it was told; false where there is no such shop, and nothing was written. One that has come before
--- changes nothing; one that comes after its own checkout tells that row what it knows.
+-- Tracks one visit; returns false, and has written nothing, if there is no such shop. Idempotent. A
+-- visit that arrives after its own checkout completes that checkout's row.
 create function regulars.visit(in event jsonb) returns boolean
 language plpgsql security definer set search_path = ''
 as $$
@@ -321,8 +361,8 @@ begin
     )
     values (
         (visit.event ->> 'visit_id')::uuid, facts.shop_id, visit.event ->> 'slug',
-        coalesce(facts.accessed_at, now()), visit.event ->> 'referrer', visit.event ->> 'utm_source',
-        visit.event ->> 'utm_medium', visit.event ->> 'utm_campaign'
+        coalesce(facts.accessed_at, now()), visit.event ->> 'referrer',
+        visit.event ->> 'utm_source', visit.event ->> 'utm_medium', visit.event ->> 'utm_campaign'
     )
     on conflict (id) do update
     set

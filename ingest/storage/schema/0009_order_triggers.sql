@@ -1,5 +1,5 @@
--- The triggers on the storefront's orders. Each of these three migrations locks its tables for a moment and no longer:
--- writers wait, readers don't.
+-- The triggers on the storefront's orders. This migration and the next two each lock their tables
+-- for a moment only: writers wait, readers don't.
 
 do $$
 begin
@@ -8,5 +8,8 @@ end
 $$;
 
 create trigger regulars_phone after update of customer_phone, shop_id on public.shop_orders
-for each row when (old.customer_phone is distinct from new.customer_phone or old.shop_id is distinct from new.shop_id)
+for each row when (
+    old.customer_phone is distinct from new.customer_phone
+    or old.shop_id is distinct from new.shop_id
+)
 execute function regulars.note_changed_phone();

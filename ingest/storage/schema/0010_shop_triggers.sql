@@ -11,4 +11,5 @@ for each row when (old.country is distinct from new.country)
 execute function regulars.note_changed_country();
 
 create trigger regulars_forget after delete on public.user_shops
-referencing old table as old_rows for each statement execute function regulars.forget_deleted_shops();
+referencing old table as old_rows
+for each statement execute function regulars.forget_deleted_shops();

@@ -1,11 +1,12 @@
--- Where the storefront has a customer tracking of its own from before Regulars, its table `customer_tracking` goes on
--- being written to by the storefront's code. It knows by which link an order came, so it is one more source: each
--- refresh takes over what is new in it. It is never written to, and its counters of customers are never read.
+-- A storefront may have a customer tracking of its own from before Regulars, and its code goes on
+-- writing to its table `customer_tracking`. That table knows which link an order came by, so each
+-- refresh copies what is new in it. Regulars never writes to it, and never reads its counters of
+-- customers.
 
 -- Append-only, so that the storefront's transactions never wait for each other here.
 create table regulars.earlier_visits (order_id uuid not null);
 
--- True where that table stands and has the columns that are read.
+-- Whether that table exists and has the columns that are read.
 create function regulars.has_earlier_tracking() returns boolean
 language sql stable set search_path = ''
 as $$
@@ -30,8 +31,9 @@ begin
 end
 $$;
 
--- Takes over what the earlier tracking noted of the queued orders. Of several rows of one order the first visit counts.
--- What checkout told Regulars itself, and the orders of the erased, are left as they are. Returns the number of rows.
+-- Copies the visits of the queued orders from the earlier tracking; returns the number of rows. If
+-- an order has several, its first visit counts. Orders that checkout has tracked, and those of
+-- erased people, are left as they are.
 create function regulars.take_over_earlier_visits() returns bigint
 language plpgsql set search_path = ''
 as $$
@@ -45,12 +47,14 @@ begin
         delete from regulars.earlier_visits returning order_id
     ),
 
-    told as (
+    earlier as (
         select distinct on (e.shop_order_id)
             o.shop_id,
             o.id as order_id,
             e.accessed_via_slug,
-            coalesce(regulars.as_utc(e.accessed_at), regulars.as_utc(o.created_at), now()) as accessed_at,
+            coalesce(
+                regulars.as_utc(e.accessed_at), regulars.as_utc(o.created_at), now()
+            ) as accessed_at,
             e.referrer,
             e.utm_source,
             e.utm_medium,
@@ -62,12 +66,13 @@ begin
     )
 
     insert into regulars.tracking as t (
-        shop_id, shop_order_id, accessed_via_slug, accessed_at, referrer, utm_source, utm_medium, utm_campaign
+        shop_id, shop_order_id, accessed_via_slug, accessed_at,
+        referrer, utm_source, utm_medium, utm_campaign
     )
     select
-        told.shop_id, told.order_id, told.accessed_via_slug, told.accessed_at, told.referrer, told.utm_source,
-        told.utm_medium, told.utm_campaign
-    from told
+        earlier.shop_id, earlier.order_id, earlier.accessed_via_slug, earlier.accessed_at,
+        earlier.referrer, earlier.utm_source, earlier.utm_medium, earlier.utm_campaign
+    from earlier
     on conflict (shop_order_id) do update
     set
         accessed_via_slug = excluded.accessed_via_slug,
@@ -84,10 +89,13 @@ begin
             from regulars.erasures as e
             where e.shop_id = t.shop_id and e.shop_customer_id = t.shop_customer_id
         )
-        and (t.accessed_via_slug, t.accessed_at, t.referrer, t.utm_source, t.utm_medium, t.utm_campaign)
+        and (
+            t.accessed_via_slug, t.accessed_at, t.referrer,
+            t.utm_source, t.utm_medium, t.utm_campaign
+        )
         is distinct from (
-            excluded.accessed_via_slug, excluded.accessed_at, excluded.referrer, excluded.utm_source,
-            excluded.utm_medium, excluded.utm_campaign
+            excluded.accessed_via_slug, excluded.accessed_at, excluded.referrer,
+            excluded.utm_source, excluded.utm_medium, excluded.utm_campaign
         );
     get diagnostics taken = row_count;
     return taken;
@@ -98,9 +106,11 @@ do $$
 begin
     if regulars.has_earlier_tracking() then
         create trigger regulars_insert after insert on public.customer_tracking
-        referencing new table as new_rows for each statement execute function regulars.note_earlier_visits();
+        referencing new table as new_rows
+        for each statement execute function regulars.note_earlier_visits();
         create trigger regulars_update after update on public.customer_tracking
-        referencing new table as new_rows for each statement execute function regulars.note_earlier_visits();
+        referencing new table as new_rows
+        for each statement execute function regulars.note_earlier_visits();
     end if;
 end
 $$;

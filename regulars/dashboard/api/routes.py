@@ -1,4 +1,4 @@
-"""The Bearer API: each answer is one shop's, with as of when it holds, and never a 0 for what could not be read."""
+"""The Bearer API. Each response is about one shop and says as of when; an unreadable number is never a 0."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -9,15 +9,30 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.storage.connections import Connection
-from regulars.dashboard.api import openapi as contract
-from regulars.dashboard.api.openapi import Answer, ExportQuery, ListQuery, ShopQuery
-from regulars.dashboard.api.schemas import Freshness, Shop, as_json
+from regulars.dashboard.api.exact_json import as_json
+from regulars.dashboard.api.openapi import PROBLEMS, responses
+from regulars.dashboard.api.responses import (
+    AcquisitionResponse,
+    AnalyticsResponse,
+    CohortsResponse,
+    HistoryResponse,
+    ListResponse,
+    RepeatRatesResponse,
+    ShopResponse,
+    SlugAnalyticsResponse,
+)
+from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
-from regulars.dashboard.queries import shop as questions
-from regulars.dashboard.queries.csv_export import Download, Export
+from regulars.dashboard.queries import customers, metrics
+from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Text
+from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.queries.shops import chosen_shop
+from regulars.dashboard.schemas import Shop
 from regulars.dashboard.security.tokens import Keys, NotSignedIn, Owner
 
 PREFIX = "/api/admin/customers"
@@ -29,76 +44,84 @@ _bearer = HTTPBearer(
     auto_error=False, bearerFormat="JWT", description="A JWT whose `sub` is the user_id of the owner's shops."
 )
 
+_SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
+
+
+class ShopQuery(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shop: Text = _SHOP
+
+
+class ExportQuery(CustomerFilter):
+    shop: Text = _SHOP
+
+
+class ListQuery(CustomerQuery):
+    shop: Text = _SHOP
+
 
 async def _signed_in(
-    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> Owner:
-    # Not in a thread of its own: it takes a tenth of a millisecond.
-    if given is None:
+    # On the event loop: it takes a tenth of a millisecond.
+    if credentials is None:
         raise NotSignedIn("missing")
     keys: Keys = request.app.state.keys
-    return keys.verify(given.credentials)
+    return keys.verify(credentials.credentials)
 
 
 SignedIn = Annotated[Owner, Depends(_signed_in)]
-OfShop = Annotated[ShopQuery, Query()]
+OneShop = Annotated[ShopQuery, Query()]
 
-Made = Callable[[Connection, Shop], dict[str, Any]]
+Load = Callable[[Connection, Shop], dict[str, Any]]
 
 
-@router.get("/analytics", responses=contract.answers(contract.AnalyticsAnswer))
-def analytics(request: Request, owner: SignedIn, query: OfShop) -> Response:
+@router.get("/analytics", responses=responses(AnalyticsResponse))
+def analytics(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """The nine cards, and this month beside the last."""
-
-    def made(connection: Connection, shop: Shop) -> dict[str, Any]:
-        cards = questions.overview(connection, shop).model_dump()
-        cards["total_revenue"] = cards.pop("customer_revenue")
-        return {name: cards[name] for name in contract.AnalyticsAnswer.model_fields if name in cards}
-
-    return _answer(request, owner, query.shop, contract.AnalyticsAnswer, made)
+    return _respond(
+        request, owner, query.shop, AnalyticsResponse, lambda c, s: metrics.overview(c, s).model_dump(by_alias=True)
+    )
 
 
-@router.get("/acquisition", responses=contract.answers(contract.AcquisitionAnswer))
-def acquisition(request: Request, owner: SignedIn, query: OfShop) -> Response:
+@router.get("/acquisition", responses=responses(AcquisitionResponse))
+def acquisition(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """New and returning customers of each month, from the first sale to the last, without gaps."""
-    return _answer(
-        request, owner, query.shop, contract.AcquisitionAnswer, lambda c, s: {"months": questions.acquisition(c, s)}
-    )
+    return _respond(request, owner, query.shop, AcquisitionResponse, lambda c, s: {"months": metrics.acquisition(c, s)})
 
 
-@router.get("/repeat-rates", responses=contract.answers(contract.RepeatRatesAnswer))
-def repeat_rates(request: Request, owner: SignedIn, query: OfShop) -> Response:
+@router.get("/repeat-rates", responses=responses(RepeatRatesResponse))
+def repeat_rates(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """How many of each month's customers had bought before."""
-    return _answer(
-        request, owner, query.shop, contract.RepeatRatesAnswer, lambda c, s: {"months": questions.repeat_rates(c, s)}
+    return _respond(
+        request, owner, query.shop, RepeatRatesResponse, lambda c, s: {"months": metrics.repeat_rates(c, s)}
     )
 
 
-@router.get("/cohorts", responses=contract.answers(contract.CohortsAnswer))
-def cohorts(request: Request, owner: SignedIn, query: OfShop) -> Response:
-    """How many of each month's new customers bought again, month by month; a month to come has no row."""
-    return _answer(
-        request, owner, query.shop, contract.CohortsAnswer, lambda c, s: {"cohorts": questions.cohorts(c, s)}
-    )
+@router.get("/cohorts", responses=responses(CohortsResponse))
+def cohorts(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """How many of each month's new customers bought again, month by month; a future month has no row."""
+    return _respond(request, owner, query.shop, CohortsResponse, lambda c, s: {"cohorts": metrics.cohorts(c, s)})
 
 
-@router.get("/slug-analytics", responses=contract.answers(contract.SlugAnalyticsAnswer))
-def slug_analytics(request: Request, owner: SignedIn, query: OfShop) -> Response:
-    """What each link has brought; `unknown` keeps what came by none, so that the sums match."""
-    return _answer(
-        request, owner, query.shop, contract.SlugAnalyticsAnswer, lambda c, s: {"slugs": questions.slugs(c, s)}
-    )
+@router.get("/slug-analytics", responses=responses(SlugAnalyticsResponse))
+def slug_analytics(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What each link brought; `unknown` holds what came without a link, so that the sums match."""
+    return _respond(request, owner, query.shop, SlugAnalyticsResponse, lambda c, s: {"slugs": metrics.slugs(c, s)})
 
 
-@router.get("/list", responses=contract.answers(contract.ListAnswer))
+@router.get("/list", responses=responses(ListResponse))
 def list_customers(request: Request, owner: SignedIn, query: Annotated[ListQuery, Query()]) -> Response:
     """One page of customers."""
-
-    def made(connection: Connection, shop: Shop) -> dict[str, Any]:
-        return dict(questions.customers(connection, shop, query))
-
-    uncounted = {"limit": query.limit, "offset": query.offset}
-    return _answer(request, owner, query.shop, contract.ListAnswer, made, uncounted=uncounted)
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        ListResponse,
+        lambda c, s: dict(customers.customers(c, s, query)),
+        if_not_counted={"limit": query.limit, "offset": query.offset},
+    )
 
 
 @router.get(
@@ -106,51 +129,59 @@ def list_customers(request: Request, owner: SignedIn, query: Annotated[ListQuery
     response_class=Response,
     responses={
         200: {
-            "description": "All customers of the filter, as the list has them; UTF-8 with a byte order mark, RFC 4180.",
+            "description": "All matching customers, as in the list; UTF-8 with a byte order mark, RFC 4180.",
             "content": {"text/csv": {"schema": {"type": "string"}}},
         },
-        **contract.PROBLEMS,
+        **PROBLEMS,
     },
 )
 def export(request: Request, owner: SignedIn, query: Annotated[ExportQuery, Query()]) -> Response:
-    """All customers of a filter as a file for a spreadsheet."""
+    """All customers that match a filter, as a file for a spreadsheet."""
     return Download(Export(request.app.state.reader, owner, query.shop, query, stale_after=_stale_after(request)))
 
 
-@router.get("/{customer_id}/history", responses=contract.answers(contract.HistoryAnswer))
-def history(request: Request, owner: SignedIn, customer_id: UUID, query: OfShop) -> Response:
-    """A customer, what they ordered, and the visits that brought the orders."""
+@router.get("/{customer_id}/history", responses=responses(HistoryResponse))
+def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneShop) -> Response:
+    """A customer, their orders, and the visits that brought the orders."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        HistoryResponse,
+        lambda c, s: dict(customers.customer_history(c, s, customer_id)),
+        # Before the first refresh nobody knows whether the customer exists.
+        if_not_counted=None,
+    )
 
-    def made(connection: Connection, shop: Shop) -> dict[str, Any]:
-        return dict(questions.customer_history(connection, shop, customer_id))
 
-    # Where nobody was counted it is not known whether there is such a customer.
-    return _answer(request, owner, query.shop, contract.HistoryAnswer, made, uncounted=None)
-
-
-def _answer(
+def _respond(
     request: Request,
     owner: Owner,
     slug: str | None,
-    model: type[Answer],
-    made: Made,
+    model: type[ShopResponse],
+    load: Load,
     *,
-    uncounted: Mapping[str, Any] | None = MappingProxyType({}),
+    if_not_counted: Mapping[str, Any] | None = MappingProxyType({}),
 ) -> Response:
-    """What `made` finds in the owner's shop. Of one that was never counted nothing is known, and as_of is null."""
+    """The response with what `load` reads of the owner's shop.
+
+    If no refresh has counted the shop, as_of is null and the response holds `if_not_counted`; with None there,
+    NotCountedYet is raised.
+    """
     reader: Reader = request.app.state.reader
     with reader.as_owner(owner) as connection:
-        shop = questions.chosen_shop(connection, slug)
-        fresh = questions.freshness(connection, stale_after=_stale_after(request))
+        shop = chosen_shop(connection, slug)
+        fresh = freshness(connection, stale_after=_stale_after(request))
+        age = {"as_of": fresh.as_of, "stale": fresh.stale}
         try:
-            found = made(connection, shop)
+            loaded = load(connection, shop)
         except NotCountedYet:
-            if uncounted is None:
+            if if_not_counted is None:
                 raise
-            fresh = Freshness(as_of=None, refreshed_at=None, stale=True, has_failed=fresh.has_failed)
-            found = dict(uncounted)
+            age = {"as_of": None, "stale": True}
+            loaded = dict(if_not_counted)
     head = shop.model_dump(include={"shop_id", "currency", "time_zone"})
-    return _with_etag(request, as_json(model(**head | found | {"as_of": fresh.as_of, "stale": fresh.stale})))
+    return _with_etag(request, as_json(model(**head | loaded | age)))
 
 
 def _with_etag(request: Request, text: str) -> Response:

@@ -1,4 +1,4 @@
-"""Draws a figure with Altair, as an SVG that vl-convert renders, and keeps what it has drawn."""
+"""Draws a figure with Altair as an SVG, which vl-convert renders; the last few hundred are cached."""
 
 import hashlib
 import json
@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import altair as alt
 import vl_convert
+from cachetools import LRUCache, cached
 
 from regulars.dashboard.pages.figures import Figure, Name
 
@@ -18,13 +20,13 @@ Size = Literal["wide", "narrow"]
 
 _FONT = "Segoe UI, Roboto, Noto Sans, Liberation Sans, Arial, sans-serif"
 _NARROW = 340
-# Drawn anew when the drawing changes, whatever pictures browsers hold.
+# Part of every key, so that browsers fetch pictures again when this module changes.
 _EDITION = hashlib.sha256(Path(__file__).read_bytes() + alt.__version__.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """The same as the stylesheet's: a picture can't read that."""
+    """The stylesheet's colours, which a picture can't read from there."""
 
     ink: str
     muted: str
@@ -50,7 +52,7 @@ _COLOURS: dict[Theme, Colours] = {
 
 
 def height(figure: Figure) -> int:
-    """In pixels, the same for every size and theme, so that a page keeps the place free."""
+    """In pixels, the same for every size and theme, so that a page can reserve the space."""
     if figure.name == "cohorts":
         return 62 + 24 * len({row["cohort"] for row in figure.rows})
     if figure.name == "links":
@@ -65,20 +67,21 @@ def width(figure: Figure, size: Size) -> int:
 
 
 def key(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
-    """The same for the same picture: whoever asks, and whichever refresh it is of."""
-    told = json.dumps([_EDITION, asdict(figure), theme, size, currency], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    """The same for equal pictures, whoever reads them and whichever refresh they show."""
+    content = json.dumps([_EDITION, asdict(figure), theme, size, currency], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 class DrawingFailed(Exception):
-    """The picture can't be drawn; its table stands on the page all the same."""
+    """The picture can't be drawn; the page still has its table."""
 
 
 def warm_up() -> None:
-    """The first picture of a process takes a second more than the others: this one is for nobody."""
+    """Draws a picture that nobody sees, because the first one of a process takes a second longer."""
     vl_convert.vegalite_to_svg({"mark": "point", "data": {"values": []}})
 
 
+@cached(LRUCache(maxsize=512), key=key, lock=Lock())
 def draw(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
     """The SVG of a figure that has rows."""
     colours = _COLOURS[theme]
@@ -89,7 +92,7 @@ def draw(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
             height=height(figure),
             autosize=alt.AutoSizeParams(type="fit", contains="padding"),
         )
-        # Checked by the test of each figure; in earnest it would double the time.
+        # The tests of the figures validate the specification; here it would double the time.
         return vl_convert.vegalite_to_svg(_configured(spec, colours).to_dict(validate=False))
     except ValueError as error:
         raise DrawingFailed(figure.name) from error
@@ -117,27 +120,27 @@ def _data(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
 
 
 def _months(rows: Sequence[dict[str, Any]], size: Size) -> alt.X:
-    """Months as steps; where they are many, only so many are named that the names stand apart."""
+    """Months as steps; where there are many, fewer are labelled, so that labels don't overlap."""
     months = list(dict.fromkeys(row["month"] for row in rows))
     room = 6 if size == "narrow" else 13
     every = next(step for step in (1, 2, 3, 6, 12, 24, 60, 120, 1200) if len(months) / step <= room)
     named = [month for month in months if (date.fromisoformat(month).month - 1 + 12 * int(month[:4])) % every == 0]
     names = "[utcFormat(toDate(datum.value), '%b'), utcFormat(toDate(datum.value), '%Y')]"
-    if every < 12:  # the year once, where it begins
+    if every < 12:  # the year only where it begins
         first = json.dumps((named or months)[0])
         names = (
             f"datum.value == {first} || substring(datum.value, 5, 7) == '01' ? {names} "
             ": utcFormat(toDate(datum.value), '%b')"
         )
     axis = alt.Axis(values=named or months[:1], labelExpr=names, title=None, labelOverlap=False)
-    # Of one month no column as wide as the picture.
+    # With a single month, the column must not fill the picture.
     inner, outer = max(0.25, 0.82 - 0.07 * len(months)), 0.15 if len(months) > 7 else 1
     return alt.X("month:O", sort=None, axis=axis, scale=alt.Scale(paddingInner=inner, paddingOuter=outer))
 
 
-# What is not over is paler than what is.
-_RUNNING = alt.condition("datum.running", alt.value(0.45), alt.value(1))
-# d3 writes a milliard as G.
+# A month that is not over is paler.
+_UNFINISHED = alt.condition("datum.unfinished", alt.value(0.45), alt.value(1))
+# d3 writes a billion as G.
 _SHORT = "replace(format(datum.value, '~s'), 'G', 'bn')"
 
 
@@ -152,7 +155,7 @@ def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _
             y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickMinStep=1)),
             color=alt.Color("kind:N", scale=scale),
             order=alt.Order("kind:N", sort="descending"),
-            opacity=_RUNNING,
+            opacity=_UNFINISHED,
         )
     )
 
@@ -166,7 +169,7 @@ def _repeat_rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, 
     )
     line = base.mark_line(color=colours.returning, strokeWidth=2, invalid="break-paths-show-path-domains")
     points = base.mark_point(color=colours.returning, filled=True, size=36, opacity=1, invalid="filter")
-    return line + points.encode(opacity=_RUNNING)
+    return line + points.encode(opacity=_UNFINISHED)
 
 
 def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
@@ -186,7 +189,7 @@ def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: st
 
 
 def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
-    # By rank: two links may be cut to the same name.
+    # By rank, because two links may be shortened to the same label.
     names = json.dumps([row["link"] for row in rows])
     axis = alt.Axis(
         title=None, labelExpr=f"{names}[datum.value]", labelLimit=110 if size == "narrow" else 190,
@@ -214,13 +217,13 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
         .encode(
             x=x,
             y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_SHORT)),
-            opacity=alt.condition("datum.running", alt.value(0.3), alt.value(0.55)),
+            opacity=alt.condition("datum.unfinished", alt.value(0.3), alt.value(0.55)),
         )
     )
     mean = (
         alt.Chart(_data(rows))
         .transform_window(mean="mean(net)", days="count()", frame=[-6, 0])
-        .transform_filter("datum.days == 7 && !datum.running")
+        .transform_filter("datum.days == 7 && !datum.unfinished")
         .mark_line(color=colours.new, strokeWidth=2)
         .encode(x=x, y="mean:Q")
     )

@@ -1,4 +1,4 @@
-"""What every page stands on: the owner's shops, the one that is looked at, and as of when its numbers hold."""
+"""What every page shows: the owner's shops, the chosen one, and the moment that its numbers hold for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,26 +9,27 @@ from fastapi import Request
 
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
-from regulars.dashboard.api.schemas import Freshness, Shop
 from regulars.dashboard.errors import NoSuchShop, NotCountedYet
 from regulars.dashboard.pages.formatting import zone_of
-from regulars.dashboard.queries import shop as questions
+from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.shops import chosen_shop, own_shops
+from regulars.dashboard.schemas import Freshness, Shop
 from regulars.dashboard.security import session
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PageContext:
     shops: list[Shop]
     shop: Shop
     freshness: Freshness
 
     @property
-    def key(self) -> str | None:
-        """How addresses name the shop; None where the owner has only this one."""
+    def shop_key(self) -> str | None:
+        """The value of `shop` in addresses; None where the owner has only one shop."""
         return _key(self.shop) if len(self.shops) > 1 else None
 
     @property
-    def name(self) -> str:
+    def shop_name(self) -> str:
         return self.shop.shop_name or _key(self.shop)
 
     @property
@@ -43,27 +44,26 @@ class Desk:
         return self.freshness.as_of
 
     @property
-    def running(self) -> date:
-        """First day of the month that is not over, as the numbers know it."""
+    def unfinished_month(self) -> date:
+        """First day of the month that was not over at `as_of`."""
         return self.as_of.astimezone(self.zone).date().replace(day=1)
 
 
 @contextmanager
-def opened(request: Request, *, shop: str | None) -> Iterator[tuple[Connection, Desk]]:
+def open_page(request: Request, *, shop: str | None) -> Iterator[tuple[Connection, PageContext]]:
     """One transaction for the whole page, so that its numbers agree.
 
-    Without a name the first of the owner's shops is looked at. Raises NotSignedIn, NoSuchShop and NotLoaded.
+    Without `shop` it is the first of the owner's shops. Raises NotSignedIn, NoSuchShop and NotLoaded.
     """
     owner = session.owner(request)
     with request.app.state.reader.as_owner(owner) as connection:
-        shops = questions.own_shops(connection)
+        shops = own_shops(connection)
         if not shops:
             raise NoSuchShop
-        chosen = shops[0] if shop is None else questions.chosen_shop(connection, shop)
-        freshness = questions.freshness(connection, stale_after=stale_after(request))
-        desk = Desk(shops=shops, shop=chosen, freshness=freshness)
-        request.state.desk = desk
-        yield connection, desk
+        chosen = shops[0] if shop is None else chosen_shop(connection, shop)
+        context = PageContext(shops, chosen, freshness(connection, stale_after=stale_after(request)))
+        request.state.page_context = context
+        yield connection, context
 
 
 def stale_after(request: Request) -> timedelta:

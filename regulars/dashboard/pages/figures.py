@@ -1,36 +1,36 @@
-"""The five figures of the overview: what each draws, and what it says to those who can't see it."""
+"""The five figures of the overview: the data that each draws, and a sentence for readers who can't see it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from regulars.dashboard.api.schemas import AcquisitionMonth, CohortMonth, RepeatRate, RevenueDay, SlugRow
 from regulars.dashboard.pages.formatting import day, money, month, number, percent
-from regulars.dashboard.pages.months import first_before
+from regulars.dashboard.pages.months import month_before
+from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, RepeatRate, RevenueDay, SlugRow
 
 Name = Literal["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
 
-MOST_COHORTS = 24
-MOST_LINKS = 12
+MAX_COHORTS = 24
+MAX_LINKS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`rows` is drawn, oldest or largest first. Empty, there is nothing to draw yet, and `told` says why."""
+    """Draws `rows`, the oldest or largest first. Without rows there is nothing to draw yet, and `summary` says why."""
 
     name: Name
     rows: tuple[dict[str, Any], ...]
-    told: str
+    summary: str
     """What the picture shows, in a sentence: its alternative text."""
     note: str = ""
-    """What isn't in the picture, though it is in the table."""
+    """What the table holds and the picture leaves out."""
 
 
-def acquisition(months: Sequence[AcquisitionMonth], *, running: date) -> Figure:
-    """`running`: first day of the month that is not over as of the numbers."""
+def acquisition(months: Sequence[AcquisitionMonth], *, unfinished: date) -> Figure:
+    """`unfinished`: first day of the month that was not over at `as_of`."""
     rows = tuple(
-        {"month": row.month.isoformat(), "kind": kind, "customers": count, "running": row.month >= running}
+        {"month": row.month.isoformat(), "kind": kind, "customers": count, "unfinished": row.month >= unfinished}
         for row in months
         for kind, count in (("New", row.new_customers), ("Returning", row.returning_customers))
     )
@@ -42,20 +42,20 @@ def acquisition(months: Sequence[AcquisitionMonth], *, running: date) -> Figure:
         rows,
         f"Columns of new and returning customers, {_span(months[0].month, last.month)}. {month(last.month)}: "
         f"{number(last.new_customers)} new and {number(last.returning_customers)} returning"
-        f"{' so far' if last.month >= running else ''}.",
+        f"{' so far' if last.month >= unfinished else ''}.",
     )
 
 
-def repeat_rates(rates: Sequence[RepeatRate], *, running: date) -> Figure:
-    """A month without a sale has no rate: the line breaks there."""
+def repeat_rates(rates: Sequence[RepeatRate], *, unfinished: date) -> Figure:
+    """A month without a sale has no rate, so the line breaks there."""
     if not rates:
         return Figure("repeat-rates", (), "Nobody has bought yet, so nobody can have come back.")
     known = {row.month: float(row.repeat_rate) for row in rates}
     months = [rates[-1].month]
     while months[-1] > rates[0].month and len(months) < 1200:
-        months.append(first_before(months[-1]))
+        months.append(month_before(months[-1]))
     rows = tuple(
-        {"month": month.isoformat(), "rate": known.get(month), "running": month >= running}
+        {"month": month.isoformat(), "rate": known.get(month), "unfinished": month >= unfinished}
         for month in reversed(months)
     )
     last = rates[-1]
@@ -64,18 +64,18 @@ def repeat_rates(rates: Sequence[RepeatRate], *, running: date) -> Figure:
         rows,
         f"A line of the share of each month's customers who had bought before, {_span(rates[0].month, last.month)}. "
         f"{month(last.month)}: {percent(last.repeat_rate)}, {number(last.repeat_customers)} of "
-        f"{number(last.customers)} customers{' so far' if last.month >= running else ''}.",
+        f"{number(last.customers)} customers{' so far' if last.month >= unfinished else ''}.",
     )
 
 
-def cohorts(rows: Sequence[CohortMonth], *, most: int = MOST_COHORTS) -> Figure:
-    """Month 0 retains everybody, so it is not drawn; the first that says something is month 1."""
+def cohorts(rows: Sequence[CohortMonth], *, limit: int = MAX_COHORTS) -> Figure:
+    """Month 0 retains everybody by definition, so drawing starts with month 1."""
     later = [row for row in rows if row.months_since > 0]
     if not later:
         return Figure(
             "cohorts", (), "Not known yet: a month after the first purchases has to come before anybody can return."
         )
-    shown = sorted({row.cohort_month for row in later})[-most:]
+    shown = sorted({row.cohort_month for row in later})[-limit:]
     drawn = tuple(
         {
             "cohort": row.cohort_month.isoformat(),
@@ -84,34 +84,36 @@ def cohorts(rows: Sequence[CohortMonth], *, most: int = MOST_COHORTS) -> Figure:
             "rate": float(row.retention_rate),
         }
         for row in later
-        if row.cohort_month in shown and row.months_since <= most
+        if row.cohort_month in shown and row.months_since <= limit
     )
     first = [row for row in later if row.months_since == 1]
     size, back = sum(row.cohort_size for row in first), sum(row.active_customers for row in first)
-    told = f"A map of how many of each month's new customers bought again, {_span(shown[0], shown[-1])}."
+    summary = f"A map of how many of each month's new customers bought again, {_span(shown[0], shown[-1])}."
     if size:
-        told += f" Of all cohorts together {percent(back / size)} bought again in the month after their first purchase."
-    is_cut = shown[0] > min(row.cohort_month for row in later) or any(row.months_since > most for row in later)
-    return Figure("cohorts", drawn, told, _latest(most) if is_cut else "")
+        summary += f" Over all cohorts, {percent(back / size)} bought again in the month after their first purchase."
+    is_cut = shown[0] > min(row.cohort_month for row in later) or any(row.months_since > limit for row in later)
+    return Figure("cohorts", drawn, summary, _latest(limit) if is_cut else "")
 
 
-def links(slugs: Sequence[SlugRow], *, currency: str, most: int = MOST_LINKS) -> Figure:
-    """The links that brought the largest revenue."""
+def links(slugs: Sequence[SlugRow], *, currency: str, limit: int = MAX_LINKS) -> Figure:
+    """The links with the largest revenue."""
     sold = sorted((row for row in slugs if row.sales), key=lambda row: row.net_amount, reverse=True)
     if not sold:
         return Figure("links", (), "No link has brought a sale yet.")
-    rows = tuple({"link": row.slug, "rank": rank, "net": float(row.net_amount)} for rank, row in enumerate(sold[:most]))
-    told = ", ".join(f"{row.slug} {money(row.net_amount, currency)}" for row in sold[:3])
-    note = f"The picture shows the {most} links with the largest revenue of {len(sold)}." if len(sold) > most else ""
-    return Figure("links", rows, f"Bars of the revenue that each link brought, the largest first: {told}.", note)
+    rows = tuple(
+        {"link": row.slug, "rank": rank, "net": float(row.net_amount)} for rank, row in enumerate(sold[:limit])
+    )
+    largest = ", ".join(f"{row.slug} {money(row.net_amount, currency)}" for row in sold[:3])
+    note = f"The picture shows the {limit} links with the largest revenue of {len(sold)}." if len(sold) > limit else ""
+    return Figure("links", rows, f"Bars of the revenue that each link brought, the largest first: {largest}.", note)
 
 
 def revenue(days: Sequence[RevenueDay], *, currency: str) -> Figure:
-    """Days that the numbers know of; the last of them is not over."""
+    """The days up to `as_of`; the last one is not over."""
     if not any(row.sales or row.refunded_amount for row in days):
         return Figure("revenue", (), f"No sale in these {len(days)} days." if days else "No day has been counted yet.")
     rows = tuple(
-        {"day": row.order_date.isoformat(), "net": float(row.net_amount), "running": row is days[-1]} for row in days
+        {"day": row.order_date.isoformat(), "net": float(row.net_amount), "unfinished": row is days[-1]} for row in days
     )
     total = sum(row.net_amount for row in days)
     return Figure(
@@ -126,8 +128,8 @@ def _span(first: date, last: date) -> str:
     return month(first) if first == last else f"{month(first)} to {month(last)}"
 
 
-def _latest(most: int) -> str:
-    return f"The picture shows the latest {most} cohorts and the first {most} months of each."
+def _latest(limit: int) -> str:
+    return f"The picture shows the latest {limit} cohorts and the first {limit} months of each."
 
 
 def by_cohort(rows: Sequence[CohortMonth]) -> list[list[CohortMonth]]:

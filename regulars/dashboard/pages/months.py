@@ -1,4 +1,4 @@
-"""This month, the last and the one before it: what is known of each, and what may be compared."""
+"""This month, the last and the one before: how much of each the numbers cover, and what may be compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 
-from regulars.dashboard.api.schemas import AcquisitionMonth
+from regulars.dashboard.schemas import AcquisitionMonth
 
 
-class Known(Enum):
-    """How much of a month the numbers hold."""
+class Coverage(Enum):
+    """How much of a month the numbers cover."""
 
     WHOLE = "whole"
     SO_FAR = "so far"
-    NOTHING = "nothing"
-    """The last refresh was before the month began: its 0 would be a statement that nobody made."""
+    NONE = "none"
+    """The last refresh was before the month began, so a 0 would be a guess."""
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month's figures. All are 0 where nothing was sold, and none is to be shown where nothing is known."""
+    """A month's figures: 0 where nothing was sold, hidden where the numbers cover none of it."""
 
     month: date
-    known: Known
+    coverage: Coverage
     new_customers: int
     returning_customers: int
     active_customers: int
@@ -32,47 +32,48 @@ class Month:
 
     def figure(self, name: str) -> int | Decimal | None:
         value: int | Decimal = getattr(self, name)
-        return None if self.known is Known.NOTHING else value
+        return None if self.coverage is Coverage.NONE else value
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
+class RecentMonths:
     this: Month
     last: Month
     before: Month
 
     def change(self, name: str) -> Decimal | None:
-        """How the last month differs from the one before; None unless both are whole and there is a base."""
+        """The last month relative to the one before; None unless both are whole and the earlier figure is above 0."""
         figure, base = self.last.figure(name), self.before.figure(name)
-        if figure is None or base is None or base <= 0 or not self.last.known is self.before.known is Known.WHOLE:
+        are_whole = self.last.coverage is self.before.coverage is Coverage.WHOLE
+        if figure is None or base is None or base <= 0 or not are_whole:
             return None
         return Decimal(figure) / Decimal(base) - 1
 
 
-def recent(months: Sequence[AcquisitionMonth], *, current: date, as_of: datetime, zone: tzinfo) -> Recent:
-    """`current`: first day of the shop's present month. A month that has no row is one without a sale."""
+def recent_months(months: Sequence[AcquisitionMonth], *, current: date, as_of: datetime, zone: tzinfo) -> RecentMonths:
+    """`current`: first day of the shop's present month. A month without a row had no sale."""
     rows = {row.month: row for row in months}
     local_as_of = as_of.astimezone(zone).date()
 
-    def known(month: date) -> Known:
+    def coverage(month: date) -> Coverage:
         if local_as_of < month:
-            return Known.NOTHING
-        return Known.WHOLE if local_as_of >= _after(month) else Known.SO_FAR
+            return Coverage.NONE
+        return Coverage.WHOLE if local_as_of >= _month_after(month) else Coverage.SO_FAR
 
     def figures(month: date) -> Month:
         row = rows.get(month)
         if row is None:
-            return Month(month, known(month), 0, 0, 0, 0, Decimal(0))
+            return Month(month, coverage(month), 0, 0, 0, 0, Decimal(0))
         customers = (row.new_customers, row.returning_customers, row.active_customers)
-        return Month(month, known(month), *customers, row.sales, row.net_amount)
+        return Month(month, coverage(month), *customers, row.sales, row.net_amount)
 
-    last = first_before(current)
-    return Recent(figures(current), figures(last), figures(first_before(last)))
+    last = month_before(current)
+    return RecentMonths(figures(current), figures(last), figures(month_before(last)))
 
 
-def first_before(month: date) -> date:
+def month_before(month: date) -> date:
     return (month - timedelta(days=1)).replace(day=1)
 
 
-def _after(month: date) -> date:
+def _month_after(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)

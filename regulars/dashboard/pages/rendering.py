@@ -1,4 +1,4 @@
-"""Templates to HTML: everything that a template prints is escaped."""
+"""Templates to HTML. Everything that a template prints is escaped."""
 
 import hashlib
 from functools import cache
@@ -8,22 +8,23 @@ from urllib.parse import urlencode
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from regulars.dashboard.pages import charts
-from regulars.dashboard.pages import formatting as wording
+from regulars.dashboard.pages import charts, formatting
 
 _STATIC = files("regulars.dashboard") / "static"
 
 
-def page(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: object) -> HTMLResponse:
-    """Pages hold people's names: no cache keeps them."""
-    body = _environment().get_template(template).render(context)
+def render(
+    template: str, *, status: int = 200, headers: dict[str, str] | None = None, **variables: object
+) -> HTMLResponse:
+    """A page that no cache stores, because pages hold people's names."""
+    body = _environment().get_template(template).render(variables)
     return HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-store"} | (headers or {}))
 
 
 def link(path: str, **parameters: object) -> str:
-    """The address with the parameters that are not None."""
-    given = {name: _written(value) for name, value in parameters.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    """The address, with the parameters that are not None."""
+    query = {name: _written(value) for name, value in parameters.items() if value is not None}
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _written(value: object) -> str:
@@ -32,7 +33,7 @@ def _written(value: object) -> str:
 
 @cache
 def _static(name: str) -> str:
-    """The file's address, which changes with the file."""
+    """The file's address, which changes with its content."""
     return f"/static/{name}?v={hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
@@ -46,7 +47,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in ("number", "amount", "money", "percent", "change", "moment", "day", "month", "month_name", "volume"):
-        environment.filters[name] = getattr(wording, name)
+        environment.filters[name] = getattr(formatting, name)
     environment.filters |= {"width": charts.width, "height": charts.height}
     environment.globals |= {"link": link, "static": _static}
     return environment

@@ -1,1 +1,1 @@
-"""What is asked of the database, inside one owner's transaction."""
+"""Queries on the `dashboard` views, in one transaction a request as the owner who is signed in."""

@@ -1,8 +1,8 @@
-"""A shop's customers as CSV: streamed out of the owner's transaction, and harmless to the spreadsheet that opens it.
+"""A shop's customers as CSV, streamed out of the owner's transaction and safe to open in a spreadsheet.
 
-RFC 4180 in UTF-8 with a byte order mark, by which Excel knows it. Times are the shop's own, written as spreadsheets
-read them. A text that a spreadsheet would take for a formula has an apostrophe before it, and so has each phone: it
-begins with a plus.
+RFC 4180 in UTF-8 with a byte order mark, by which Excel recognises the encoding. Times are in the shop's zone, in the
+form that spreadsheets read. A text that a spreadsheet would run as a formula gets an apostrophe in front, and so does
+every phone number, because it starts with a plus.
 """
 
 import csv
@@ -16,50 +16,47 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-import anyio
 import psycopg
 from psycopg import sql
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from regulars.dashboard.api.schemas import CustomerFilter, CustomerRow, with_cents
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.queries import shop as questions
-from regulars.dashboard.queries.customers import CUSTOMER_COLUMNS, order, which
+from regulars.dashboard.queries.customers import conditions
+from regulars.dashboard.queries.filters import CustomerFilter
+from regulars.dashboard.queries.freshness import freshness, require_counted
 from regulars.dashboard.queries.reader import Reader
-from regulars.dashboard.queries.views import require_counted
+from regulars.dashboard.queries.select import select_list
+from regulars.dashboard.queries.shops import chosen_shop
+from regulars.dashboard.queries.sorting import order_by
+from regulars.dashboard.schemas import CustomerRow, with_cents
 from regulars.dashboard.security.tokens import Owner
 
 log = logging.getLogger("regulars.dashboard")
 
-COLUMNS = tuple(CustomerRow.model_fields)
-
-_ROWS_AT_ONCE = 1000
-_MOST_SECONDS = 600
+_ROWS_PER_FETCH = 1000
+_MAX_SECONDS = 600
 _BYTE_ORDER_MARK = "\ufeff"
 
-# What spreadsheets begin a formula with, also where they trim blanks before it, and as East Asian keyboards write it.
+# The start of a formula, also after blanks, which spreadsheets trim, and in full-width East Asian characters.
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 class Export:
-    """An export under way. It holds a connection until `close()`; `next_part()` answers b"" when all is told."""
+    """An export under way. It holds a connection until `close()`; `next_part()` returns b"" at the end."""
 
     def __init__(
         self, reader: Reader, owner: Owner, slug: str | None, query: CustomerFilter, *, stale_after: timedelta
     ) -> None:
-        """Asks for the first rows. Raises as `questions` do, and NotLoaded; nothing is held then."""
+        """Fetches the first rows. Raises NoSuchShop, ShopNotNamed, NotCountedYet and NotLoaded."""
         self._reader = reader
         self._owner = owner
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._is_complete = False
         self.rows = 0
         with ExitStack() as stack:
-            stack.enter_context(reader.one_of_few())
+            stack.enter_context(reader.export_slot())
             self._connection = stack.enter_context(reader.as_owner(owner))
-            self.shop = questions.chosen_shop(self._connection, slug)
-            self.fresh = questions.freshness(self._connection, stale_after=stale_after)
+            self.shop = chosen_shop(self._connection, slug)
+            self.freshness = freshness(self._connection, stale_after=stale_after)
             require_counted(self._connection, self.shop)
             self._zone = ZoneInfo(self.shop.time_zone)
             self._declare(query)
@@ -72,13 +69,13 @@ class Export:
         return f"customers-{name}-{datetime.now(self._zone):%Y-%m-%d}.csv"
 
     def next_part(self) -> bytes:
-        """Raises NotLoaded where the rest can't be had: what came so far is not the whole file."""
+        """Raises NotLoaded where the rest can't be read: what was returned so far is not the whole file."""
         if self._first is not None:
             part, self._first = self._first, None
             return part
         if self._is_complete:
             return b""
-        if time.monotonic() - self._began > _MOST_SECONDS:
+        if time.monotonic() - self._started > _MAX_SECONDS:
             raise NotLoaded
         try:
             return self._fetch()
@@ -86,7 +83,7 @@ class Export:
             raise NotLoaded from None
 
     def close(self) -> None:
-        """Gives the connection back, and notes who took what out."""
+        """Returns the connection, and logs who exported how many rows."""
         log.info(
             "customers were exported",
             extra={
@@ -102,81 +99,35 @@ class Export:
             self._held.close()
 
     def _declare(self, query: CustomerFilter) -> None:
-        conditions, parameters = which(self.shop, query)
+        wheres, parameters = conditions(self.shop, query)
         self._connection.execute(
             sql.SQL(
                 """
                 declare export no scroll cursor for
                 select {}
-                from dashboard.customers as c
-                left join dashboard.customer_contacts as k
-                    on c.shop_id = k.shop_id and c.shop_customer_id = k.shop_customer_id
+                from dashboard.customers
+                left join dashboard.customer_contacts as contacts
+                    on customers.shop_id = contacts.shop_id
+                    and customers.shop_customer_id = contacts.shop_customer_id
                 where {}
                 order by {}
                 """
-            ).format(CUSTOMER_COLUMNS, sql.SQL(" and ").join(conditions), order(query)),
+            ).format(select_list(CustomerRow), sql.SQL(" and ").join(wheres), order_by(query.sort)),
             parameters,
         )
 
     def _fetch(self) -> bytes:
-        self._reader.allow_time(self._connection)
-        rows = self._connection.execute(sql.SQL("fetch {} from export").format(_ROWS_AT_ONCE)).fetchall()
+        self._reader.renew_deadline(self._connection)
+        rows = self._connection.execute(sql.SQL("fetch {} from export").format(_ROWS_PER_FETCH)).fetchall()
         self.rows += len(rows)
-        self._is_complete = len(rows) < _ROWS_AT_ONCE
-        return _written([_cell(value, self._zone) for value in row] for row in rows)
+        self._is_complete = len(rows) < _ROWS_PER_FETCH
+        return _csv([_cell(value, self._zone) for value in row] for row in rows)
 
     def _header(self) -> bytes:
-        return _BYTE_ORDER_MARK.encode() + _written([COLUMNS])
+        return _BYTE_ORDER_MARK.encode() + _csv([list(CustomerRow.model_fields)])
 
 
-class Download(Response):
-    """Sends an Export. Where the rest can't be had the connection breaks off, so that no part looks like a whole."""
-
-    media_type = "text/csv"
-
-    def __init__(self, export: Export) -> None:
-        as_of = export.fresh.as_of
-        super().__init__(
-            headers={
-                "Content-Disposition": f'attachment; filename="{export.filename}"',
-                "Cache-Control": "private, no-store",
-                "Regulars-As-Of": as_of.isoformat() if as_of else "",
-                "Regulars-Stale": "true" if export.fresh.stale else "false",
-            }
-        )
-        del self.headers["Content-Length"]
-        self._export = export
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        broke: NotLoaded | None = None
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_cancel_when_hung_up, receive, group.cancel_scope)
-                try:
-                    await self._send_all(send)
-                except NotLoaded as error:
-                    broke = error
-                group.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._export.close)
-        if broke is not None:
-            raise broke
-
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while part := await run_in_threadpool(self._export.next_part):
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def _cancel_when_hung_up(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
-
-def _written(rows: Iterator[list[str]] | list[tuple[str, ...]]) -> bytes:
+def _csv(rows: Iterator[list[str]] | list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""Reading as an owner: one transaction a request, in which the database itself shows no other owner's rows."""
+"""Transactions as an owner: one a request, in which the database itself hides every other owner's rows."""
 
 import json
 import logging
@@ -13,9 +13,9 @@ from psycopg import sql
 from ingest.storage.budget import BudgetedConnection
 from ingest.storage.connections import Connection, conninfo
 from ingest.storage.errors import SettingError
+from ingest.storage.pool import Pool
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.queries.pool import Pool
 from regulars.dashboard.security.tokens import Owner
 
 log = logging.getLogger("regulars.dashboard")
@@ -29,7 +29,7 @@ _NOBODY = Owner("")
 
 
 class Reader:
-    """Holds a few connections, opened when they are first needed. Use one for all threads, and `close()` it."""
+    """Opens transactions as an owner, on a few connections. Use one for all threads, and `close()` it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(
@@ -37,12 +37,17 @@ class Reader:
         )
         self._timeout = settings.dashboard_timeout_ms / 1000
         self._pool: Pool | None = None
-        self._few = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
+        self._export_slots = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
 
     def open(self) -> None:
         """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
         self._pool = Pool(
-            conninfo(self._settings), size=self._settings.dashboard_connections, application="regulars-dashboard"
+            conninfo(self._settings),
+            size=self._settings.dashboard_connections,
+            application="regulars-dashboard",
+            # Prepared statements would not outlive a transaction pooler's.
+            prepare_threshold=None,
+            asks_first=True,
         )
 
     def close(self) -> None:
@@ -51,15 +56,15 @@ class Reader:
 
     @contextmanager
     def as_owner(self, owner: Owner) -> Iterator[BudgetedConnection]:
-        """One snapshot of what the owner may see, read only.
+        """A read-only snapshot of what the owner may see.
 
-        Raises NotLoaded for whatever the database or the network does, also in the middle.
+        Raises NotLoaded for every failure of the database or the network, also in the middle of the transaction.
         """
         if self._pool is None:
             raise NotLoaded
         try:
             with self._pool.connection(timeout=_SECONDS_FOR_A_CONNECTION) as connection:
-                self.allow_time(connection)
+                self.renew_deadline(connection)
                 try:
                     self._begin(connection, owner)
                     yield connection
@@ -67,29 +72,29 @@ class Reader:
                     if not connection.closed:
                         connection.execute("rollback")
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            log.warning("the database did not answer: %s", type(error).__name__)
+            log.warning("the database did not respond: %s", type(error).__name__)
             raise NotLoaded from None
 
     @contextmanager
-    def one_of_few(self) -> Iterator[None]:
-        """For what takes long: half of the connections at most, so that the others go on. Raises NotLoaded."""
-        if not self._few.acquire(timeout=_SECONDS_FOR_A_CONNECTION):
+    def export_slot(self) -> Iterator[None]:
+        """Lets exports hold half of the connections at most, so that pages still load. Raises NotLoaded."""
+        if not self._export_slots.acquire(timeout=_SECONDS_FOR_A_CONNECTION):
             log.warning("too many exports at once")
             raise NotLoaded
         try:
             yield
         finally:
-            self._few.release()
+            self._export_slots.release()
 
-    def allow_time(self, connection: BudgetedConnection) -> None:
-        """Gives a transaction that is to last its time anew.
+    def renew_deadline(self, connection: BudgetedConnection) -> None:
+        """Gives a long transaction its full time again.
 
-        The server ends a query that takes too long; this is for a network that has gone silent.
+        The server cancels a query that takes too long; the deadline covers a network that has gone silent.
         """
         connection.deadline = time.monotonic() + 2 * self._timeout
 
     def check(self) -> None:
-        """Raises SettingError with the SQL to run where no owner could be answered; NotLoaded without a database."""
+        """Raises SettingError with the SQL to run where no owner could read, and NotLoaded without a database."""
         if self._pool is None:
             raise NotLoaded
         try:
@@ -99,7 +104,7 @@ class Reader:
             raise NotLoaded from None
 
     def can_answer(self) -> bool:
-        """Whether an owner's request would be answered now: it is tried in the same way, as nobody."""
+        """Whether an owner's request would succeed now: opens the same transaction, as an owner of no shop."""
         try:
             with self.as_owner(_NOBODY):
                 return True
@@ -107,30 +112,30 @@ class Reader:
             return False
 
     def _begin(self, connection: Connection, owner: Owner) -> None:
-        """One message, so one round trip. Everything is the transaction's, and gone with it."""
+        """Begins in one round trip. Every setting is local to the transaction."""
         milliseconds = int(self._timeout * 1000)
-        held = {
+        local = {
             "role": ROLE,
             "request.jwt.claims": json.dumps({"sub": owner.sub, "role": ROLE}),
             "statement_timeout": str(milliseconds),
             "lock_timeout": str(milliseconds // 2),
             "idle_in_transaction_session_timeout": str(_SECONDS_IDLE * 1000),
-            # Where somebody's settings turn it off, the wall raises instead of hiding rows.
+            # Where a database's own settings turn it off, a policy raises instead of hiding rows.
             "row_security": "on",
             "timezone": "UTC",
-            # A compiler costs short queries more than it saves.
+            # Compiling costs short queries more than it saves.
             "jit": "off",
         }
         begin = sql.SQL("begin isolation level repeatable read read only; select {}").format(
             sql.SQL(", ").join(
                 sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-                for name, value in held.items()
+                for name, value in local.items()
             )
         )
         try:
             connection.execute(begin)
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
-            log.error("this database's user may not read as %s: `regulars dashboard` says why when it starts", ROLE)
+            log.error("this database user may not read as %s: `regulars dashboard` says why when it starts", ROLE)
             raise NotLoaded from None
 
 
@@ -151,13 +156,14 @@ def _require_role(connection: Connection) -> None:
     user, is_there, may_read = row or ("", False, False)
     if not is_there:
         raise SettingError(
-            f"There is no role {ROLE}: let somebody who may run `create role {ROLE} nologin;`, then `regulars migrate`."
+            f"There is no role {ROLE}: have an administrator run `create role {ROLE} nologin;`, "
+            "then run `regulars migrate`."
         )
     try:
         with connection.transaction():
             connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ROLE)))
     except psycopg.errors.InsufficientPrivilege:
         grant = sql.SQL("grant {} to {};").format(sql.Identifier(ROLE), sql.Identifier(user)).as_string()
-        raise SettingError(f"The dashboard's user may not read as an owner: run {grant}") from None
+        raise SettingError(f"The dashboard's database user may not read as an owner: run {grant}") from None
     if not may_read:
         raise SettingError(f"The role {ROLE} may not read schema dashboard: run `regulars migrate`.")

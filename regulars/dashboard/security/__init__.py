@@ -1,1 +1,1 @@
-"""Who an owner is: tokens and sessions."""
+"""Authentication: tokens and sessions."""

@@ -1,4 +1,4 @@
-"""Who is looking: a link signs in once, a cookie keeps it."""
+"""Signs an owner in by a link, and keeps the session in a cookie."""
 
 from fastapi import Request, Response
 
@@ -9,20 +9,20 @@ COOKIE = "regulars_session"
 
 
 def owner(request: Request) -> Owner:
-    """Raises NotSignedIn."""
-    shown = request.cookies.get(COOKIE)
-    if not shown:
+    """The owner whose session the cookie holds. Raises NotSignedIn."""
+    token = request.cookies.get(COOKIE)
+    if not token:
         raise NotSignedIn("missing")
-    return _keys(request).verify(shown, audience=SESSION)
+    return _keys(request).verify(token, audience=SESSION)
 
 
 def sign_in(request: Request, response: Response, *, token: str) -> None:
-    """Raises NotSignedIn where the link is forged or too old."""
-    somebody = _keys(request).verify(token, audience=SIGN_IN)
-    # Lax: a link in a mail or a chat must arrive signed in, and a form of another site must not.
+    """Sets the session's cookie. Raises NotSignedIn where the link's token is forged or has expired."""
+    owner = _keys(request).verify(token, audience=SIGN_IN)
+    # Lax: a link in a mail or a chat must arrive signed in, and a form on another site must not.
     response.set_cookie(
         COOKIE,
-        _keys(request).session(somebody.sub),
+        _keys(request).session(owner.sub),
         max_age=int(SESSION_LASTS.total_seconds()),
         path="/",
         httponly=True,
@@ -41,6 +41,6 @@ def _keys(request: Request) -> Keys:
 
 
 def _is_https(request: Request) -> bool:
-    # A proxy may end TLS without a word; where owners reach the dashboard is a setting.
+    # A proxy may end TLS without telling us, so the address of the dashboard is a setting.
     settings: Settings = request.app.state.settings
     return request.url.scheme == "https" or settings.dashboard_url.startswith("https:")

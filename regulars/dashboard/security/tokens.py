@@ -1,7 +1,7 @@
-"""Who somebody is, by a token: ours for sign-in links and sessions, or one that another signed for the API.
+"""Tokens: our own for sign-in links and sessions, and for the API also ones that another service signed.
 
-A token names its owner in `sub`, the `user_id` of their shops. Each key has the one kind of signature that it may
-check; a token can't choose another.
+A token names the owner in `sub`, the `user_id` of their shops. Each key verifies exactly one algorithm; a token can't
+choose another.
 """
 
 import logging
@@ -24,14 +24,14 @@ SIGN_IN = "regulars:sign-in"
 SESSION = "regulars:session"
 SIGN_IN_LASTS = timedelta(minutes=15)
 SESSION_LASTS = timedelta(hours=12)
-_OURS = (SIGN_IN, SESSION)
+_OUR_AUDIENCES = (SIGN_IN, SESSION)
 
 _LEEWAY = timedelta(seconds=10)
-_LONGEST_SUB = 255
-_PUBLIC = ("RS256", "ES256", "EdDSA")
+_MAX_SUB = 255
+_PUBLIC_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 
 _REASONS = {
-    "missing": "Show a token: Authorization: Bearer <token>.",
+    "missing": "Send a token: Authorization: Bearer <token>.",
     "expired": "The token has expired.",
     "not valid": "The token is not valid.",
 }
@@ -39,13 +39,13 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who is signed in; their shops are those with this user_id."""
+    """Who is signed in: owns the shops with this user_id."""
 
     sub: str
 
 
 class NotSignedIn(RegularsError):
-    """There is no token, or it doesn't hold. More than `reason` is not told."""
+    """There is no token, or it is not valid. The message says no more than `reason`."""
 
     def __init__(self, reason: Literal["missing", "expired", "not valid"]) -> None:
         super().__init__(_REASONS[reason])
@@ -60,7 +60,7 @@ class _Key:
 
 
 class Keys:
-    """What tokens are checked against. Raises SettingError where there is no key at all, or none that can be read."""
+    """Signs and verifies tokens. Raises SettingError where no key is set, or none can be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
@@ -69,10 +69,10 @@ class Keys:
         if self._secret is None and self._file is None:
             raise SettingError(
                 "Neither REGULARS_JWT_SECRET nor REGULARS_JWKS_FILE is set: give a secret of 32 characters or more, "
-                "such as `openssl rand -hex 32` makes, or the public keys of who signs your users' tokens."
+                "such as `openssl rand -hex 32` prints, or the public keys of the service that signs your tokens."
             )
-        if self._audience in _OURS:
-            raise SettingError("REGULARS_JWT_AUDIENCE can't be one of Regulars' own.")
+        if self._audience in _OUR_AUDIENCES:
+            raise SettingError("REGULARS_JWT_AUDIENCE can't be one that Regulars uses itself.")
         if self._secret is not None:
             try:
                 jwt.encode({}, self._secret, algorithm="HS256")
@@ -80,19 +80,19 @@ class Keys:
                 raise SettingError("REGULARS_JWT_SECRET is a public key or a certificate: give a secret.") from None
         self._lock = threading.Lock()
         self._seen = _state(self._file)
-        self._published = _read(self._file) if self._file else []
+        self._public_keys = _read(self._file) if self._file else []
 
     def verify(self, token: str, *, audience: str | None = None) -> Owner:
-        """Whom the token is for; `audience` is the API's unless given. Raises NotSignedIn."""
+        """The owner whom the token names; `audience` defaults to the API's. Raises NotSignedIn."""
         audience = audience or self._audience
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
             raise NotSignedIn("not valid") from None
-        # PyJWT looks at it from 2.12 on only: what must be understood, and is not, is no signature of ours.
+        # PyJWT checks `crit` only from 2.12 on. We support no critical extension, so a token with one is not ours.
         if "crit" in header:
             raise NotSignedIn("not valid")
-        for key in self._keys(header, is_ours=audience in _OURS):
+        for key in self._keys(header, is_ours=audience in _OUR_AUDIENCES):
             try:
                 claims = jwt.decode(
                     token,
@@ -112,11 +112,11 @@ class Keys:
         raise NotSignedIn("not valid")
 
     def sign_in_link_token(self, sub: str) -> str:
-        """What a sign-in link carries, for SIGN_IN_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
+        """A token for a sign-in link, valid for SIGN_IN_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
         return self._sign(sub, audience=SIGN_IN, lasts=SIGN_IN_LASTS)
 
     def session(self, sub: str) -> str:
-        """What a session's cookie holds, for SESSION_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
+        """A token for a session's cookie, valid for SESSION_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
         return self._sign(sub, audience=SESSION, lasts=SESSION_LASTS)
 
     def api_token(self, sub: str, *, lasts: timedelta) -> str:
@@ -126,14 +126,14 @@ class Keys:
     def _sign(self, sub: str, *, audience: str, lasts: timedelta) -> str:
         if self._secret is None:
             raise SettingError(
-                "REGULARS_JWT_SECRET is not set: tokens are signed with it; `openssl rand -hex 32` makes one."
+                "REGULARS_JWT_SECRET is not set and signs the tokens: set it to what `openssl rand -hex 32` prints."
             )
         now = datetime.now(UTC)
         claims = {"sub": sub, "aud": audience, "iat": now, "exp": now + lasts}
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def _keys(self, header: dict[str, Any], *, is_ours: bool) -> Iterator[_Key]:
-        """The keys that may have signed it: of its algorithm, and with its kid where it names one."""
+        """The keys that may have signed the token: those of its algorithm, and of its kid if it names one."""
         if header.get("alg") == "HS256":
             if self._secret is not None:
                 yield _Key("HS256", None, self._secret)
@@ -141,25 +141,25 @@ class Keys:
             kid = header.get("kid")
             yield from (
                 key
-                for key in self._now_published()
+                for key in self._current_public_keys()
                 if key.algorithm == header.get("alg") and (kid is None or key.kid == kid)
             )
 
-    def _now_published(self) -> list[_Key]:
-        """The file's keys as they are now. Where it has become unreadable, those before it did."""
+    def _current_public_keys(self) -> list[_Key]:
+        """The file's keys, read again when it changes. If it can't be read, the previous keys stay."""
         if self._file is not None and (state := _state(self._file)) != self._seen:
             with self._lock:
                 self._seen = state
                 try:
-                    self._published = _read(self._file)
+                    self._public_keys = _read(self._file)
                 except SettingError as error:
-                    log.error("%s The keys that it had before still hold.", error)
-        return self._published
+                    log.error("%s The previous keys stay in use.", error)
+        return self._public_keys
 
 
 def _sub(claimed: object) -> str:
-    """Raises NotSignedIn where it can't be a user's id; it goes into the transaction's claims."""
-    if not isinstance(claimed, str) or not 1 <= len(claimed) <= _LONGEST_SUB or not claimed.isprintable():
+    """The user's id, which becomes the transaction's claim. Raises NotSignedIn where it can't be one."""
+    if not isinstance(claimed, str) or not 1 <= len(claimed) <= _MAX_SUB or not claimed.isprintable():
         raise NotSignedIn("not valid")
     if not claimed.strip():
         raise NotSignedIn("not valid")
@@ -177,19 +177,19 @@ def _state(file: Path | None) -> object:
 
 
 def _read(file: Path) -> list[_Key]:
-    """The keys of a JWKS file that may check signatures. Raises SettingError where there is none."""
+    """The keys of a JWKS file that may verify signatures. Raises SettingError where there are none."""
     try:
         jwks = jwt.PyJWKSet.from_json(file.read_text())
     except OSError:
         raise SettingError(f"REGULARS_JWKS_FILE: {file} can't be read.") from None
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
-        raise SettingError(f"REGULARS_JWKS_FILE: {file} is not a JWKS, or holds no key that we know.") from None
+        raise SettingError(f"REGULARS_JWKS_FILE: {file} is not a JWKS, or holds no key of a known kind.") from None
     keys = [
         _Key(key.algorithm_name, key.key_id, key.key)
         for key in jwks.keys
-        # A secret has no place in a file of public keys.
-        if key.algorithm_name in _PUBLIC and key.public_key_use in (None, "sig")
+        # A secret key doesn't belong in a file of public keys.
+        if key.algorithm_name in _PUBLIC_ALGORITHMS and key.public_key_use in (None, "sig")
     ]
     if not keys:
-        raise SettingError(f"REGULARS_JWKS_FILE: {file} holds no key for {', '.join(_PUBLIC)}.")
+        raise SettingError(f"REGULARS_JWKS_FILE: {file} holds no key for {', '.join(_PUBLIC_ALGORITHMS)}.")
     return keys

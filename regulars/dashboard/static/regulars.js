@@ -1,24 +1,24 @@
-// The customers' page finds while one types. Without this script its button does the same.
+// Searches the customers' page while the owner types. Without this script, the form's button does the same.
 const form = document.getElementById("filters");
 const WAIT = 250; // milliseconds after the last key
 
 if (form) {
   let timer;
-  let asked;
+  let pending;
 
   const show = async () => {
     clearTimeout(timer);
-    asked?.abort();
-    asked = new AbortController();
-    const given = [...new FormData(form)].filter(([, value]) => value !== "");
-    const address = `${form.action}?${new URLSearchParams(given)}`;
+    pending?.abort();
+    pending = new AbortController();
+    const filled = [...new FormData(form)].filter(([, value]) => value !== "");
+    const address = `${form.action}?${new URLSearchParams(filled)}`;
     document.getElementById("results").setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(address, { signal: asked.signal, credentials: "same-origin" });
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const response = await fetch(address, { signal: pending.signal, credentials: "same-origin" });
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const results = page.getElementById("results");
-      // A session that has ended, a database that is gone: the page itself tells it best.
-      if (!answer.ok || !results) return location.assign(address);
+      // If the session has ended or the database is down, the page itself says so best.
+      if (!response.ok || !results) return location.assign(address);
       document.getElementById("results").replaceWith(results);
       history.replaceState(null, "", address);
     } catch (error) {
@@ -30,7 +30,7 @@ if (form) {
     event.preventDefault();
     show();
   });
-  // A text field changes when one leaves it, for a click on what it has found, say.
+  // Only selects: a text field also fires `change` when it loses focus, for a click on a result, say.
   form.addEventListener("change", (event) => {
     if (event.target.matches("select")) show();
   });
@@ -41,7 +41,7 @@ if (form) {
   });
 }
 
-// The list of shops closes as lists do.
+// A click elsewhere or Escape closes the list of shops.
 const shops = document.querySelector("details.shops");
 if (shops) {
   document.addEventListener("click", (event) => {

@@ -1,16 +1,16 @@
-"""A world of orders, made inside the database: many sizes over the same shops and the same 24 months.
+"""Orders generated inside the database: any number of them, over the same shops and the same 24 months.
 
-Row n of every table is computed from n alone, so two worlds of one size are equal.
+Row n of every table is computed from n alone, so the same numbers generate the same rows.
 """
 
 from ingest.storage.connections import Connection
 
 SHOPS = 200
-_SLICE = 250_000  # orders made by one statement: triggers keep a statement's rows until it ends
+_SLICE = 250_000  # orders written by one statement: triggers hold a statement's rows in memory until it ends
 
-# `chance` looks random in [0, 1) and is always the same for the same text. A customer is of one shop;
-# shops' and customers' shares fall with their rank, so that some have very many orders and most have few. The first
-# `newcomers` orders are one of each customer's, and the first `largest` customers are the first shop's.
+# `chance` looks random in [0, 1) and is always the same for the same text. A customer belongs to one shop. The shares
+# of shops and customers fall with their rank, so that some have very many orders and most have few. The first
+# `newcomers` orders are one of each customer, and the first `largest` customers belong to the first shop.
 _SETUP = """
     create function pg_temp.chance(key text) returns double precision language sql immutable
     return (('x' || substr(md5(key), 1, 8))::bit(32)::bigint) / 4294967296.0;
@@ -99,14 +99,14 @@ def customers_of(orders: int) -> int:
     return max(SHOPS, orders // 5)
 
 
-def make_world(connection: Connection, orders: int, *, customers: int | None = None, largest: int = 0) -> None:
-    """Fills a migrated database with `orders` orders, linked as by checkout; four in five have a visit.
+def generate_orders(connection: Connection, orders: int, *, customers: int | None = None, largest: int = 0) -> None:
+    """Fills a migrated database with `orders` orders, each matched as by checkout; four in five have a visit.
 
-    With `customers` given there are so many and each has an order; `largest` of them are of one shop.
+    With `customers` given, there are that many and each has an order; `largest` of them belong to one shop.
     """
     connection.execute(_SETUP.format(shops=SHOPS, newcomers=customers or 0, largest=largest))
     connection.execute(_SHOPS, {"shops": SHOPS})
-    # Foreign keys hold by the way the rows are made; checking them would take most of the time.
+    # The generated rows satisfy the foreign keys; checking them would take most of the time.
     connection.execute("set session_replication_role = replica")
     people = customers or customers_of(orders)
     _in_slices(connection, _CUSTOMERS, 1, people, people)
@@ -118,9 +118,9 @@ def make_world(connection: Connection, orders: int, *, customers: int | None = N
 
 
 def change(connection: Connection, *, orders: int, number: int, round: str) -> None:
-    """Changes `number` orders: of ten, seven are corrected or refunded wherever they stand, three are new.
+    """Changes `number` orders: of ten, seven old ones are corrected or refunded, three are new.
 
-    Some of the new ones are a customer's first. `orders` is how many the world was made with.
+    Some of the new ones are a customer's first. `orders` is how many were generated at first.
     """
     new = number * 3 // 10
     standing = connection.execute("select count(*) from public.shop_orders").fetchone()
@@ -131,7 +131,7 @@ def change(connection: Connection, *, orders: int, number: int, round: str) -> N
 
 
 def settle(connection: Connection) -> None:
-    """What autovacuum does by itself between two nights: no benchmark should wait for it, or race it."""
+    """Vacuums, as autovacuum would between two nights, so that no benchmark waits for it or races it."""
     connection.execute("vacuum (analyze)")
     connection.execute("checkpoint")
 

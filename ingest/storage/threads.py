@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def start_thread(work: Callable[[], None], *, name: str) -> threading.Thread | None:
-    """The running thread; None where the interpreter is ending and starts no more of them."""
+    """The running thread; None if the interpreter is shutting down and starts no more threads."""
     thread = threading.Thread(target=work, name=f"regulars-{name}", daemon=True)
     try:
         thread.start()

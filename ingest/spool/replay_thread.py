@@ -1,4 +1,4 @@
-"""The thread that replays a process's spool, beside its traffic."""
+"""The background thread that replays a process's spool."""
 
 import logging
 import threading
@@ -6,12 +6,12 @@ import time
 
 import psycopg
 
-from ingest.spool.background import start_thread
 from ingest.spool.file import Spool, SpoolRefused
 from ingest.spool.outage import Outage
 from ingest.spool.replay import replay
 from ingest.storage.budget import SESSION, BudgetedConnection
 from ingest.storage.errors import RegularsError
+from ingest.storage.threads import start_thread
 
 log = logging.getLogger("regulars.ingest")
 
@@ -22,8 +22,8 @@ _LONGEST_PAUSE = 60.0
 _PAUSE_AFTER_ERROR = 1.0
 
 
-class Replayer:
-    """Runs from `wake` until nothing waits. While the database is known to be down it waits too."""
+class ReplayThread:
+    """Runs from `wake` until the spool is empty. During an outage it waits."""
 
     def __init__(self, conninfo: str, spool: Spool, outage: Outage) -> None:
         self._conninfo = conninfo
@@ -35,14 +35,14 @@ class Replayer:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Something has been spooled, or can be written now."""
+        """To be called when an event has been spooled, or when the database is back."""
         self._woken.set()
         with self._lock:
             if self._thread is None and not self._closed.is_set():
                 self._thread = start_thread(self._replay_until_empty, name="replay")
 
     def close(self) -> None:
-        """What is spooled stays for the next process."""
+        """Ends the thread; spooled events stay for the next process."""
         self._closed.set()
         self._woken.set()
         thread = self._thread
@@ -62,7 +62,7 @@ class Replayer:
             self._woken.wait(pause)
 
     def _replay(self) -> float | None:
-        """How many seconds there is nothing to do; None where nothing waits at all."""
+        """Replays once; returns the seconds until the next event is due, or None if the spool is empty."""
         try:
             with BudgetedConnection.connect(
                 self._conninfo,

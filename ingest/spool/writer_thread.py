@@ -1,4 +1,4 @@
-"""The only thread of a process that adds to its spool: what many callers bring is written in groups."""
+"""The only thread of a process that adds to its spool: it writes the events of many callers in groups."""
 
 import logging
 import threading
@@ -8,26 +8,26 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ingest.spool.background import start_thread
 from ingest.spool.file import Batch, Kind, Spool, SpoolRefused
+from ingest.storage.threads import start_thread
 
 log = logging.getLogger("regulars.ingest")
 
-_MOST_EVENTS = 1000  # of a group, so that no group keeps other processes waiting for long
+_MOST_EVENTS = 1000  # in a group, so that no group keeps other processes waiting for long
 _SECONDS_IDLE = 2.0  # before the thread ends
 
 
 @dataclass(eq=False, slots=True)
 class _Request:
-    """Events of one caller, and how many of the first are on the disk, when that is known."""
+    """The events of one caller; later, how many of them are on the disk, counted from the first."""
 
     batch: Batch
-    kept: Future[int] = field(default_factory=Future)
+    added: Future[int] = field(default_factory=Future)
 
 
-class SpoolWriter:
-    """For all threads of a process. Nothing is answered before it is on the disk; the disk is waited for once a group,
-    and so is the lock that other processes' writers want too."""
+class WriterThread:
+    """Serves all threads of a process. A caller gets its answer when its events are on the disk. Both the disk and the
+    lock that it shares with other processes' writers are waited for once per group."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -37,10 +37,10 @@ class SpoolWriter:
         self._is_closed = False
 
     def add(self, kind: Kind, events: Sequence[str], *, deadline: float) -> int:
-        """Keeps events in their order; answers how many of the first: less than all where the spool is full.
+        """Adds events in order; returns how many were added, counted from the first: fewer if the spool is full.
 
-        Raises SpoolRefused where they are not on the disk at `deadline` (of time.monotonic); the message says whether
-        they may still get there.
+        Raises SpoolRefused if they are not on the disk by `deadline` (of time.monotonic); the message says whether they
+        may still get there.
         """
         request = _Request((kind, events))
         with self._changed:
@@ -51,10 +51,10 @@ class SpoolWriter:
             self._changed.notify()
         if not can_write:
             self._write_group()
-        return self._kept(request, deadline)
+        return self._wait(request, deadline)
 
     def close(self) -> None:
-        """Writes what callers still wait for, and ends the thread; who adds after that starts another."""
+        """Writes what callers are still waiting for and ends the thread. A later `add` starts another."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -62,15 +62,15 @@ class SpoolWriter:
         if thread is not None:
             thread.join(5)
 
-    def _kept(self, request: _Request, deadline: float) -> int:
+    def _wait(self, request: _Request, deadline: float) -> int:
         try:
-            return request.kept.result(max(deadline - time.monotonic(), 0))
+            return request.added.result(max(deadline - time.monotonic(), 0))
         except TimeoutError:
-            if request.kept.cancel():
-                raise SpoolRefused(f"{self._spool.path} was not written in time; it was not kept") from None
-            if request.kept.done():
-                return request.kept.result()
-            raise SpoolRefused(f"{self._spool.path} was not written in time; it may yet be kept") from None
+            if request.added.cancel():
+                raise SpoolRefused(f"{self._spool.path} was not written in time; the event was not spooled") from None
+            if request.added.done():
+                return request.added.result()
+            raise SpoolRefused(f"{self._spool.path} was not written in time; the event may yet be spooled") from None
 
     def _write_until_idle(self) -> None:
         while self._has_work():
@@ -95,23 +95,23 @@ class SpoolWriter:
             return [request.batch for request in group]
 
         try:
-            kept = self._spool.add_batches(take)
-        except Exception as error:  # noqa: BLE001  # callers wait for an answer whatever happens here
+            added = self._spool.add_batches(take)
+        except Exception as error:  # noqa: BLE001  # callers wait for an answer, whatever happens here
             refusal = error if isinstance(error, SpoolRefused) else SpoolRefused(f"{type(error).__name__}")
             for request in group or self._take():
-                request.kept.set_exception(refusal)
+                request.added.set_exception(refusal)
         else:
-            for request, number in zip(group, kept, strict=True):
-                request.kept.set_result(number)
+            for request, number in zip(group, added, strict=True):
+                request.added.set_result(number)
 
     def _take(self) -> list[_Request]:
-        """The oldest requests whose callers still wait."""
+        """Takes the oldest requests whose callers are still waiting."""
         taken: list[_Request] = []
         events = 0
         with self._changed:
             while self._requests and (not taken or events + len(self._requests[0].batch[1]) <= _MOST_EVENTS):
                 request = self._requests.popleft()
-                if request.kept.set_running_or_notify_cancel():
+                if request.added.set_running_or_notify_cancel():
                     taken.append(request)
                     events += len(request.batch[1])
         return taken

@@ -1,17 +1,17 @@
-"""Errors as pages: what is the matter, and what to do."""
+"""Errors as pages: what is wrong, and what to do."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
-from regulars.dashboard.pages.rendering import page
+from regulars.dashboard.pages.context import PageContext
+from regulars.dashboard.pages.rendering import render
 from regulars.dashboard.security.tokens import NotSignedIn
 
-_TOLD: dict[type[Exception], tuple[int, str]] = {
+_NOTICES: dict[type[Exception], tuple[int, str]] = {
     NotSignedIn: (401, "sign_in"),
     NoSuchShop: (404, "missing"),
     NoSuchCustomer: (404, "missing"),
@@ -24,25 +24,25 @@ _TOLD: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-class Page(APIRoute):
+class PageRoute(APIRoute):
     """A route whose errors are pages too."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        answer = super().get_route_handler()
+        handle = super().get_route_handler()
 
-        async def answer_with_a_page(request: Request) -> Response:
+        async def handle_with_error_pages(request: Request) -> Response:
             try:
-                return await answer(request)
-            except tuple(_TOLD) as error:
-                status, name = _TOLD[type(error)]
+                return await handle(request)
+            except tuple(_NOTICES) as error:
+                status, name = _NOTICES[type(error)]
                 return notice(request, status=status, name=name)
 
-        return answer_with_a_page
+        return handle_with_error_pages
 
 
 def notice(request: Request, *, status: int, name: str) -> Response:
-    """The page of an error, in the frame of the shop where that is known."""
-    # Of a page that could not be loaded nothing is to be taken for a number of it, the time of the last one neither.
-    desk: Any = None if status == 503 else getattr(request.state, "desk", None)
+    """A page with a notice, in the frame of the shop where the shop is known."""
+    # A page that could not be loaded shows no number, not even the time of the last refresh.
+    context: PageContext | None = None if status == 503 else getattr(request.state, "page_context", None)
     headers = {"Retry-After": "30"} if status == 503 else None
-    return page("notice.html", status=status, headers=headers, name=name, desk=desk, place=None)
+    return render("notice.html", status=status, headers=headers, name=name, page=context, place=None)

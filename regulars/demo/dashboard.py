@@ -1,4 +1,4 @@
-"""The demo's dashboard, for as long as the demo stays."""
+"""The demo's dashboard, served while `regulars demo --keep` waits."""
 
 import secrets
 import socket
@@ -13,9 +13,9 @@ from regulars.demo.sample_data import Shop
 
 
 @contextmanager
-def served_pages(settings: Settings, shops: Iterable[Shop]) -> Iterator[dict[str, str]]:
-    """Serves the dashboard on loopback from a thread; yields each shop's name with a link that signs its owner in."""
-    # Not above: only who stays waits for them.
+def served_dashboard(settings: Settings, shops: Iterable[Shop]) -> Iterator[dict[str, str]]:
+    """Serves the dashboard on loopback from a thread; yields each shop's name with its owner's sign-in link."""
+    # Imported here, because only `--keep` needs them.
     import uvicorn
 
     from regulars.dashboard.app import create_app

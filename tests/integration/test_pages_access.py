@@ -1,4 +1,4 @@
-"""The owners' pages: who sees them, how one signs in, and what never stands on them or in a log."""
+"""The owners' pages: who sees them, how an owner signs in, and what never appears on them or in a log."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,35 +12,35 @@ from flows.steps import run_refresh
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.owners import SECRET
-from tests.pages import HOSTILE, PATHS, House, Seen, Walk, walk
+from tests.pages import HOSTILE, PATHS, Dashboard, Seen, Walk, walk
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebuild(
-    house: House, walks: dict[UUID, Walk]
+    dashboard: Dashboard, walks: dict[UUID, Walk]
 ) -> None:
-    ama, kofi = house.made.ama, house.made.kofi
-    shops = {owner: house.made.of(owner) for owner in (ama, kofi)}
+    ama, kofi = dashboard.owners.ama, dashboard.owners.kofi
+    shops = {owner: dashboard.owners.of(owner) for owner in (ama, kofi)}
     before = {owner: walks[owner].pages for owner in (ama, kofi)}
-    run_refresh(house.database.settings, mode="rebuild")
-    after = {owner: walk(house, owner).pages for owner in (ama, kofi)}
+    run_refresh(dashboard.database.settings, mode="rebuild")
+    after = {owner: walk(dashboard, owner).pages for owner in (ama, kofi)}
     for pages in (before, after):
         for owner, other in ((ama, kofi), (kofi, ama)):
             text = "\n".join(pages[owner].values())
-            own = {row for shop in shops[owner] for row in house.ids(shop)}
+            own = {row for shop in shops[owner] for row in dashboard.ids(shop)}
             assert own <= set(_UUID.findall(text)), "the owner's own customers are not all there"
-            foreign = {row for shop in shops[other] for row in (*house.ids(shop), str(shop.shop_id))}
+            foreign = {row for shop in shops[other] for row in (*dashboard.ids(shop), str(shop.shop_id))}
             assert not foreign & set(_UUID.findall(text))
-            # Both have customers of the same phones: addresses and slugs tell whose they are.
+            # Both owners have customers with the same phones: e-mail addresses and slugs distinguish them.
             assert not any(f"@{shop.slug}.example" in text or shop.slug in text for shop in shops[other])
     assert before[ama].keys() == after[ama].keys()
     assert before[kofi].keys() == after[kofi].keys()
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_session_there_is_a_page_that_says_how_to_get_one(house: House, path: str) -> None:
-    keys, somebody = Keys(house.settings), str(house.made.ama)
+def test_without_a_session_there_is_a_page_that_says_how_to_get_one(dashboard: Dashboard, path: str) -> None:
+    keys, somebody = Keys(dashboard.settings), str(dashboard.owners.ama)
     now = datetime.now(UTC)
     claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
     shown = {
@@ -54,16 +54,16 @@ def test_without_a_session_there_is_a_page_that_says_how_to_get_one(house: House
         "no token": "nonsense",
     }
     for what, token in shown.items():
-        with house.visitor(**({COOKIE: token} if token else {})) as client:
+        with dashboard.visitor(**({COOKIE: token} if token else {})) as client:
             answer = client.get(path)
         assert answer.status_code == 401, what
         assert "regulars token --shop" in answer.text
         assert not _UUID.search(answer.text)
 
 
-def test_a_link_signs_in_and_no_address_holds_a_token_after_it(house: House, walks: dict[UUID, Walk]) -> None:
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
+def test_a_link_signs_in_and_no_address_holds_a_token_after_it(dashboard: Dashboard, walks: dict[UUID, Walk]) -> None:
+    token = Keys(dashboard.settings).sign_in_link_token(str(dashboard.owners.ama))
+    with dashboard.visitor() as client:
         answer = client.get("/sign-in", params={"token": token})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert answer.headers["cache-control"] == "no-store"
@@ -75,38 +75,38 @@ def test_a_link_signs_in_and_no_address_holds_a_token_after_it(house: House, wal
         page = client.get("/")
         assert page.status_code == 200
         assert "set-cookie" not in page.headers
-    walk = walks[house.made.ama]
+    walk = walks[dashboard.owners.ama]
     for address, text in walk.pages.items():
         assert walk.link not in text
         assert walk.session not in text
         assert "token" not in address
 
 
-def test_behind_https_the_cookie_is_secure(house: House) -> None:
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
+def test_behind_https_the_cookie_is_secure(dashboard: Dashboard) -> None:
+    token = Keys(dashboard.settings).sign_in_link_token(str(dashboard.owners.ama))
+    with dashboard.visitor() as client:
         answer = client.get("/sign-in", params={"token": token}, headers={"X-Forwarded-Proto": "https"})
     assert "Secure" in answer.headers["set-cookie"].split("; ")
 
 
 @pytest.mark.parametrize("kind", ["missing", "nonsense", "session", "expired"])
-def test_a_link_that_does_not_hold_sets_no_cookie(house: House, kind: str) -> None:
-    somebody, past = str(house.made.ama), datetime.now(UTC) - timedelta(minutes=16)
+def test_an_invalid_link_sets_no_cookie(dashboard: Dashboard, kind: str) -> None:
+    somebody, past = str(dashboard.owners.ama), datetime.now(UTC) - timedelta(minutes=16)
     tokens = {
         "missing": "",
         "nonsense": "ey.ey.ey",
-        "session": Keys(house.settings).session(somebody),
+        "session": Keys(dashboard.settings).session(somebody),
         "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
     }
-    with house.visitor() as client:
+    with dashboard.visitor() as client:
         answer = client.get("/sign-in", params={"token": tokens[kind]})
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
     assert not tokens[kind] or tokens[kind] not in answer.text
 
 
-def test_signing_out_takes_a_post_and_forgets_the_session(house: House) -> None:
-    with house.owner(house.made.ama) as client:
+def test_signing_out_takes_a_post_and_deletes_the_session(dashboard: Dashboard) -> None:
+    with dashboard.owner(dashboard.owners.ama) as client:
         assert client.get("/sign-out").status_code == 405
         answer = client.post("/sign-out")
         assert "You are signed out" in answer.text
@@ -114,10 +114,10 @@ def test_signing_out_takes_a_post_and_forgets_the_session(house: House) -> None:
         assert "Max-Age=0" in answer.headers["set-cookie"]
 
 
-def test_anothers_customer_is_as_missing_as_one_that_nobody_has(house: House) -> None:
-    (kofi,) = house.made.of(house.made.kofi)
-    with house.owner(house.made.ama) as client:
-        another = client.get(f"/customers/{house.ids(kofi)[0]}")
+def test_another_owners_customer_looks_like_one_that_does_not_exist(dashboard: Dashboard) -> None:
+    (kofi,) = dashboard.owners.of(dashboard.owners.kofi)
+    with dashboard.owner(dashboard.owners.ama) as client:
+        another = client.get(f"/customers/{dashboard.ids(kofi)[0]}")
         nobody = client.get(f"/customers/{uuid4()}")
         no_id = client.get("/customers/1")
         assert another.status_code == nobody.status_code == no_id.status_code == 404
@@ -128,8 +128,8 @@ def test_anothers_customer_is_as_missing_as_one_that_nobody_has(house: House) ->
         assert len({answer.text for answer in shops}) == 1
 
 
-def test_html_in_any_text_is_text_on_every_page_and_picture(house: House, walks: dict[UUID, Walk]) -> None:
-    pages = walks[house.made.kofi].pages
+def test_html_in_any_text_is_text_on_every_page_and_picture(dashboard: Dashboard, walks: dict[UUID, Walk]) -> None:
+    pages = walks[dashboard.owners.kofi].pages
     shown = "".join(Seen(text).text for address, text in pages.items() if not address.startswith("/customers.csv"))
     for what in ("shop", "name", "mail", "network", "slug", "from", "source", "medium", "camp"):
         assert f"{what}{'' if what == 'mail' else ' '}{HOSTILE}" in shown, what
@@ -144,8 +144,8 @@ def test_html_in_any_text_is_text_on_every_page_and_picture(house: House, walks:
             assert not any(held.get("src") == "x" for _, held in seen.elements)
 
 
-def test_every_page_forbids_what_it_does_not_need(house: House) -> None:
-    with house.owner(house.made.ama) as client:
+def test_every_pages_policy_forbids_what_it_does_not_need(dashboard: Dashboard) -> None:
+    with dashboard.owner(dashboard.owners.ama) as client:
         answers = [client.get(path) for path in ("/", "/customers", "/customers/1", "/charts/links.svg", "/?limit=x")]
         answers += [client.get("/static/regulars.css"), client.post("/sign-out")]
     for answer in answers:
@@ -159,22 +159,22 @@ def test_every_page_forbids_what_it_does_not_need(house: House) -> None:
             assert answer.headers["cache-control"] == "no-store"
 
 
-def test_no_page_names_another_host(house: House, walks: dict[UUID, Walk]) -> None:
-    for address, text in walks[house.made.ama].pages.items():
+def test_no_page_names_another_host(dashboard: Dashboard, walks: dict[UUID, Walk]) -> None:
+    for address, text in walks[dashboard.owners.ama].pages.items():
         if not address.startswith("/customers.csv"):
             leads = Seen(text).leads
             assert all(lead.startswith(("/", "#", "tel:", "mailto:")) and not lead.startswith("//") for lead in leads)
 
 
-def test_nothing_that_a_visitor_shows_or_looks_for_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_token_and_no_search_term_is_logged(dashboard: Dashboard, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    token = Keys(house.settings).sign_in_link_token(str(house.made.ama))
-    with house.visitor() as client:
+    token = Keys(dashboard.settings).sign_in_link_token(str(dashboard.owners.ama))
+    with dashboard.visitor() as client:
         client.get("/sign-in", params={"token": token})
         session = client.cookies[COOKIE]
         client.get("/customers", params={"shop": "ama-data", "search": "0241000003"})
         client.get("/customers/0241000003")
-    # httpx is the visitor's; the server's own log of requests is off where it serves in earnest.
+    # httpx logs for the visitor, and `regulars dashboard` turns the server's access log off.
     ours = [record for record in caplog.records if not record.name.startswith(("http", "uvicorn.access"))]
     told = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
     assert "/sign-in" in told

@@ -1,4 +1,4 @@
-"""Reading an export: good rows come, bad ones are named by line, and no reason holds a person's data."""
+"""Reading an import file: good rows are read, bad ones named by line, and no reason holds personal data."""
 
 import csv
 import gzip
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest.bulk.import_file import Export, OrderRow, ShopRow
+from ingest.bulk.import_file import ImportFile, OrderRow, ShopRow
 from ingest.storage.errors import InputError
 
 SECRETS = {
@@ -44,8 +44,8 @@ def write(path: Path, *orders: dict[str, str]) -> Path:
     return path
 
 
-def read(path: Path) -> tuple[list[OrderRow], Export[OrderRow]]:
-    export = Export(path, OrderRow)
+def read(path: Path) -> tuple[list[OrderRow], ImportFile[OrderRow]]:
+    export = ImportFile(path, OrderRow)
     return [row for _, row in export], export
 
 
@@ -86,7 +86,7 @@ def path(tmp_path: Path) -> Path:
         ("created_at", "-1", "created_at: is not a time such as 2026-03-14T12:00:00Z"),
     ],
 )
-def test_a_bad_cell_is_named_by_line_and_column_and_the_rows_around_it_land(
+def test_a_bad_cell_is_named_by_line_and_column_and_the_other_rows_are_read(
     path: Path, column: str, value: str, reason: str
 ) -> None:
     rows, export = read(write(path, order(), order(**{column: value}), order()))
@@ -99,18 +99,18 @@ def test_a_bad_cell_is_named_by_line_and_column_and_the_rows_around_it_land(
 @pytest.mark.parametrize("column", list(ORDER))
 @pytest.mark.parametrize("broken", ["", '"', "\udcff", ",,", "\0"], ids=["as it is", "quote", "byte", "commas", "NUL"])
 def test_no_reason_repeats_a_phone_a_name_or_an_e_mail(path: Path, column: str, broken: str) -> None:
-    """A person's data stands in every column in turn, as where a storefront's export slipped by a column."""
+    """Every column in turn holds personal data, as in a file whose columns have shifted."""
     for secret in SECRETS.values():
         cells = ORDER | {column: secret + broken, "total_price": "-1"}
         text = ",".join(cells) + "\n" + ",".join(cells.values()) + "\n"
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         _, export = read(path)
         assert export.rejects
-        told = " ".join(reject.reason for reject in export.rejects)
-        assert not [value for value in SECRETS.values() if value in told]
+        reasons = " ".join(reject.reason for reject in export.rejects)
+        assert not [value for value in SECRETS.values() if value in reasons]
 
 
-def test_plain_numbers_are_read_however_they_are_written(path: Path) -> None:
+def test_plain_numbers_are_read_in_every_notation(path: Path) -> None:
     rows, export = read(write(path, order(total_price="10", base_price="+9.0", profit_amount="1e0", volume_gb=".5")))
     assert export.rejects == []
     read_as = (rows[0].total_price, rows[0].base_price, rows[0].profit_amount, rows[0].volume_gb)
@@ -139,7 +139,7 @@ def test_a_row_of_another_width_is_rejected(path: Path) -> None:
     ]
 
 
-def test_a_quote_that_is_not_closed_is_told_with_the_lines_that_it_took(path: Path) -> None:
+def test_an_unclosed_quote_is_reported_with_the_lines_that_it_swallowed(path: Path) -> None:
     write(path, order(), order(customer_name="OPEN"), order(), order(customer_name='a "b" c'), order())
     path.write_text(path.read_text().replace("OPEN", '"Ama'))
     rows, export = read(path)
@@ -149,7 +149,7 @@ def test_a_quote_that_is_not_closed_is_told_with_the_lines_that_it_took(path: Pa
     assert "runs on to line 5" in reject.reason
 
 
-def test_a_quote_open_to_the_end_takes_nothing_that_came_before(path: Path) -> None:
+def test_a_quote_that_stays_open_to_the_end_does_not_cost_the_rows_before(path: Path) -> None:
     write(path, order(), order(), order(customer_name="OPEN"), order())
     path.write_text(path.read_text().replace("OPEN", '"Ama'))
     rows, export = read(path)
@@ -185,7 +185,7 @@ def test_nul_is_dropped_and_an_emoji_stays(path: Path) -> None:
     )
 
 
-def test_a_row_in_latin_1_is_rejected_and_the_others_land(path: Path) -> None:
+def test_a_row_in_latin_1_is_rejected_and_the_others_are_read(path: Path) -> None:
     write(path, order(), order(customer_name="José"), order())
     path.write_bytes(path.read_bytes().replace("José".encode(), "José".encode("latin-1")))
     rows, export = read(path)
@@ -220,7 +220,7 @@ def test_columns_may_come_in_any_order_with_others_between(path: Path) -> None:
     assert (len(rows), export.rejects) == (1, [])
 
 
-def test_a_heading_alone_is_no_row_and_no_error(path: Path) -> None:
+def test_a_file_with_only_a_heading_has_no_rows_and_is_no_error(path: Path) -> None:
     path.write_text(",".join(ORDER))
     assert read(path)[0] == []
 
@@ -232,29 +232,29 @@ def test_an_empty_file_is_refused_as_empty(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(path: Path) -> None:
+def test_a_missing_file_is_refused_by_name(path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no file .*orders\.csv"):
         read(path)
     with pytest.raises(InputError, match="can't be read: Is a directory"):
         read(path.parent)
 
 
-def test_a_gz_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_gz_file_that_is_not_gzipped_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not gzipped"):
         read(write(tmp_path / "orders.csv.gz", order()))
 
 
-def test_gzip_is_seen_whatever_the_name(path: Path) -> None:
+def test_gzip_is_recognised_whatever_the_name(path: Path) -> None:
     path.write_bytes(gzip.compress(write(path, order()).read_bytes()))
     assert len(read(path)[0]) == 1
 
 
-@pytest.mark.parametrize("kept", [0.2, 0.5, 0.8, 0.99])
-def test_of_a_gz_that_was_cut_off_only_whole_rows_land(tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.99])
+def test_only_complete_rows_of_a_truncated_gz_file_are_read(tmp_path: Path, share: float) -> None:
     orders = [order(customer_name=f"Buyer {number}") for number in range(400)]
     whole = gzip.compress(write(tmp_path / "whole.csv", *orders).read_bytes())
     cut = tmp_path / "orders.csv.gz"
-    cut.write_bytes(whole[: int(len(whole) * kept)])
+    cut.write_bytes(whole[: int(len(whole) * share)])
     rows, export = read(cut)
     assert export.is_cut_off
     assert export.last_line == len(rows) + 1
@@ -262,14 +262,14 @@ def test_of_a_gz_that_was_cut_off_only_whole_rows_land(tmp_path: Path, kept: flo
     assert [str(row.id) for row in rows] == [each["id"] for each in orders[: len(rows)]]
 
 
-def test_a_gz_cut_off_before_its_first_row_says_so(tmp_path: Path) -> None:
+def test_a_gz_file_that_ends_before_its_first_row_is_refused(tmp_path: Path) -> None:
     cut = tmp_path / "orders.csv.gz"
     cut.write_bytes(gzip.compress(write(tmp_path / "whole.csv", order()).read_bytes())[:15])
     with pytest.raises(InputError, match="ends in mid-stream"):
         read(cut)
 
 
-def test_a_whole_gz_is_not_cut_off(tmp_path: Path) -> None:
+def test_a_complete_gz_file_is_not_cut_off(tmp_path: Path) -> None:
     (tmp_path / "orders.csv.gz").write_bytes(gzip.compress(write(tmp_path / "whole.csv", order()).read_bytes()))
     rows, export = read(tmp_path / "orders.csv.gz")
     assert (len(rows), export.is_cut_off) == (1, False)
@@ -289,7 +289,7 @@ def test_a_bad_shop_is_named_by_line_and_column(path: Path, column: str, value: 
         "id": str(uuid4()), "user_id": str(uuid4()), "shop_name": "Ama", "shop_slug": "ama",
         "timezone": "Africa/Accra", "currency": "GHS", "country": "GH",
     }  # fmt: skip
-    export = Export(write(path, shop, shop | {column: value}), ShopRow)
+    export = ImportFile(write(path, shop, shop | {column: value}), ShopRow)
     assert len(list(export)) == 1
     assert [reject.line for reject in export.rejects] == [3]
     assert export.rejects[0].reason.startswith(reason)

@@ -1,0 +1,103 @@
+"""The bodies of the API's responses: rows of `schemas`, with whose numbers they are and as of when."""
+
+from datetime import datetime
+from typing import Any, Literal, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from regulars.dashboard.cards import CARDS
+from regulars.dashboard.schemas import (
+    AcquisitionMonth,
+    CohortMonth,
+    CustomerRow,
+    OrderRow,
+    Overview,
+    RepeatRate,
+    Row,
+    SlugRow,
+    VisitRow,
+)
+
+
+class ShopResponse(BaseModel):
+    """Amounts are numbers in the shop's currency with two decimals or more; an unknown value is null, never 0."""
+
+    model_config = ConfigDict(frozen=True)
+
+    success: Literal[True] = True
+    shop_id: UUID = Field(examples=["0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"])
+    currency: str = Field(examples=["GHS"])
+    time_zone: str = Field(examples=["Africa/Accra"], description="The zone of the shop's days and months.")
+    as_of: datetime | None = Field(
+        examples=["2026-03-14T02:30:05.123456+00:00"],
+        description="Everything committed before it is in the numbers. null: no refresh has counted the shop.",
+    )
+    stale: bool = Field(
+        examples=[False], description="The numbers are older than REGULARS_STALE_AFTER_HOURS, or there are none."
+    )
+
+
+def _nullable_fields(model: type[Row], *, descriptions: dict[str, str]) -> dict[str, Any]:
+    """A row's fields for a response in which all of them are null where no refresh has counted the shop."""
+    hints = get_type_hints(model, include_extras=True)
+    return {
+        field.serialization_alias or name: (
+            hints[name] | None,
+            Field(None, examples=field.examples, description=descriptions.get(name, field.description)),
+        )
+        for name, field in model.model_fields.items()
+    }
+
+
+AnalyticsResponse: type[ShopResponse] = create_model(
+    "AnalyticsResponse",
+    __base__=ShopResponse,
+    __doc__="The nine cards, and the shop's current month beside the one before.",
+    **_nullable_fields(Overview, descriptions={card.name: card.meaning for card in CARDS}),
+)
+
+
+class AcquisitionResponse(ShopResponse):
+    months: list[AcquisitionMonth] = []
+
+
+class RepeatRatesResponse(ShopResponse):
+    months: list[RepeatRate] = []
+
+
+class CohortsResponse(ShopResponse):
+    cohorts: list[CohortMonth] = []
+
+
+class SlugAnalyticsResponse(ShopResponse):
+    slugs: list[SlugRow] = []
+
+
+class ListResponse(ShopResponse):
+    customers: list[CustomerRow] = []
+    total: int | None = Field(
+        None,
+        examples=[180],
+        description="How many customers match; as of as_of without a filter, or with `repeat` or `slug` alone.",
+    )
+    limit: int = Field(examples=[50])
+    offset: int = Field(examples=[0])
+    next_cursor: str | None = Field(None, examples=[None], description="The next page's cursor; null on the last page.")
+
+
+class HistoryResponse(ShopResponse):
+    customer: CustomerRow
+    orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
+    tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
+
+
+RESPONSES: tuple[type[ShopResponse], ...] = (
+    AnalyticsResponse,
+    AcquisitionResponse,
+    RepeatRatesResponse,
+    CohortsResponse,
+    SlugAnalyticsResponse,
+    ListResponse,
+    HistoryResponse,
+)

@@ -1,0 +1,101 @@
+"""A shop's numbers, read from the views of schema `dashboard`.
+
+Each function takes a connection inside the owner's transaction (`reader.Reader.as_owner`), and raises NotCountedYet
+where no refresh has counted the shop.
+"""
+
+from datetime import date, timedelta
+from typing import LiteralString
+from zoneinfo import ZoneInfo
+
+from ingest.storage.connections import Connection
+from regulars.dashboard.errors import NotCountedYet
+from regulars.dashboard.queries.freshness import require_counted
+from regulars.dashboard.queries.select import Model, select
+from regulars.dashboard.schemas import (
+    AcquisitionMonth,
+    CohortMonth,
+    Overview,
+    RepeatRate,
+    RevenueDay,
+    Shop,
+    SlugRow,
+)
+
+
+def overview(connection: Connection, shop: Shop) -> Overview:
+    """The cards, and the shop's current month beside the one before.
+
+    The current month comes from the shop's clock, so it is right on the 1st before any refresh. A month without a row
+    has no sales.
+    """
+    rows = select(
+        connection,
+        Overview,
+        """
+        cross join lateral (
+            select
+                date_trunc('month', now() at time zone shop_overview.time_zone)::date as this,
+                (date_trunc('month', now() at time zone shop_overview.time_zone) - interval '1 month')::date as previous
+        ) as months
+        left join dashboard.monthly_acquisition as this
+            on shop_overview.shop_id = this.shop_id and months.this = this.month
+        left join dashboard.monthly_acquisition as previous
+            on shop_overview.shop_id = previous.shop_id and months.previous = previous.month
+        where shop_overview.shop_id = %s
+        """,
+        [shop.shop_id],
+    )
+    if not rows:
+        raise NotCountedYet
+    return rows[0]
+
+
+def acquisition(connection: Connection, shop: Shop) -> list[AcquisitionMonth]:
+    """New and returning customers of each month, oldest first, without gaps."""
+    return _of_shop(connection, shop, AcquisitionMonth, "where shop_id = %s order by month")
+
+
+def repeat_rates(connection: Connection, shop: Shop) -> list[RepeatRate]:
+    """How many of each month's customers had bought before, oldest first."""
+    return _of_shop(connection, shop, RepeatRate, "where shop_id = %s order by month")
+
+
+def cohorts(connection: Connection, shop: Shop) -> list[CohortMonth]:
+    """How many of each month's new customers bought again, month by month; a future month has no row."""
+    return _of_shop(connection, shop, CohortMonth, "where shop_id = %s order by cohort_month, months_since")
+
+
+def slugs(connection: Connection, shop: Shop) -> list[SlugRow]:
+    """What each link brought, the largest revenue first."""
+    return _of_shop(connection, shop, SlugRow, "where shop_id = %s order by net_amount desc, slug")
+
+
+def revenue_days(connection: Connection, shop: Shop, *, days: int = 90) -> list[RevenueDay]:
+    """The last `days` local days up to `as_of`, oldest first; 0 where nothing was sold.
+
+    Days after `as_of` are unknown, so they have no row.
+    """
+    row = connection.execute("select as_of from dashboard.freshness").fetchone()
+    if row is None or row[0] is None:
+        raise NotCountedYet
+    last: date = row[0].astimezone(ZoneInfo(shop.time_zone)).date()
+    first = last - timedelta(days=days - 1)
+    rows = _of_shop(connection, shop, RevenueDay, "where shop_id = %s and order_date between %s and %s", first, last)
+    by_day = {row.order_date: row for row in rows}
+    span = [first + timedelta(days=number) for number in range(days)]
+    return [by_day.get(day) or _day_without_orders(day) for day in span]
+
+
+def _day_without_orders(day: date) -> RevenueDay:
+    return RevenueDay.model_validate({"order_date": day, "sales": 0, "net_amount": 0, "refunded_amount": 0})
+
+
+def _of_shop(
+    connection: Connection, shop: Shop, model: type[Model], clauses: LiteralString, *parameters: object
+) -> list[Model]:
+    rows = select(connection, model, clauses, [shop.shop_id, *parameters])
+    if not rows:
+        # A shop without sales has no rows either; it is not the same.
+        require_counted(connection, shop)
+    return rows

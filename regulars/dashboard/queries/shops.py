@@ -1,0 +1,36 @@
+"""The shops of the owner who is signed in."""
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ingest.storage.connections import Connection
+from regulars.dashboard.errors import NoSuchShop, ShopNotNamed
+from regulars.dashboard.queries.select import select
+from regulars.dashboard.schemas import Shop
+
+
+def own_shops(connection: Connection) -> list[Shop]:
+    """Every shop of the owner, by name."""
+    shops = select(connection, Shop, "order by shop_name, shop_slug, shop_id", [])
+    return [shop.model_copy(update={"time_zone": _known_zone(shop.time_zone)}) for shop in shops]
+
+
+def chosen_shop(connection: Connection, slug: str | None) -> Shop:
+    """The owner's shop with this slug or id; without one, the owner's only shop.
+
+    Raises NoSuchShop, also where the shop is another owner's, and ShopNotNamed.
+    """
+    shops = own_shops(connection)
+    if slug is not None:
+        shops = [shop for shop in shops if slug in (shop.shop_slug, str(shop.shop_id))]
+    if not shops:
+        raise NoSuchShop
+    if len(shops) > 1:
+        raise ShopNotNamed([shop.shop_slug or str(shop.shop_id) for shop in shops])
+    return shops[0]
+
+
+def _known_zone(time_zone: str) -> str:
+    try:
+        return ZoneInfo(time_zone).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
