@@ -31,6 +31,8 @@ test: install lint  ## run everything that CI runs
 lint: install style  ## style and types, SQL and the dbt project too
 	$(BIN)/regulars dbt -- --quiet --warn-error parse
 	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater jinja macros
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater raw ingest/storage/schema
 
 style: install
 	$(BIN)/ruff check .

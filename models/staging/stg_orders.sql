@@ -34,7 +34,7 @@ from (
         select
             orders.id as order_id,
             orders.shop_id,
-            {{ told('orders.network') }} as network,
+            {{ text_or_null('orders.network') }} as network,
             {{ finite('orders.volume_gb') }} as volume_gb,
             lower(trim(cast(orders.order_status as text))) as order_status,
             lower(trim(cast(orders.payment_status as text))) as payment_status,

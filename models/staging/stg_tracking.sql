@@ -19,11 +19,11 @@ from (
         tracking.shop_order_id as order_id,
         tracking.shop_customer_id,
         tracking.accessed_at is not null as is_visit,
-        {{ told('tracking.accessed_via_slug') }} as slug,
-        {{ told('tracking.referrer') }} as referrer,
-        {{ told('tracking.utm_source') }} as utm_source,
-        {{ told('tracking.utm_medium') }} as utm_medium,
-        {{ told('tracking.utm_campaign') }} as utm_campaign,
+        {{ text_or_null('tracking.accessed_via_slug') }} as slug,
+        {{ text_or_null('tracking.referrer') }} as referrer,
+        {{ text_or_null('tracking.utm_source') }} as utm_source,
+        {{ text_or_null('tracking.utm_medium') }} as utm_medium,
+        {{ text_or_null('tracking.utm_campaign') }} as utm_campaign,
         case
             when tracking.accessed_at is not null
                 then coalesce(

@@ -69,7 +69,7 @@ _DAMAGE = """
     update building.monthly_acquisition set active_customers = active_customers + 1, new_customers = 0;
     update building.repeat_rates set repeat_customers = customers + 1;
     update building.cohort_retention set active_customers = cohort_size + 1;
-    update building.slug_building set sales = sales + 1;
+    update building.slug_analytics set sales = sales + 1;
     update building.shop_overview set available_balance = -1, total_customers = total_customers + 1;
 """
 

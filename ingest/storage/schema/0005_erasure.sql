@@ -58,7 +58,7 @@ $$;
 -- The event without the person's identity.
 create function regulars.without_identity(event jsonb) returns jsonb
 language sql immutable strict parallel safe
-return event - '{phone,email,customer_name}'::text[];
+return event - cast('{phone,email,customer_name}' as text[]);
 
 -- An order without any time counts as old: if in doubt, erase.
 create function regulars.ordered_at(created_at timestamptz, updated_at timestamptz)

@@ -289,7 +289,7 @@ select
     c.first_seen_at,
     c.erased_at
 from regulars.customers as c
-where c.shop_id = any ((select regulars.own_shops())::uuid[]);
+where c.shop_id = any(cast((select regulars.own_shops()) as uuid[]));
 
 create view dashboard.shop_profiles with (security_barrier = true) as
 select
@@ -300,7 +300,7 @@ select
     s.currency,
     s.timezone as time_zone
 from public.user_shops as s
-where s.id = any ((select regulars.own_shops())::uuid[]);
+where s.id = any(cast((select regulars.own_shops()) as uuid[]));
 
 -- One row, of no shop. `has_failed`: the last refresh that ended did not succeed.
 create view dashboard.freshness with (security_barrier = true) as

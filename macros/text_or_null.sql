@@ -1,4 +1,4 @@
 {#- A text that says something, without blanks around it; null where it is empty. -#}
-{% macro told(column) -%}
+{% macro text_or_null(column) -%}
     nullif(trim(cast({{ column }} as text)), '')
 {%- endmacro %}
