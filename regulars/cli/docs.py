@@ -9,6 +9,7 @@ from rich.console import Console
 
 from flows import history
 from flows.project import dbt_environment, project_folder
+from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
@@ -74,7 +75,18 @@ def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
                 f"The database's {node['schema']}.{node['name']} is not the one that the models describe: "
                 "run `regulars refresh` first."
             )
+        if node.get("schema") == WORKING:
+            _name_as_published(node)
+        if name in catalog["nodes"] and catalog["nodes"][name]["metadata"]["schema"] == WORKING:
+            catalog["nodes"][name]["metadata"]["schema"] = PUBLISHED
     return manifest, catalog
+
+
+def _name_as_published(node: dict[str, Any]) -> None:
+    """dbt builds in a schema that nobody reads; analysts know a relation by the name of its published copy."""
+    node["schema"] = node["config"]["schema"] = PUBLISHED
+    for text in ("relation_name", "compiled_code"):
+        node[text] = (node.get(text) or "").replace(f'"{WORKING}".', f'"{PUBLISHED}".')
 
 
 def _run_dbt(target: Path, *arguments: str) -> None:
