@@ -1,1 +1,1 @@
-"""The refresh: link, claim, build, reconcile, publish, record. Order, retry and report; no business logic."""
+"""A refresh: match, claim, build, publish. It orders the steps, retries and reports; it holds no business logic."""

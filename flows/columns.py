@@ -1,7 +1,7 @@
 """The columns of published tables, brought to those of the working ones without keeping a reader waiting.
 
-Whatever changes something that readers may be reading does so in a short transaction of its own, which takes its
-locks in the readers' order (a view, then what it reads) and gives up and tries again rather than let them queue.
+Each change is a short transaction of its own. It takes its locks in the readers' order (a view, then what it reads),
+and gives up and tries again rather than let readers queue.
 """
 
 from collections.abc import Sequence

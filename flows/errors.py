@@ -8,7 +8,7 @@ class RefreshRunning(RegularsError):
 
 
 class Blocked(RegularsError):
-    """Somebody holds a lock for longer than a refresh waits; it let go of its own."""
+    """Somebody held a lock for longer than a refresh waits; the refresh released its own locks."""
 
 
 class BuildFailed(RegularsError):
@@ -16,8 +16,8 @@ class BuildFailed(RegularsError):
 
 
 class NotReconciled(RegularsError):
-    """A mart's sums differ from what it is made from; nothing was published."""
+    """A mart's sums differ from those of its source; nothing was published."""
 
 
 class NotPublished(RegularsError):
-    """What was built can't take its place under what somebody else made; nothing was published."""
+    """Somebody else's view or constraint is in the way of the new rows or columns; nothing was published."""

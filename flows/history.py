@@ -18,7 +18,7 @@ class Refresh:
     """One row of the history. Times are UTC.
 
     `as_of`: everything committed before it is in the numbers. `reason`: why it is a rebuild, where nobody asked for
-    one. `warnings`: what somebody should look at, a sentence each.
+    one. `warnings`: what an operator should look at, a sentence each.
     """
 
     refresh_id: int
@@ -37,10 +37,10 @@ class Refresh:
 
 
 def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missing: Sequence[str] = ()) -> Refresh:
-    """Opens a refresh; to be called under the lock. What still says `running` then was killed: it is abandoned.
+    """Opens a refresh; call it under the lock. One that still says `running` was killed, and becomes `abandoned`.
 
-    Where `mode` is not given it is a refresh if the last success ran these very models, no rebuild has begun since
-    without finishing, and nothing is `missing`: only then are marts and deltas what an incremental run may build on.
+    Without a `mode` it is a refresh if the last success ran the same models, no rebuild has failed since, and nothing
+    is `missing`: only then may an incremental run build on the marts and deltas.
     """
     with connection.transaction():
         connection.execute(
@@ -89,7 +89,7 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
                 },
             ).fetchone()
     if opened is None:
-        raise RuntimeError("insert … returning answered nothing")
+        raise RuntimeError("insert … returning returned no row")
     return opened
 
 

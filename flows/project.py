@@ -1,4 +1,4 @@
-"""The dbt project: where it lies, what it holds, and how it is run inside this process."""
+"""The dbt project: where it is, what it contains, and how to run it in this process."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ _FOLDERS = {
 
 
 def project_folder() -> Path:
-    """The checkout's root, or the copy that was installed with the package."""
+    """The root of the checkout, or the copy in the installed package."""
     here = Path(__file__).resolve().parent
     for folder in (here.parent, here / "project"):
         if (folder / "dbt_project.yml").exists():
@@ -43,7 +43,7 @@ def fingerprint() -> str:
     folder = project_folder()
     digest = hashlib.sha256()
     for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
-        # What is only tested or told changes no number.
+        # Unit tests and exposures change no number.
         if path.is_file() and not path.stem.endswith(("__unit_tests", "__exposures")):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -59,7 +59,7 @@ class Relation:
 
 
 def relations() -> list[Relation]:
-    """What the models make, by the files that there are: without dbt, which takes seconds to read them."""
+    """The relations that the models make, from the names of their files: dbt takes seconds to read them."""
     return [
         Relation(schema, path.stem, kind)
         for folder, schemas in _FOLDERS.items()
@@ -85,7 +85,7 @@ def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE
 
 @contextmanager
 def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Sets `environment` for a dbt inside this process, and puts back what was there."""
+    """Sets `environment` for dbt in this process, and restores what was there."""
     wanted = environment(settings, conninfo, patience=patience)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -101,14 +101,14 @@ def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATI
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build did: how many models and tests ran, and each test that warned, by name."""
+    """How many models and tests ran, and the names of the tests that warned."""
 
     nodes: int
     warnings: tuple[str, ...]
 
 
 def build(settings: Settings, conninfo: str, *arguments: str, patience: float = PATIENCE) -> Built:
-    """Runs `dbt build` inside this process. Raises BuildFailed, naming each model and test that failed.
+    """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
 
     `patience`: how many seconds each statement waits for a lock.
     """
@@ -122,7 +122,7 @@ def build(settings: Settings, conninfo: str, *arguments: str, patience: float = 
 
 
 def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE) -> Any:
-    # Imported here: it takes seconds, and `regulars status` should not pay for it.
+    # Imported here because it takes seconds, which `regulars status` should not pay for.
     from dbt.cli.main import dbtRunner
 
     folder = project_folder()

@@ -1,4 +1,4 @@
-"""Publishing: what owners and analysts read goes from one moment to the next in one transaction.
+"""Publishing: everything that owners and analysts read changes from one moment to the next in one transaction.
 
 dbt builds and tests in schema `building`. Each working relation has a published copy in `analytics`. A refresh applies
 each mart's delta to its copy; the dashboard's views, which are small, and in a rebuild everything, are compared whole.
@@ -84,7 +84,7 @@ def publish_all(
 def prepare(connection: Connection, *, patience: float) -> None:
     """After a rebuild has built and tested: makes room in the published tables for what it built.
 
-    Readers see nothing of it, and wait for nothing.
+    Readers neither notice nor wait.
     """
     working = shapes(connection, WORKING)
     for name, table in shapes(connection, PUBLISHED).items():

@@ -5,8 +5,8 @@ from psycopg import sql
 from flows.errors import NotReconciled
 from ingest.storage.connections import Connection
 
-# As many shops as the budget of orders allows, the longest unchecked first, and always one: so a small platform is
-# checked whole every night, and a large one within some nights, at a cost that doesn't grow with it.
+# As many shops as the budget of orders allows, at least one, beginning with those that were not checked for longest. So
+# each refresh checks a small platform completely, and a large one in the course of some refreshes, at a fixed cost.
 _DUE = """
     with
     shops as (
@@ -44,14 +44,14 @@ _DIFFERENCES = """
 def reconcile(connection: Connection, *, schema: str, budget: int) -> int:
     """Checks the marts of a schema for the shops that are due, `budget` orders' worth; returns how many.
 
-    Raises NotReconciled, naming each shop and mart with what was expected and what was found.
+    Raises NotReconciled, which names each shop and mart with what was expected and what was found.
     """
     within = {"schema": sql.Identifier(schema)}
     due = connection.execute(sql.SQL(_DUE).format(**within), {"budget": budget})
     shops = [shop_id for (shop_id,) in due]
     cursor = connection.execute(sql.SQL(_DIFFERENCES).format(**within), {"shops": shops})
     names = [column.name for column in cursor.description or ()]
-    differences = [_told(dict(zip(names, row, strict=True))) for row in cursor]
+    differences = [_describe(dict(zip(names, row, strict=True))) for row in cursor]
     if differences:
         raise NotReconciled(
             "The marts do not add up to the raw sales; nothing was published. "
@@ -67,7 +67,7 @@ def reconcile(connection: Connection, *, schema: str, budget: int) -> int:
     return len(shops)
 
 
-def _told(row: dict[str, object]) -> str:
+def _describe(row: dict[str, object]) -> str:
     said = [
         f"{row[f'found_{what}']} {unit} where {row[f'expected_{what}']} were expected"
         for what, unit in (("sales", "sales"), ("net_amount", "net"), ("refunded_amount", "refunded"))

@@ -20,11 +20,11 @@ def _as_task(step: Step, run: Run) -> object:
 
 @flow(name="refresh", persist_result=False)
 def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
-    """Refreshes every number; `mode` "rebuild" computes all of them anew. Answers the row of the history.
+    """Refreshes every number; `mode` "rebuild" recomputes all of them. Returns the row of the history.
 
-    A lost connection is tried again after a minute, and again after two. What another try would not mend (a test
-    that fails, sums that don't match, another refresh running) fails at once: that is why Prefect's own retries,
-    which make no such difference, are not used.
+    A lost connection is tried again after one minute and after another two. Failures that another try would not fix (a
+    failing test, sums that differ, another refresh) end the run at once; Prefect's own retries make no such
+    difference, so they are not used.
     """
     for patience in (60, 120, None):
         try:

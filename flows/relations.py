@@ -1,4 +1,4 @@
-"""The relations that stand, compared with the models: what is missing, left over or unguarded."""
+"""The relations in the database compared with the models: missing, left over, or not protected."""
 
 from collections.abc import Sequence
 
@@ -57,7 +57,7 @@ _KINDS = {"r": "table", "m": "materialized view", "v": "view"}
 
 
 def missing(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
-    """What a refresh would build on and is not there: models, their keys, and where marts write their changes."""
+    """What a refresh needs and is not there: models, their keys, and the marts' delta tables."""
     usable = {Relation(*row) for row in connection.execute(_USABLE)}
     deltas = {name for (name,) in connection.execute(_DELTAS)}
     return [f"{relation.schema}.{relation.name}" for relation in wanted if relation not in usable] + [
@@ -70,7 +70,7 @@ def missing(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
 
 
 def left_over(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
-    """What stands in our schemas and no model makes: somebody else's, or kept because something reads it."""
+    """What is in our schemas and no model makes: somebody else's, or kept because something reads it."""
     models = {(relation.schema, relation.name) for relation in wanted}
     shown = _NO_MODELS | {relation.name for relation in wanted if relation.schema == "analytics"}
     return [
@@ -80,8 +80,8 @@ def left_over(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
     ]
 
 
-def mend_guards(connection: Connection, *, patience: float) -> list[str]:
-    """Puts right the row-level security of published tables and the owners' views of them; returns what was wrong."""
+def fix_guards(connection: Connection, *, patience: float) -> list[str]:
+    """Restores the row-level security of published tables and the owners' views of them; returns what was wrong."""
     faults = connection.execute("select relation::text, fault from regulars.guard_faults()").fetchall()
 
     for relation in dict.fromkeys(relation for relation, _ in faults):
@@ -94,7 +94,7 @@ def mend_guards(connection: Connection, *, patience: float) -> list[str]:
 
 
 def clear_working(connection: Connection, wanted: Sequence[Relation]) -> None:
-    """Drops from the working schema, before a rebuild, what no model makes and what a killed dbt left there."""
+    """Drops from the working schema, before a rebuild, what no model makes and what a killed dbt left behind."""
     models = {(relation.name, relation.kind) for relation in wanted if relation.schema == WORKING}
     for schema, name, kind in connection.execute(_STANDING).fetchall():
         if schema == WORKING and (name, kind) not in models and kind in _KINDS:
@@ -129,7 +129,7 @@ def drop_left_over(connection: Connection, wanted: Sequence[Relation], *, patien
 
 
 def readers(error: psycopg.Error) -> str:
-    """Of what depends on something that can't be dropped: names of relations, and no data."""
+    """What reads the relation or column that PostgreSQL refused to drop: names, and no data."""
     return "; ".join((error.diag.message_detail or "something reads it").splitlines())
 
 

@@ -24,7 +24,7 @@ class ServerNotStarted(RegularsError):
 def running_api(settings: Settings) -> str | None:
     """The address of a Prefect server that answers now: the one the settings name, or the one `serve` started.
 
-    Raises ServerNotStarted where the settings name one and it does not answer.
+    Raises ServerNotStarted where the settings name one and it does not respond.
     """
     if settings.prefect_api_url is not None:
         if not _answers(settings.prefect_api_url):
@@ -39,7 +39,7 @@ def running_api(settings: Settings) -> str | None:
 
 
 def use_api(address: str) -> None:
-    """Lets Prefect, which reads it when it is imported, talk to this server."""
+    """Makes Prefect talk to this server; call it before Prefect is imported, which is when it reads the address."""
     os.environ["PREFECT_API_URL"] = address
 
 
@@ -51,7 +51,7 @@ def serve(settings: Settings) -> None:
 
         from flows.refresh import refresh
 
-        # Prefect's own slip on every SIGTERM; it stops all the same.
+        # A defect of Prefect on every SIGTERM; it stops anyway.
         warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
         at = settings.refresh_at
         refresh.serve(

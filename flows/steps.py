@@ -34,7 +34,7 @@ _SELECTED: dict[Mode, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Run:
-    """What the steps of one refresh hand on to each other."""
+    """What the steps of one refresh pass on to each other."""
 
     settings: Settings
     conninfo: str
@@ -51,18 +51,18 @@ class Run:
 
 
 def prepare_relations(run: Run) -> None:
-    """Sees that every published relation is guarded; in a rebuild, that only models stand in the working schema."""
-    # Whoever keeps writers out of the orders stops the matching too, order by order: to be found out before that. As an
-    # update's own lock, it waits for no reader and no checkout.
+    """Restores row-level security and owners' views; in a rebuild, clears the working schema of what no model makes."""
+    # A lock that keeps writers out of the orders would stop the matching order by order, so it is found out first. This
+    # is an update's own lock: it waits for no reader and no checkout.
     with run.connection.transaction():
         run.connection.execute("lock table public.shop_orders in row exclusive mode")
-    run.warnings += relations.mend_guards(run.connection, patience=run.patience)
+    run.warnings += relations.fix_guards(run.connection, patience=run.patience)
     if run.refresh.mode == "rebuild":
         relations.clear_working(run.connection, project.relations())
 
 
 def match_customers(run: Run) -> Matched:
-    """Links the orders that checkout did not, so that every sale has a customer or a written reason."""
+    """Matches the orders that checkout did not, so that every sale has a customer or a written reason."""
     replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
@@ -71,7 +71,7 @@ def match_customers(run: Run) -> Matched:
 
 
 def claim_batch(run: Run) -> int:
-    """Takes the changes that are committed by now; what commits later is the next refresh's."""
+    """Claims the changes that are committed by now; the next refresh gets those that commit later."""
     run.changes = history.claim(
         run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
@@ -113,7 +113,7 @@ def settle_relations(run: Run) -> None:
                 warnings += settle_columns(connection, table, working[name], patience=patience)
         settle_indexes(connection, shapes(connection, PUBLISHED), working, patience=patience)
     except psycopg.errors.LockNotAvailable as error:
-        warnings = [str(blocked(connection, f"A lock was not to be had: {error.diag.message_primary}."))]
+        warnings = [str(blocked(connection, f"A lock could not be obtained: {error.diag.message_primary}."))]
     except Blocked as error:
         warnings = [str(error)]
     if warnings:
@@ -139,11 +139,11 @@ def run_refresh(
     patience: float = PATIENCE,
     perform: Callable[[Step, Run], object] = lambda step, run: step(run),
 ) -> Refresh:
-    """One refresh, or rebuild, from lock to record. `perform` runs each step: Prefect's flow gives its own.
+    """One refresh, or rebuild. `perform` runs each step; Prefect's flow passes its own.
 
-    `patience`: how many seconds it waits for a lock that somebody else holds.
+    `patience`: how many seconds it waits for somebody else's lock.
 
-    Running it again after a failure, a kill or a missed night ends in the same numbers as if none had happened.
+    Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
     Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
     history.
     """
@@ -168,11 +168,11 @@ def run_refresh(
 
 
 def _perform(step: Step, run: Run, perform: Callable[[Step, Run], object]) -> None:
-    """Runs a step; where a lock was not to be had, finds out who holds it."""
+    """Runs a step; if it could not obtain a lock, finds out who holds it."""
     try:
         perform(step, run)
     except psycopg.errors.LockNotAvailable as error:
-        raise blocked(run.connection, f"A lock was not to be had: {error.diag.message_primary}.") from None
+        raise blocked(run.connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
     except BuildFailed as error:
         if "lock timeout" in str(error):
             raise blocked(run.connection, str(error)) from None

@@ -1,4 +1,4 @@
-{#- A number that can be counted with; nothing where it is NaN or infinite. -#}
+{#- A number; NULL where it is NaN or infinite. -#}
 {% macro finite(column) -%}
     case
         when cast({{ column }} as numeric) not in ('NaN', 'Infinity', '-Infinity')

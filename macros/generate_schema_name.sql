@@ -1,4 +1,4 @@
-{#- A model's schema is the one its folder names, without a prefix: others rely on `analytics`. -#}
+{#- A model's schema is the one that its folder names, without dbt's prefix. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ custom_schema_name or target.schema }}
 {%- endmacro %}

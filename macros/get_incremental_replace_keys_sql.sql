@@ -1,4 +1,4 @@
-{#- Strategy `replace_keys`: the query computed all rows of the keys that changed; they replace what stands. -#}
+{#- Strategy `replace_keys`: the query computed all rows of the changed keys; they replace the mart's. -#}
 {% macro get_incremental_replace_keys_sql(arg_dict) -%}
     {{ replace_rows(
         target=arg_dict.target_relation,

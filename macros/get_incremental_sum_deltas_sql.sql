@@ -1,7 +1,7 @@
 {#-
-    Strategy `sum_deltas`: the query summed up what changed (see `signed_rows`); each key's sums are added to those that
-    stand. Every column that is not a key is a sum, and some of them count the rows that are summed up: a key
-    whose sums are all zero has no rows left and is removed.
+    Strategy `sum_deltas`: the query summed up what changed (see `signed_rows`); each key's sums are added to the mart's.
+    Every column that is not a key is a sum, and some count the rows that are summed up: a key whose sums are all
+    zero has no rows left and is removed.
 
     Exact, not approximate: the sums are integers and numerics. Theory: the weights are those of Z-sets in
     Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.

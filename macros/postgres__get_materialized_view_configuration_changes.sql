@@ -1,4 +1,4 @@
-{#- Models that changed make a refresh a rebuild, which makes every view anew: nothing is left to look for. -#}
+{#- dbt would look for changed indexes. Changed models make a refresh a rebuild, which makes every view anew. -#}
 {% macro postgres__get_materialized_view_configuration_changes(existing_relation, new_config) %}
     {{ return(none) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#-
-    Descriptions as comments, where they differ from those that stand; publishing copies them. A mart's refresh doesn't
-    look: models that changed make it a rebuild.
+    Descriptions as comments, only where they differ; publishing copies them. A mart's refresh doesn't look, because
+    changed models make it a rebuild.
 -#}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- if config.persist_relation_docs() and not is_incremental() -%}

@@ -1,7 +1,7 @@
 {#-
     The months of each shop, as a query: every month with a sale in `sales` (shop_id, month), and those between two of
-    them, where no more than two years lie between. So an order dated far off, or without a date, has its month and
-    brings no thousand empty ones; and what is filled in hangs on the sales alone, never on the day.
+    them that are at most two years apart. So an order with a date far away, or without one, has its month and doesn't
+    bring a thousand empty ones; and which months there are depends on the sales alone, never on the current day.
 -#}
 {% macro shop_months(sales) -%}
     select

@@ -1,4 +1,4 @@
-{#- A text that says something, without blanks around it; null where it is empty. -#}
+{#- A text without blanks around it; NULL if nothing is left. -#}
 {% macro text_or_null(column) -%}
     nullif(trim(cast({{ column }} as text)), '')
 {%- endmacro %}

@@ -1,7 +1,6 @@
 {#-
-    dbt swaps a view and drops the old one with all that stands on it, under its readers. Ours is replaced in
-    place; only where its columns are no longer those of the old one does a new one take its name, and what reads it
-    is made again.
+    dbt swaps a view and drops the old one with everything that reads it. This replaces it in place. Only if its
+    columns change does a new view take its name, and what reads it is made again.
 -#}
 {% materialization view, adapter='postgres' -%}
     {%- set target_relation = this.incorporate(type='view') -%}

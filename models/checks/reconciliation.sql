@@ -67,7 +67,7 @@ purchase_sums as (
     group by shop_id
 ),
 
--- Each mart is held against what it is made from: a side gives what is expected of it, or what is
+-- Each mart is compared with its source: a side gives what is expected of it, or what is
 -- found in it.
 sides as (
     select

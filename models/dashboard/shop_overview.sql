@@ -41,7 +41,7 @@ select
     coalesce(balances.pending_withdrawals, 0) as pending_withdrawals,
     coalesce(customers.total_customers, 0) as total_customers,
     coalesce(customers.repeat_customers, 0) as repeat_customers,
-    -- Of no customers no share and no average can be told: these are unknown then, not 0.
+    -- Without customers a rate or an average is NULL, not 0.
     round(100.0 * customers.repeat_customers / customers.total_customers, 1) as repeat_percentage,
     round(customers.customer_revenue / customers.total_customers, 2) as average_ltv,
     coalesce(customers.customer_revenue, 0) as customer_revenue,

@@ -17,7 +17,7 @@ sales as (
         and {{ in_batch() }}
 ),
 
--- Two purchases of one moment are told apart by their order_id, so that every run puts them the
+-- Two purchases of one moment are distinguished by their order_id, so that every run puts them the
 -- same way round.
 placed as (
     select

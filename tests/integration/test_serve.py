@@ -101,7 +101,7 @@ def test_a_refresh_from_the_command_line_shows_up_in_the_server_step_by_step(ser
     assert [run["state_type"] for run in runs] == ["COMPLETED"]
     tasks = served.post("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [runs[0]["id"]]}}})
     shown = {str(task["name"]).rsplit("-", 1)[0] for task in tasks}
-    assert shown >= {"match_customers", "claim_batch", "build_marts", "reconcile_marts", "publish", "record"}
+    assert shown >= {"match_customers", "claim_batch", "build_marts", "publish", "settle_relations"}
     with served.database.connect() as connection:
         assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,)]
 

@@ -234,6 +234,21 @@ def only_audits_may_read_a_whole_mart(manifest: Manifest) -> Iterator[str]:
             )
 
 
+def every_macro_has_a_file_of_its_own_and_a_description(manifest: Manifest) -> Iterator[str]:
+    for macro in manifest.macros.values():
+        # dbt describes what it is given; a test's macro is described by its comment.
+        if macro.package_name != "regulars" or macro.name.startswith("test_"):
+            continue
+        stem = Path(macro.original_file_path).stem
+        if stem not in (macro.name, macro.name.removeprefix("materialization_").removesuffix("_postgres")):
+            yield f"{macro.name} is in {macro.original_file_path}"
+        arguments = re.search(rf"macro {macro.name}\((.*?)\)", macro.macro_sql)
+        wanted = [part.split("=")[0].strip() for part in arguments[1].split(",")] if arguments and arguments[1] else []
+        described = [argument.name for argument in macro.arguments if argument.description]
+        if not macro.description or described != wanted:
+            yield f"{macro.name}: {described} are described of {wanted}"
+
+
 _RULES: list[Callable[[Manifest], Iterator[str]]] = [
     a_description_opens_with_what_a_row_is,
     every_column_is_described,
@@ -251,6 +266,7 @@ _RULES: list[Callable[[Manifest], Iterator[str]]] = [
     the_dashboard_is_exposed_as_the_reader_of_what_it_reads,
     a_singular_test_says_what_fails_and_what_does_not,
     only_audits_may_read_a_whole_mart,
+    every_macro_has_a_file_of_its_own_and_a_description,
 ]
 
 

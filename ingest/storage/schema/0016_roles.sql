@@ -1,4 +1,4 @@
--- The wall: three group roles, and what each may reach.
+-- Access: three group roles, and what each may reach.
 --
 --   regulars_checkout   calls ingest's functions and reads nothing
 --   regulars_owner      reads schema `dashboard`: the rows of their own shops, by the claims of the transaction
@@ -12,7 +12,7 @@ create schema if not exists building;
 create schema if not exists analytics;
 create schema if not exists dashboard;
 
--- Makes the roles that are missing; answers the SQL of those that we may not make.
+-- Makes the roles that are missing; returns the SQL for those that we may not make.
 create function regulars.make_roles() returns setof text
 language plpgsql set search_path = ''
 as $$
@@ -27,14 +27,14 @@ begin
             when insufficient_privilege then
                 return next format('create role %I nologin;', missing);
             when duplicate_object or unique_violation then
-                -- Somebody at another database of this server was quicker.
+                -- Another database of this server has just made it.
                 null;
         end;
     end loop;
 end
 $$;
 
--- Grants a privilege where the role is there and has not got it: a grant that changes nothing would still write.
+-- Grants a privilege if the role exists and lacks it: a grant that changes nothing would still write.
 create function regulars.let_read(reader name, relation regclass) returns void
 language plpgsql set search_path = ''
 as $$
@@ -110,8 +110,8 @@ as $$
     from regulars.opening_policies(relation) as p (polname)
 $$;
 
--- Puts them right.
-create function regulars.mend_row_security(relation regclass) returns void
+-- Restores it.
+create function regulars.fix_row_security(relation regclass) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -249,7 +249,7 @@ begin
     end if;
     perform regulars.let_read('regulars_owner', relation);
     if exists (select 1 from regulars.row_security_faults(relation)) then
-        perform regulars.mend_row_security(relation);
+        perform regulars.fix_row_security(relation);
     end if;
     if shown is null then
         perform regulars.make_owner_view(relation);
@@ -335,7 +335,7 @@ comment on column dashboard.freshness.as_of is 'Everything committed before this
 comment on column dashboard.freshness.refreshed_at is 'When the last refresh that succeeded ended.';
 comment on column dashboard.freshness.has_failed is 'Whether the last refresh that ended did not succeed.';
 
--- Makes the roles and grants them what they may, wherever that has not been done; answers the SQL that somebody
+-- Makes the roles and grants them what they may read, wherever that has not been done; returns the SQL that somebody
 -- else must run first. Nobody but checkout is let into schema `regulars`, and of its functions only to ingest's.
 create function regulars.grant_roles() returns setof text
 language plpgsql set search_path = ''

@@ -1,6 +1,6 @@
--- Changing what somebody may be reading. A reader locks a view and then what it reads; whoever changes a relation
--- takes its locks in the same order: the outermost view first, the relation last. No wait for a lock is longer than
--- a reader would notice, since readers queue behind it: it is given up, and tried again.
+-- Changing what somebody may be reading. A reader locks a view and then what it reads; a change takes its locks in the
+-- same order: the outermost view first, the relation last. Readers queue behind a wait for a lock, so no wait is longer
+-- than they would notice: it is given up, and tried again.
 
 -- Who holds or queues for a lock that others wait behind: on these relations, in any mode; or else on any relation
 -- that a refresh reads, in a mode that keeps readers or writers out. A sentence each, without the text of a query.
@@ -72,8 +72,7 @@ as $$
     where c.oid = grants_of.relation and g.grantee <> c.relowner
 $$;
 
--- Says of a relation and its columns what is wanted, where it says something else: a comment that stands is not
--- written again.
+-- Comments a relation and its columns where the comment differs: one that is right is not written again.
 create function regulars.comment_on(relation regclass, wanted text, wanted_of_columns jsonb) returns void
 language plpgsql set search_path = ''
 as $$
@@ -223,7 +222,7 @@ as $$
     inner join pg_catalog.pg_class as v on views.view = v.oid
 $$;
 
--- Takes everybody else's hands off relations until the transaction ends: drops the views that read them (see
+-- Keeps everybody else away from relations until the transaction ends: drops the views that read them (see
 -- views_on), then those that are views themselves, and locks the tables; returns what it dropped beside them, for
 -- put_back. It holds all of these locks or none, so that nobody waits behind one while it waits for another; tries as
 -- long as the session's lock_timeout says, and lets readers pass in between.
@@ -257,7 +256,7 @@ begin
                 where c.oid = any (relations)
                 order by c.relkind = 'r', c.oid
             loop
-                -- A vacuum that the server started gives way to whoever waits for longer than deadlock_timeout.
+                -- An automatic vacuum gives way to a wait that is longer than deadlock_timeout.
                 perform set_config(
                     'lock_timeout', case when regulars.is_being_vacuumed(relation) then '1200' else '200' end, true
                 );
@@ -312,8 +311,8 @@ as $$
     )
 $$;
 
--- Makes again what take_down took: the view, its owner, grants and comments. What can't be made over what stands
--- now stops the transaction; but not one of our own, which dbt makes anew later in the same run.
+-- Makes again what take_down dropped: each view with its owner, grants and comments. A view of somebody else's that
+-- can't be made again stops the transaction; one of ours doesn't, as dbt makes it later in the same run.
 create function regulars.put_back(views jsonb) returns void
 language plpgsql set search_path = ''
 as $$
@@ -497,7 +496,7 @@ begin
 end
 $$;
 
--- These functions are nobody else's to call either.
+-- Nobody else may call these functions either.
 do $$
 begin
     perform regulars.grant_roles();
