@@ -73,8 +73,8 @@ def publish_all(
             # whole with the working one, so that one is reconciled instead.
             reconcile(connection, schema=WORKING if is_rebuild else PUBLISHED, budget=budget)
             if is_rebuild:
-                connection.execute("select regulars.revoke_from_strangers()")
                 _take_shape(connection)
+                connection.execute("select regulars.revoke_from_strangers()")
             return history.succeed(connection, refresh.refresh_id, warnings=warnings)
     except (psycopg.errors.RaiseException, psycopg.IntegrityError) as error:
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""

@@ -22,18 +22,20 @@ _QUEUE_CHANGED = """
     select unmatched.order_id, unmatched.shop_id
     from regulars.changes as changes
     inner join regulars.unmatched_orders as unmatched on changes.entity_id = unmatched.order_id
-    where changes.entity = 'order'
-    on conflict do nothing
+    where
+        changes.entity = 'order'
+        and not exists (select 1 from regulars.orders_to_match as queue where queue.order_id = unmatched.order_id)
 """
 
 _QUEUE_EVERYTHING = """
     insert into regulars.orders_to_match (order_id, shop_id)
-    select order_id, shop_id from regulars.unmatched_orders
-    on conflict do nothing
+    select unmatched.order_id, unmatched.shop_id
+    from regulars.unmatched_orders as unmatched
+    where not exists (select 1 from regulars.orders_to_match as queue where queue.order_id = unmatched.order_id)
 """
 
 _QUEUED = """
-    select order_id from regulars.orders_to_match
+    select distinct order_id from regulars.orders_to_match
     where order_id > %(after)s
     order by order_id
     limit %(limit)s
@@ -54,9 +56,16 @@ _ORDERS = """
             ),
             timestamptz '9999-12-30'
         ) as ordered_at,
-        queue.has_changed or standing.shop_customer_id is null as is_to_match
-    from regulars.orders_to_match as queue
-    inner join public.shop_orders as orders on queue.order_id = orders.id
+        standing.shop_customer_id is null
+        or exists (
+            select 1
+            from regulars.orders_to_match as queue
+            where queue.order_id = orders.id and queue.has_changed
+        ) as is_to_match,
+        array(
+            select queue.queue_id from regulars.orders_to_match as queue where queue.order_id = orders.id
+        ) as queue_ids
+    from public.shop_orders as orders
     inner join public.user_shops as shops on orders.shop_id = shops.id
     left join regulars.tracking as standing
         on orders.id = standing.shop_order_id and orders.shop_id = standing.shop_id
@@ -111,9 +120,12 @@ _MATCH = """
             orders.shop_id,
             customers.id as customer_id,
             standing.id as tracking_id,
-            queue.has_changed
+            exists (
+                select 1
+                from regulars.orders_to_match as queue
+                where queue.order_id = phones.order_id and queue.has_changed
+            ) as has_changed
         from unnest(%(order_ids)s::uuid[], %(phones)s::text[]) as phones (order_id, phone)
-        inner join regulars.orders_to_match as queue on phones.order_id = queue.order_id
         inner join public.shop_orders as orders on phones.order_id = orders.id
         left join regulars.customers as customers
             on orders.shop_id = customers.shop_id and phones.phone = customers.phone_number
@@ -141,7 +153,12 @@ _MATCH = """
     select (select count(shop_customer_id) from changed) + (select count(*) from matched)
 """
 
-_DONE = "delete from regulars.orders_to_match where order_id = any(%(order_ids)s)"
+_DONE = "delete from regulars.orders_to_match where queue_id = any(%(queue_ids)s)"
+
+_FORGET_DELETED = """
+    delete from regulars.orders_to_match as queue
+    where not exists (select 1 from public.shop_orders as orders where orders.id = queue.order_id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +191,7 @@ def match_orders(
     with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
         connection.execute("set local lock_timeout = '2s'")
         clear_erased_orders(connection)
+    connection.execute(_FORGET_DELETED)
     connection.execute(_QUEUE_EVERYTHING if everything else _QUEUE_CHANGED)
     while ids := [order_id for (order_id,) in connection.execute(_QUEUED, {"after": after, "limit": chunk})]:
         # Another transaction may be making one of the customers and not end: these orders wait, the others don't.
@@ -192,7 +210,7 @@ def _match_chunk(connection: Connection, ids: list[UUID]) -> Matched:
         proofs = Proofs.read(connection, shop_ids={shop_id for _, shop_id, *_ in orders})
         erased: dict[UUID, UUID] = {}
         readings: dict[UUID, PhoneReading] = {}
-        for order_id, shop_id, phone, country, ordered_at, is_to_match in orders:
+        for order_id, shop_id, phone, country, ordered_at, is_to_match, _ in orders:
             if not is_to_match:
                 continue
             reading = read_phone(clean_text(phone), country=country)
@@ -210,5 +228,5 @@ def _match_chunk(connection: Connection, ids: list[UUID]) -> Matched:
         }
         cursor.execute(_READ, read)
         (matched,) = cursor.execute(_MATCH, read).fetchone() or (0,)
-        cursor.execute(_DONE, {"order_ids": [order_id for order_id, *_ in orders]})
+        cursor.execute(_DONE, {"queue_ids": [queue_id for *_, queue_ids in orders for queue_id in queue_ids]})
         return Matched(matched + len(erased), sum(reading.e164 is None for reading in readings.values()))

@@ -215,9 +215,8 @@ def _steps(names: list[str], *, at_least: int, at_most: int) -> st.SearchStrateg
 
 # Each night: the changes committed before its refresh, and those made before it but committed after it.
 _committed = _steps(sorted(_CHANGES), at_least=2, at_most=20)
-# A refresh would wait for these until it gives up. An uncommitted truncation locks its table. The others write or lock
-# an order's entry in the queue for matching, where the refresh wants to write an entry for the same order if it is new.
-_WAITED_FOR = {"truncate profits", "delete order", "order's phone", "order's shop", "shop's country"}
+# A refresh would wait for this until it gives up: an uncommitted truncation locks its table.
+_WAITED_FOR = {"truncate profits"}
 _held = _steps(sorted(_CHANGES.keys() - _WAITED_FOR), at_least=0, at_most=3)
 _nights = st.lists(st.tuples(_committed, _held), min_size=1, max_size=3)
 

@@ -10,14 +10,18 @@ create table regulars.unreadable_phones (
 );
 
 -- The queue of orders to match. A row stays until the order is matched or its phone is recorded as
--- unreadable.
+-- unreadable. Append-only, without a key on the order: a transaction of the storefront that has
+-- queued an order and stays open keeps nobody waiting.
 create table regulars.orders_to_match (
-    order_id uuid primary key references public.shop_orders (id) on delete cascade,
+    queue_id bigint generated always as identity primary key,
+    order_id uuid not null,
     shop_id uuid not null,
     -- The order's phone, its shop or the shop's country changed: its present customer may be wrong.
     has_changed boolean not null default false,
     noted_at timestamptz not null default now()
 );
+
+create index orders_to_match_by_order on regulars.orders_to_match (order_id);
 
 -- Checkouts that failed, as they were received. Each refresh tries them again.
 create table regulars.failures (
@@ -65,8 +69,7 @@ begin
         where t.shop_order_id = new.id and t.shop_id = new.shop_id
     ) then
         insert into regulars.orders_to_match (order_id, shop_id, has_changed)
-        values (new.id, new.shop_id, true)
-        on conflict (order_id) do update set shop_id = excluded.shop_id, has_changed = true;
+        values (new.id, new.shop_id, true);
     end if;
     return null;
 end
@@ -85,8 +88,7 @@ begin
     left join regulars.tracking as t on o.id = t.shop_order_id and o.shop_id = t.shop_id
     left join regulars.erasures as e
         on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id
-    where o.shop_id = new.id and o.customer_phone <> '' and e.shop_id is null
-    on conflict (order_id) do update set has_changed = true;
+    where o.shop_id = new.id and o.customer_phone <> '' and e.shop_id is null;
     return null;
 end
 $$;

@@ -131,6 +131,18 @@ begin
             is_visit_missing := not exists (
                 select 1 from regulars.tracking as t where t.id = write_tracking.visit_id
             );
+            -- The visit arrived between the two statements: complete it.
+            continue when not is_visit_missing and exists (
+                select 1
+                from regulars.tracking as t
+                where
+                    t.id = write_tracking.visit_id
+                    and t.shop_id = shop
+                    and t.shop_order_id is null
+                    and not exists (
+                        select 1 from regulars.tracking as o where o.shop_order_id = ordered
+                    )
+            );
         end if;
         insert into regulars.tracking as t (
             id, shop_id, shop_order_id, shop_customer_id, accessed_via_slug, accessed_at,

@@ -51,7 +51,6 @@ begin
         from moved as m
         inner join regulars.unmatched_orders as u on m.entity_id = u.order_id
         where m.entity = 'order'
-        on conflict do nothing
     )
 
     insert into regulars.batch (entity, shop_id, entity_id)
