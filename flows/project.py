@@ -26,6 +26,7 @@ _FOLDERS = {
     "marts": {WORKING: "r", PUBLISHED: "r"},
     "checks": {WORKING: "v", PUBLISHED: "v"},
     "dashboard": {WORKING: "m", PUBLISHED: "r"},
+    "current": {WORKING: "v", PUBLISHED: "v"},
 }
 
 

@@ -1,9 +1,10 @@
 {#-
     The months of each shop, as a query: every month with a sale in `sales` (shop_id, month), and those between two of
-    them that are at most two years apart. So an order with a date far away, or without one, has its month and doesn't
-    bring a thousand empty ones; and which months there are depends on the sales alone, never on the current day.
+    them with at most `longest_pause` months in between. So an order with a date far away, or without one, has its month
+    and doesn't bring a thousand empty ones; and which months there are depends on the sales alone, never on the current
+    day.
 -#}
-{% macro shop_months(sales) -%}
+{% macro shop_months(sales, longest_pause=24) -%}
     select
         spans.shop_id,
         cast(series.month as date) as month
@@ -16,7 +17,7 @@
     ) as spans
     cross join lateral {{ month_series(
         'spans.month',
-        'case when ' ~ months_apart('spans.month', 'spans.next_month') ~ ' between 1 and 25'
-        ~ " then spans.next_month - interval '1 month' else spans.month end"
+        'case when ' ~ months_apart('spans.month', 'spans.next_month') ~ ' between 1 and '
+        ~ (longest_pause + 1) ~ " then spans.next_month - interval '1 month' else spans.month end"
     ) }} as series (month)
 {%- endmacro %}

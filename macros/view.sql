@@ -1,6 +1,7 @@
 {#-
     dbt swaps a view and drops the old one with everything that reads it. This replaces it in place. Only if its
-    columns change does a new view take its name, and what reads it is made again.
+    columns change does a new view take its name, and what reads it is made again. `meta: {as_reader: true}` makes a view
+    that reads with its reader's rights, so that owners may read it.
 -#}
 {% materialization view, adapter='postgres' -%}
     {%- set target_relation = this.incorporate(type='view') -%}
@@ -8,7 +9,9 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif -%}
     {% call statement('main') -%}
-        select regulars.replace_view('{{ this.include(database=false) }}', $view${{ sql }}$view$)
+        select regulars.replace_view(
+            '{{ this.include(database=false) }}', $view${{ sql }}$view$, {{ config.get('meta').get('as_reader', false) }}
+        )
     {%- endcall %}
     {% do persist_docs(target_relation, model) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}

@@ -94,6 +94,11 @@ sides as (
             ),
             ('shop_days', order_sums.sales, order_sums.net, order_sums.refunded, 0, 0, 0),
             ('slug_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('link_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('link_months, first touch', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('campaign_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('campaign_months, first touch', order_sums.sales, order_sums.net, 0, 0, 0, 0),
+            ('network_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
             ('purchases', order_sums.linked_sales, order_sums.linked_net, 0, 0, 0, 0)
         ) as side
     union all
@@ -152,6 +157,61 @@ sides as (
         net_amount as found_net,
         0 as found_refunded
     from {{ ref('slug_months') }}
+    union all
+    select
+        shop_id,
+        'link_months' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('link_months') }}
+    union all
+    select
+        shop_id,
+        'link_months, first touch' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        first_touch_sales as found_sales,
+        first_touch_net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('link_months') }}
+    union all
+    select
+        shop_id,
+        'campaign_months' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('campaign_months') }}
+    union all
+    select
+        shop_id,
+        'campaign_months, first touch' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        first_touch_sales as found_sales,
+        first_touch_net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('campaign_months') }}
+    union all
+    select
+        shop_id,
+        'network_months' as mart,
+        0 as expected_sales,
+        0 as expected_net,
+        0 as expected_refunded,
+        sales as found_sales,
+        net_amount as found_net,
+        0 as found_refunded
+    from {{ ref('network_months') }}
 ),
 
 sums as (

@@ -20,6 +20,10 @@ tracking as (
         order_id,
         shop_customer_id,
         slug,
+        link,
+        utm_source,
+        utm_medium,
+        utm_campaign,
         is_visit
     from {{ ref('stg_tracking') }}
     where order_id is not null
@@ -36,6 +40,7 @@ tracked_orders as (
         orders.order_status,
         orders.payment_status,
         orders.is_sale,
+        orders.is_refunded,
         orders.gross_amount,
         orders.refunded_amount,
         orders.net_amount,
@@ -43,6 +48,10 @@ tracked_orders as (
         orders.network,
         orders.volume_gb,
         tracking.slug,
+        tracking.link,
+        tracking.utm_source,
+        tracking.utm_medium,
+        tracking.utm_campaign,
         coalesce(tracking.is_visit, false) as has_visit
     from orders
     left join tracking

@@ -6,6 +6,7 @@ select
     shop_customer_id,
     is_visit,
     slug,
+    link,
     referrer,
     utm_source,
     utm_medium,
@@ -20,6 +21,15 @@ from (
         tracking.shop_customer_id,
         tracking.accessed_at is not null as is_visit,
         {{ text_or_null('tracking.accessed_via_slug') }} as slug,
+        -- Slugs with one label are one link, which rotates: each from when the shop gave it out.
+        case
+            when
+                tracking.accessed_at is null
+                or slugs.valid_from is null
+                or {{ as_utc('tracking.accessed_at') }} >= slugs.valid_from
+                then coalesce(slugs.link, {{ text_or_null('tracking.accessed_via_slug') }})
+            else {{ text_or_null('tracking.accessed_via_slug') }}
+        end as link,
         {{ text_or_null('tracking.referrer') }} as referrer,
         {{ text_or_null('tracking.utm_source') }} as utm_source,
         {{ text_or_null('tracking.utm_medium') }} as utm_medium,
@@ -36,4 +46,8 @@ from (
         end as time_zone
     from {{ source('regulars', 'tracking') }} as tracking
     left join {{ ref('stg_shops') }} as shops on tracking.shop_id = shops.shop_id
+    left join {{ ref('stg_shop_slugs') }} as slugs
+        on
+            tracking.shop_id = slugs.shop_id
+            and {{ text_or_null('tracking.accessed_via_slug') }} = slugs.slug
 ) as renamed

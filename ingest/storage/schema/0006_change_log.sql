@@ -1,4 +1,4 @@
--- The change log: the keys of the orders, visits, profits, withdrawals and shops that changed since
+-- The change log: the keys of the orders, visits, profits, withdrawals, shops and links that changed since
 -- the last refresh took them. Statement-level triggers write it, whoever makes the change. It is
 -- append-only, so that two transactions never wait for each other here. Old and new keys are
 -- recorded, so that a row that moves to another shop leaves the first.
@@ -113,6 +113,28 @@ begin
 end
 $$;
 
+-- A slug that changes moves its visits and orders to another link. The claim finds them, so that the storefront doesn't
+-- wait for that here; a slug's key is its hash.
+create function regulars.note_slug_changes() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if tg_op in ('DELETE', 'UPDATE') then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'link', r.shop_id, md5(trim(r.slug))::uuid from old_rows as r;
+    end if;
+    if tg_op in ('INSERT', 'UPDATE') then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'link', r.shop_id, md5(trim(r.slug))::uuid from new_rows as r;
+    end if;
+    if tg_op = 'TRUNCATE' then
+        insert into regulars.changes (entity, shop_id, entity_id)
+        select 'link', r.shop_id, md5(trim(r.slug))::uuid from public.shop_slugs as r;
+    end if;
+    return null;
+end
+$$;
+
 -- Creates the triggers that log every change of a table with the function that `call` names.
 -- `enable always`: rows that arrive by replication or a restore are changes too.
 create function regulars.log_changes(relation regclass, call text) returns void
@@ -140,6 +162,7 @@ $$;
 do $$
 begin
     perform regulars.log_changes('regulars.tracking', 'note_tracking_changes()');
+    perform regulars.log_changes('public.shop_slugs', 'note_slug_changes()');
 end
 $$;
 

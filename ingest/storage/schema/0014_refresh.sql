@@ -45,6 +45,17 @@ begin
         select distinct m.shop_id from moved as m where m.entity = 'shop_time_zone'
     ),
 
+    moved_slugs as (
+        select
+            t.shop_id,
+            t.id as visit_id,
+            t.shop_order_id as order_id
+        from moved as m
+        inner join regulars.tracking as t
+            on m.shop_id = t.shop_id and m.entity_id = md5(trim(t.accessed_via_slug))::uuid
+        where m.entity = 'link'
+    ),
+
     queued as (
         insert into regulars.orders_to_match (order_id, shop_id)
         select u.order_id, u.shop_id
@@ -59,6 +70,10 @@ begin
     select 'order', o.shop_id, o.id from public.shop_orders as o inner join moved_shops as s on o.shop_id = s.shop_id
     union
     select 'visit', t.shop_id, t.id from regulars.tracking as t inner join moved_shops as s on t.shop_id = s.shop_id
+    union
+    select 'order', s.shop_id, s.order_id from moved_slugs as s where s.order_id is not null
+    union
+    select 'visit', s.shop_id, s.visit_id from moved_slugs as s
     on conflict do nothing;
     -- The models' plans depend on how small the batch is.
     analyze regulars.batch;

@@ -38,3 +38,12 @@ begin
     end loop;
 end
 $$;
+
+-- The current local day of a time zone. Views compare it with the days that the marts hold, so that what time alone
+-- changes needs no refresh. The setting `regulars.now`, a moment, takes the clock's place for a transaction that asks
+-- how things will look then.
+create function regulars.today(time_zone text) returns date
+language sql stable parallel safe
+return (
+    coalesce(nullif(current_setting('regulars.now', true), '')::timestamptz, now()) at time zone today.time_zone
+)::date;

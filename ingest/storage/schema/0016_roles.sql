@@ -79,13 +79,13 @@ as $$
         )
 $$;
 
--- What is wrong with a mart's row-level security: a sentence each, none where all is well.
+-- What is wrong with a mart's row-level security: a sentence each, none where all is well. A view has none of its own.
 create function regulars.row_security_faults(relation regclass) returns setof text
 language sql stable set search_path = ''
 as $$
     select format('row-level security was off on %s', relation)
     from pg_catalog.pg_class as c
-    where c.oid = relation and not c.relrowsecurity
+    where c.oid = relation and c.relkind = 'r' and not c.relrowsecurity
     union all
     select format('row-level security was forced on the owner of %s', relation)
     from pg_catalog.pg_class as c
@@ -93,6 +93,7 @@ as $$
     union all
     select format('the policy %s of %s was missing or altered', w.name, relation)
     from regulars.wanted_policies() as w
+    inner join pg_catalog.pg_class as c on c.oid = relation and c.relkind = 'r'
     where
         not exists (
             select 1
@@ -203,7 +204,8 @@ begin
 end
 $$;
 
--- Whether a relation of schema `analytics` is a table that holds the rows of shops.
+-- Whether a relation of schema `analytics` holds the rows of shops and may be shown to owners: a table, or a view that
+-- reads such tables with its reader's rights.
 create function regulars.holds_shops(relation regclass) returns boolean
 language sql stable set search_path = ''
 as $$
@@ -211,7 +213,11 @@ as $$
         select 1
         from pg_catalog.pg_class as c
         inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
-        where c.oid = relation and c.relkind = 'r' and a.attname = 'shop_id' and not a.attisdropped
+        where
+            c.oid = relation
+            and (c.relkind = 'r' or (c.relkind = 'v' and 'security_invoker=true' = any (c.reloptions)))
+            and a.attname = 'shop_id'
+            and not a.attisdropped
     )
 $$;
 
@@ -349,7 +355,7 @@ begin
     for callable in
         select p.oid::regprocedure
         from pg_catalog.pg_proc as p
-        where p.pronamespace = 'regulars'::regnamespace and p.proname <> 'own_shops'
+        where p.pronamespace = 'regulars'::regnamespace and p.proname not in ('own_shops', 'today')
     loop
         execute format('revoke all on function %s from public', callable);
     end loop;

@@ -362,11 +362,13 @@ begin
 end
 $$;
 
--- Replaces a view in place; where its columns are no longer those of the one that stands, by a new one.
-create function regulars.replace_view(name text, definition text) returns void
+-- Replaces a view in place; where its columns are no longer those of the one that stands, by a new one. With
+-- `as_reader`, the view reads with the rights of who reads it.
+create function regulars.replace_view(name text, definition text, as_reader boolean) returns void
 language plpgsql set search_path = ''
 as $$
 declare
+    options text := case when as_reader then 'with (security_invoker = true)' else '' end;
     grants text[];
     views jsonb;
     statement text;
@@ -377,7 +379,7 @@ begin
     loop
         begin
             perform set_config('lock_timeout', '200', true);
-            execute format('create or replace view %s as %s', name, definition);
+            execute format('create or replace view %s %s as %s', name, options, definition);
             perform set_config('lock_timeout', timeout, true);
             return;
         exception
@@ -392,7 +394,7 @@ begin
     end loop;
     grants := regulars.grants_of(to_regclass(name));
     views := regulars.take_down(array[to_regclass(name)]);
-    execute format('create view %s as %s', name, definition);
+    execute format('create view %s %s as %s', name, options, definition);
     foreach statement in array grants loop
         execute statement;
     end loop;

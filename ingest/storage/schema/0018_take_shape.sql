@@ -29,6 +29,7 @@ declare
                     jsonb_build_object(
                         'name', format('analytics.%I', w.relname),
                         'working', w.oid::regclass::text,
+                        'options', coalesce('with (' || array_to_string(w.reloptions, ', ') || ')', ''),
                         'definition', d.wanted,
                         'grants', regulars.grants_of(to_regclass(format('analytics.%I', w.relname)))
                     )
@@ -83,7 +84,7 @@ begin
         perform regulars.apply_row_security(changed);
     end loop;
     for view in select v.value from jsonb_array_elements(replaced) as v loop
-        execute format('create view %s as %s', view ->> 'name', view ->> 'definition');
+        execute format('create view %s %s as %s', view ->> 'name', view ->> 'options', view ->> 'definition');
         perform regulars.copy_comments(to_regclass(view ->> 'name'), to_regclass(view ->> 'working'));
         for statement in select g.value from jsonb_array_elements_text(view -> 'grants') as g loop
             execute statement;

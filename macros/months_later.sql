@@ -1,0 +1,4 @@
+{#- The first day of the month that comes so many months after a month, which is given by its first day. -#}
+{% macro months_later(month, months) -%}
+    cast({{ month }} + {{ months }} * interval '1 month' as date)
+{%- endmacro %}

@@ -1,0 +1,36 @@
+{{ config(indexes=[{'columns': ['shop_id', 'month', 'network'], 'unique': true}]) }}
+
+with
+
+networks as (
+    select * from {{ ref('network_months') }}
+),
+
+months as (
+    select
+        shop_id,
+        month,
+        active_customers
+    from {{ ref('monthly_acquisition') }}
+)
+
+select
+    networks.shop_id,
+    networks.month,
+    networks.network,
+    networks.sales,
+    networks.net_amount,
+    networks.active_customers,
+    round(
+        1.0 * networks.sales
+        / sum(networks.sales) over (partition by networks.shop_id, networks.month), 4
+    ) as share_of_sales,
+    -- One who buys two networks counts at each, so these shares can add up to more than 1.
+    round(
+        1.0 * networks.active_customers / nullif(months.active_customers, 0), 4
+    ) as share_of_customers
+from networks
+left join months
+    on
+        networks.shop_id = months.shop_id
+        and networks.month = months.month

@@ -1,0 +1,79 @@
+{{ config(
+    incremental_strategy='sum_deltas',
+    unique_key=['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
+    indexes=[{
+        'columns': ['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
+        'unique': true
+    }]
+) }}
+
+{%- set campaign = ['utm_source', 'utm_medium', 'utm_campaign'] -%}
+{%- set first_campaign = [
+    'first_utm_source as utm_source', 'first_utm_medium as utm_medium',
+    'first_utm_campaign as utm_campaign'
+] -%}
+{%- set measures = [
+    'visits', 'converted_visits', 'orders', 'sales', 'new_customers', 'net_amount',
+    'first_touch_sales', 'first_touch_net_amount'
+] -%}
+
+with
+
+orders as (
+    select * from {{ signed_rows(ref('orders')) }}
+),
+
+purchases as (
+    select * from {{ signed_rows(ref('purchases')) }}
+),
+
+visits as (
+    select * from {{ signed_rows(ref('visits')) }}
+),
+
+summands as (
+    {{ summands(
+        'visits', ['shop_id', 'visit_month as month'] + campaign, measures, {'visits': 'weight'}
+    ) }}
+    union all
+    -- A sale without a known customer has one touch, its own.
+    {{ summands(
+        'orders', ['shop_id', 'order_month as month'] + campaign, measures,
+        {
+            'orders': 'weight',
+            'converted_visits': 'case when is_sale and has_visit then weight else 0 end',
+            'sales': 'case when is_sale then weight else 0 end',
+            'net_amount': 'weight * net_amount',
+            'first_touch_sales':
+                'case when is_sale and shop_customer_id is null then weight else 0 end',
+            'first_touch_net_amount':
+                'case when shop_customer_id is null then weight * net_amount else 0 end',
+        }
+    ) }}
+    union all
+    {{ summands(
+        'purchases', ['shop_id', 'order_month as month'] + first_campaign, measures,
+        {
+            'new_customers': 'case when purchase_number = 1 then weight else 0 end',
+            'first_touch_sales': 'weight',
+            'first_touch_net_amount': 'weight * net_amount',
+        }
+    ) }}
+)
+
+select
+    shop_id,
+    coalesce(utm_source, 'unknown') as utm_source,
+    coalesce(utm_medium, 'unknown') as utm_medium,
+    coalesce(utm_campaign, 'unknown') as utm_campaign,
+    {% for measure in measures -%}
+        sum({{ measure }}) as {{ measure }},
+    {% endfor -%}
+    month
+from summands
+group by
+    shop_id,
+    coalesce(utm_source, 'unknown'),
+    coalesce(utm_medium, 'unknown'),
+    coalesce(utm_campaign, 'unknown'),
+    month

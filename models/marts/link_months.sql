@@ -1,0 +1,91 @@
+{{ config(
+    incremental_strategy='sum_deltas',
+    unique_key=['shop_id', 'link', 'month'],
+    indexes=[{'columns': ['shop_id', 'link', 'month'], 'unique': true}]
+) }}
+
+{%- set measures = [
+    'visits', 'converted_visits', 'orders', 'sales', 'new_customers', 'returning_customers',
+    'net_amount', 'first_touch_sales', 'first_touch_net_amount', 'later_net_amount_30',
+    'later_net_amount_90', 'later_net_amount_365'
+] -%}
+
+with
+
+orders as (
+    select * from {{ signed_rows(ref('orders')) }}
+),
+
+purchases as (
+    select
+        *,
+        order_date - first_purchase_date as days_since
+    from {{ signed_rows(ref('purchases')) }}
+),
+
+visits as (
+    select * from {{ signed_rows(ref('visits')) }}
+),
+
+summands as (
+    {{ summands(
+        'visits', ['shop_id', 'link', 'visit_month as month'], measures,
+        {'visits': 'weight'}
+    ) }}
+    union all
+    -- A sale without a known customer has one touch, its own.
+    {{ summands(
+        'orders', ['shop_id', 'link', 'order_month as month'], measures,
+        {
+            'orders': 'weight',
+            'converted_visits': 'case when is_sale and has_visit then weight else 0 end',
+            'sales': 'case when is_sale then weight else 0 end',
+            'net_amount': 'weight * net_amount',
+            'first_touch_sales':
+                'case when is_sale and shop_customer_id is null then weight else 0 end',
+            'first_touch_net_amount':
+                'case when shop_customer_id is null then weight * net_amount else 0 end',
+        }
+    ) }}
+    union all
+    {{ summands(
+        'purchases', ['shop_id', 'link', 'order_month as month'], measures,
+        {
+            'new_customers': 'case when purchase_number = 1 then weight else 0 end',
+            'returning_customers':
+                'case when is_first_with_link and purchase_number > 1 then weight else 0 end',
+        }
+    ) }}
+    union all
+    {{ summands(
+        'purchases', ['shop_id', 'first_link as link', 'order_month as month'], measures,
+        {'first_touch_sales': 'weight', 'first_touch_net_amount': 'weight * net_amount'}
+    ) }}
+    union all
+    -- What customers bought after their first purchase counts in the month in which the link
+    -- brought them.
+    {{ summands(
+        'purchases', ['shop_id', 'first_link as link', 'cohort_month as month'], measures,
+        {
+            'later_net_amount_30':
+                'case when purchase_number > 1 and days_since <= 30'
+                ~ ' then weight * net_amount else 0 end',
+            'later_net_amount_90':
+                'case when purchase_number > 1 and days_since <= 90'
+                ~ ' then weight * net_amount else 0 end',
+            'later_net_amount_365':
+                'case when purchase_number > 1 and days_since <= 365'
+                ~ ' then weight * net_amount else 0 end',
+        }
+    ) }}
+)
+
+select
+    shop_id,
+    coalesce(link, 'unknown') as link,
+    {% for measure in measures -%}
+        sum({{ measure }}) as {{ measure }},
+    {% endfor -%}
+    month
+from summands
+group by shop_id, coalesce(link, 'unknown'), month

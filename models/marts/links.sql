@@ -1,0 +1,34 @@
+{{ config(
+    unique_key=['shop_id', 'link'],
+    meta={'entities': ['link'], 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'link'], 'unique': true}]
+) }}
+
+with
+
+slugs as (
+    select * from {{ ref('stg_shop_slugs') }}
+    where {{ in_batch() }}
+),
+
+-- The newest slug is the one that the shop hands out now.
+numbered as (
+    select
+        *,
+        row_number() over (
+            partition by shop_id, link
+            order by valid_from desc nulls last, slug desc
+        ) as number_from_newest
+    from slugs
+)
+
+select
+    shop_id,
+    link,
+    max(case when number_from_newest = 1 then slug end) as current_slug,
+    string_agg(
+        case when number_from_newest > 1 then slug end, ', ' order by number_from_newest
+    ) as former_slugs,
+    count(*) as slugs
+from numbered
+group by shop_id, link

@@ -1,0 +1,19 @@
+-- Nested selects and no CTEs, as in stg_orders.
+select
+    shop_id,
+    slug,
+    link,
+    valid_from,
+    valid_to
+from (
+    select
+        slugs.shop_id,
+        trim(cast(slugs.slug as text)) as slug,
+        coalesce(
+            {{ text_or_null('slugs.label') }}, trim(cast(slugs.slug as text))
+        ) as link,
+        {{ as_utc('slugs.valid_from') }} as valid_from,
+        {{ as_utc('slugs.valid_to') }} as valid_to
+    from {{ source('storefront', 'shop_slugs') }} as slugs
+    where {{ text_or_null('slugs.slug') }} is not null
+) as renamed
