@@ -12,7 +12,7 @@ from flows.steps import run_refresh
 from regulars.demo.sample_data import make_sample_data
 from tests import answers, more_answers
 from tests.conftest import NAME, Server
-from tests.sample_shops import SampleShops, with_policy, write_shop
+from tests.sample_shops import NOW, SampleShops, with_policy, write_shop
 from tests.storefront import fetch
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "questions.md").read_text(encoding="utf-8")
@@ -36,6 +36,7 @@ def refreshed(server: Server, migrated_template: str, builds_models: None) -> It
         }
         orders = [order for shop in data.shops for order in with_policy(shop, people)]
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'Pacific/Auckland'")
+        connection.execute("select set_config('regulars.now', %s, false)", [NOW.isoformat()])
         yield SampleShops(connection, data, orders)
     server.drop(NAME)
 
