@@ -162,7 +162,11 @@ def every_key_is_tested_and_indexed_and_starts_with_the_shop(manifest: Manifest)
             continue
         tested = _unique_keys(manifest, model)
         indexed = [index["columns"] for index in model.config.extra.get("indexes", []) if index.get("unique")]
-        if not tested or (tested != indexed and _folder(model) != "current") or any(key[0] != "shop_id" for key in tested):
+        if (
+            not tested
+            or (tested != indexed and _folder(model) != "current")
+            or any(key[0] != "shop_id" for key in tested)
+        ):
             yield f"{model.name}: tested {tested}, indexed {indexed}"
         if _folder(model) == "marts" and [model.config.unique_key] != tested:
             yield f"{model.name}: replaced by {model.config.unique_key}"
