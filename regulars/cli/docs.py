@@ -29,6 +29,8 @@ _HEAD = (
     '<style>td[style*="ellipsis"] {white-space: normal !important; max-width: 28em !important; min-width: 18em}</style>'
 )
 
+_READS_THE_CLOCK = " It is a view on the tables and on the current local day, so it changes without a refresh."
+
 
 class DocsFailed(RegularsError):
     """The page can't be made from this database. An earlier page is left as it was."""
@@ -93,6 +95,8 @@ def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[
                 f"The database's {node['schema']}.{node['name']} is not the one that the models describe: "
                 "run `regulars refresh` first."
             )
+        if name.startswith("model.") and node["config"]["meta"].get("as_reader"):
+            node["description"] += _READS_THE_CLOCK
         if node.get("schema") == WORKING:
             _name_as_published(node)
         if name in catalog["nodes"] and catalog["nodes"][name]["metadata"]["schema"] == WORKING:
