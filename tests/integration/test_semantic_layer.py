@@ -1,6 +1,7 @@
 """The semantic models: MetricFlow's SQL, run by an analyst, finds what is published and what docs/metrics.md says."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -9,18 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest
-from metricflow.protocols.sql_client import SqlEngine
-from metricflow.sql.render.postgres import PostgresSQLSqlPlanRenderer
-from metricflow_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
-from metricflow_semantic_interfaces.validations.semantic_manifest_validator import SemanticManifestValidator
-from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
-from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 from psycopg.rows import dict_row
 
 from flows.project import fingerprint, project_folder
@@ -31,6 +25,9 @@ from regulars.demo.sample_data import make_sample_data
 from tests.conftest import NAME, Server
 from tests.sample_shops import write_shop
 from tests.storefront import add_order, add_shop, fetch
+
+if TYPE_CHECKING:
+    from tests.metricflow_sql import MetricFlow
 
 _FOLDER = project_folder() / "models" / "semantic"
 _METRICS: dict[str, dict[str, Any]] = {
@@ -43,31 +40,20 @@ _PHONES = {"Ama": "0241234567", "Kofi": "0201234567", "Efua": "0241234568", "Yaw
 _Values = dict[tuple[object, ...], Decimal | None]
 
 
-class _Postgres:
-    """What MetricFlow needs to know to write SQL; the tests run it."""
-
-    sql_engine_type = SqlEngine.POSTGRES
-    sql_plan_renderer = PostgresSQLSqlPlanRenderer()
-
-    def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
-        return f"%({bind_parameter_key})s"
-
-
 @dataclass(frozen=True, slots=True)
 class Semantics:
-    """An analyst's connection, the engine that writes SQL for it, and the shops of the example."""
+    """An analyst's connection, the manifest of `regulars docs`, what writes SQL from it, and the example's shops."""
 
     connection: Connection
-    manifest: PydanticSemanticManifest
-    engine: MetricFlowEngine
+    manifest: dict[str, Any]
+    metricflow: "MetricFlow"
     shops: dict[str, UUID]
 
     def compute(self, metric: str, *group_by: str) -> _Values:
         """The metric by shop and what else it is grouped by."""
         names = ["shop", *group_by]
-        request = MetricFlowQueryRequest.create(metric_names=[metric], group_by_names=names, order_by_names=names)
         with self.connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(self.engine.explain(request).sql_statement.sql.encode()).fetchall()
+            rows = cursor.execute(self.metricflow.sql(metric, names).encode()).fetchall()
         return {tuple(_plain(row[part]) for part in names): _decimal(row[metric]) for row in rows}
 
     def published(self, relation: str, column: str, *by: str, where: dict[str, object]) -> _Values:
@@ -93,6 +79,8 @@ def semantics(
     builds_models: None,  # noqa: ARG001
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Semantics]:
+    from tests.metricflow_sql import MetricFlow
+
     database, home = server.create(NAME, template=migrated_template), tmp_path_factory.mktemp("semantics")
     with database.connect() as connection:
         for shop in make_sample_data(seed=21).shops:
@@ -106,13 +94,11 @@ def semantics(
         capture_output=True,
     )
     text = (home / "docs" / "semantic_manifest.json").read_text(encoding="utf-8")
-    lookup = SemanticManifestLookup(parse_manifest_from_dbt_generated_manifest(text))
-    engine = MetricFlowEngine(lookup, _Postgres())  # type: ignore[arg-type]
     with database.connect() as connection:
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'UTC'")
         # Every window is over, so that every rate is published.
         connection.execute("set regulars.now = '2028-01-01'")
-        yield Semantics(connection, PydanticSemanticManifest.parse_raw(text), engine, shops)
+        yield Semantics(connection, json.loads(text), MetricFlow(text), shops)
     server.drop(NAME)
 
 
@@ -166,14 +152,14 @@ def _differ(found: Decimal | None, published: Decimal) -> bool:
 
 
 def test_metricflow_finds_no_fault_in_the_manifest(semantics: Semantics) -> None:
-    found = SemanticManifestValidator[PydanticSemanticManifest]().validate_semantic_manifest(semantics.manifest)
-    assert [issue.as_readable_str() for issue in found.all_issues] == []
+    assert semantics.metricflow.faults() == []
 
 
 def test_the_manifest_names_what_analysts_read(semantics: Semantics) -> None:
-    made_from = [*semantics.manifest.semantic_models, *semantics.manifest.project_configuration.time_spines]
+    manifest = semantics.manifest
+    made_from = [*manifest["semantic_models"], *manifest["project_configuration"]["time_spines"]]
     assert len(made_from) > 5
-    assert {model.node_relation.schema_name for model in made_from} == {"analytics"}
+    assert {model["node_relation"]["schema_name"] for model in made_from} == {"analytics"}
 
 
 @pytest.mark.parametrize("name", _PUBLISHED)
