@@ -95,7 +95,7 @@ def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[
                 f"The database's {node['schema']}.{node['name']} is not the one that the models describe: "
                 "run `regulars refresh` first."
             )
-        if name.startswith("model.") and node["config"]["meta"].get("as_reader"):
+        if name.startswith("model.") and "current" in node["fqn"]:
             node["description"] += _READS_THE_CLOCK
         if node.get("schema") == WORKING:
             _name_as_published(node)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ def semantics(
     with database.connect() as connection:
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'UTC'")
         # Every window is over, so that every rate is published.
-        connection.execute("set regulars.now = '2028-01-01'")
+        connection.execute("set regulars.now = '2028-01-01 00:00+00'")
         yield Semantics(connection, json.loads(text), MetricFlow(text), shops)
     server.drop(NAME)
 
@@ -160,6 +160,13 @@ def test_the_manifest_names_what_analysts_read(semantics: Semantics) -> None:
     made_from = [*manifest["semantic_models"], *manifest["project_configuration"]["time_spines"]]
     assert len(made_from) > 5
     assert {model["node_relation"]["schema_name"] for model in made_from} == {"analytics"}
+
+
+def test_the_time_spine_has_every_day_up_to_the_current_one(semantics: Semantics) -> None:
+    # At the fixture's moment it is 2 p.m. of the same day where the zone is furthest ahead.
+    first, last = date(1990, 1, 1), date(2028, 1, 1)
+    days = "select min(date_day), max(date_day), count(*) from analytics.time_spine"
+    assert fetch(semantics.connection, days) == [(first, last, (last - first).days + 1)]
 
 
 @pytest.mark.parametrize("name", _PUBLISHED)
