@@ -9,8 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from regulars.dashboard.cards import CARDS
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
+    CampaignRow,
     CohortMonth,
+    CohortWindow,
     CustomerRow,
+    LifetimeValueMonth,
+    LinkRow,
+    MovementMonth,
+    NetworkMonth,
+    NetworkSwitch,
     OrderRow,
     Overview,
     RepeatRate,
@@ -66,8 +73,33 @@ class RepeatRatesResponse(ShopResponse):
     months: list[RepeatRate] = []
 
 
+class MovementResponse(ShopResponse):
+    months: list[MovementMonth] = []
+
+
 class CohortsResponse(ShopResponse):
     cohorts: list[CohortMonth] = []
+
+
+class LifetimeValuesResponse(ShopResponse):
+    cohorts: list[LifetimeValueMonth] = []
+
+
+class CohortWindowsResponse(ShopResponse):
+    cohorts: list[CohortWindow] = []
+
+
+class LinksResponse(ShopResponse):
+    links: list[LinkRow] = []
+
+
+class CampaignsResponse(ShopResponse):
+    campaigns: list[CampaignRow] = []
+
+
+class NetworksResponse(ShopResponse):
+    months: list[NetworkMonth] = []
+    switches: list[NetworkSwitch] = []
 
 
 class SlugAnalyticsResponse(ShopResponse):
@@ -96,7 +128,13 @@ RESPONSES: tuple[type[ShopResponse], ...] = (
     AnalyticsResponse,
     AcquisitionResponse,
     RepeatRatesResponse,
+    MovementResponse,
     CohortsResponse,
+    LifetimeValuesResponse,
+    CohortWindowsResponse,
+    LinksResponse,
+    CampaignsResponse,
+    NetworksResponse,
     SlugAnalyticsResponse,
     ListResponse,
     HistoryResponse,

@@ -17,9 +17,15 @@ from regulars.dashboard.api.openapi import PROBLEMS, responses
 from regulars.dashboard.api.responses import (
     AcquisitionResponse,
     AnalyticsResponse,
+    CampaignsResponse,
     CohortsResponse,
+    CohortWindowsResponse,
     HistoryResponse,
+    LifetimeValuesResponse,
+    LinksResponse,
     ListResponse,
+    MovementResponse,
+    NetworksResponse,
     RepeatRatesResponse,
     ShopResponse,
     SlugAnalyticsResponse,
@@ -93,16 +99,62 @@ def acquisition(request: Request, owner: SignedIn, query: OneShop) -> Response:
 
 @router.get("/repeat-rates", responses=responses(RepeatRatesResponse))
 def repeat_rates(request: Request, owner: SignedIn, query: OneShop) -> Response:
-    """How many of each month's customers had bought before."""
+    """How many customers came back, by four definitions, each with its numerator and denominator."""
     return _respond(
         request, owner, query.shop, RepeatRatesResponse, lambda c, s: {"months": metrics.repeat_rates(c, s)}
     )
+
+
+@router.get("/movement", responses=responses(MovementResponse))
+def movement(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """New, retained, reactivated and lapsed customers of each month, without gaps."""
+    return _respond(request, owner, query.shop, MovementResponse, lambda c, s: {"months": metrics.movement(c, s)})
 
 
 @router.get("/cohorts", responses=responses(CohortsResponse))
 def cohorts(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """How many of each month's new customers bought again, month by month; a future month has no row."""
     return _respond(request, owner, query.shop, CohortsResponse, lambda c, s: {"cohorts": metrics.cohorts(c, s)})
+
+
+@router.get("/lifetime-values", responses=responses(LifetimeValuesResponse))
+def lifetime_values(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What each month's new customers have brought since, by month; an average is null until its month is over."""
+    return _respond(
+        request, owner, query.shop, LifetimeValuesResponse, lambda c, s: {"cohorts": metrics.lifetime_values(c, s)}
+    )
+
+
+@router.get("/cohort-windows", responses=responses(CohortWindowsResponse))
+def cohort_windows(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What each month's new customers did within 30, 60, 90, 180 and 365 days of their own first purchase."""
+    return _respond(
+        request, owner, query.shop, CohortWindowsResponse, lambda c, s: {"cohorts": metrics.cohort_windows(c, s)}
+    )
+
+
+@router.get("/links", responses=responses(LinksResponse))
+def links(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The funnel of each link, with first-touch and last-touch revenue and what its customers bought later."""
+    return _respond(request, owner, query.shop, LinksResponse, lambda c, s: {"links": metrics.links(c, s)})
+
+
+@router.get("/campaigns", responses=responses(CampaignsResponse))
+def campaigns(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The funnel of each campaign (utm_source, utm_medium, utm_campaign)."""
+    return _respond(request, owner, query.shop, CampaignsResponse, lambda c, s: {"campaigns": metrics.campaigns(c, s)})
+
+
+@router.get("/networks", responses=responses(NetworksResponse))
+def networks(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """Each network's share of each month, and how often customers switched their main network."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        NetworksResponse,
+        lambda c, s: {"months": metrics.networks(c, s), "switches": metrics.network_switches(c, s)},
+    )
 
 
 @router.get("/slug-analytics", responses=responses(SlugAnalyticsResponse))
