@@ -33,7 +33,7 @@ def height(figure: Figure) -> int:
     if figure.name == "links":
         return 70 + 18 * len(figure.rows)
     if figure.name == "lifetime-values":
-        return 250 + 7 * len({row["label"] for row in figure.rows})
+        return 250 + 5 * len({row["label"] for row in figure.rows})
     return 250
 
 

@@ -36,6 +36,11 @@ def _months(rows: Sequence[dict[str, Any]], size: Size) -> alt.X:
     return alt.X("month:O", sort=None, axis=axis, scale=alt.Scale(paddingInner=inner, paddingOuter=outer))
 
 
+def _room(labels: Sequence[str], limit: int) -> int:
+    """Space for the longest label in a font that is wider than the one that the picture is laid out with."""
+    return min(limit, round(7.6 * max(map(len, labels), default=0))) + 6
+
+
 # A month that is not over is paler.
 _UNFINISHED = alt.condition("datum.unfinished", alt.value(0.45), alt.value(1))
 # d3 writes a billion as G.
@@ -107,7 +112,7 @@ def _lifetime_values(rows: Sequence[dict[str, Any]], colours: Colours, size: Siz
         y=alt.Y("value:Q", title=f"Spent so far, {currency}", axis=alt.Axis(labelExpr=_SHORT)),
         color=alt.Color(
             "label:N", sort=labels, scale=alt.Scale(domain=labels, range=shades),
-            legend=alt.Legend(columns=4 if size == "narrow" else 6),
+            legend=alt.Legend(columns=3 if size == "narrow" else 6),
         ),
     )  # fmt: skip
     return base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=22, opacity=1)
@@ -136,9 +141,10 @@ def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: st
     columns = len({row["since"] for row in rows})
     most = max((row["rate"] for row in rows), default=0) or 1
     labels = list(dict.fromkeys(row["label"] for row in rows))
+    axis = alt.Axis(grid=False, labelLimit=120, minExtent=_room(labels, 120))
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("since:O", title="Months after the first purchase", axis=alt.Axis(orient="top", labelOverlap=True)),
-        y=alt.Y("label:O", title=None, sort=labels, axis=alt.Axis(grid=False, labelLimit=120)),
+        y=alt.Y("label:O", title=None, sort=labels, axis=axis),
     )
     scale = alt.Scale(domain=[0, most], range=[colours.low, colours.high], interpolate="lab")
     tiles = base.mark_rect(stroke=None).encode(color=alt.Color("rate:Q", scale=scale, legend=None))
@@ -150,10 +156,11 @@ def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: st
 
 def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
     # By rank, because two links may be shortened to the same label.
-    names = json.dumps(list({row["rank"]: row["link"] for row in rows}.values()))
+    names = list({row["rank"]: row["link"] for row in rows}.values())
+    limit = 110 if size == "narrow" else 190
     axis = alt.Axis(
-        title=None, labelExpr=f"{names}[datum.value]", labelLimit=110 if size == "narrow" else 190,
-        labelColor=colours.ink, labelFontSize=12, grid=False,
+        title=None, labelExpr=f"{json.dumps(names)}[datum.value]", labelLimit=limit, labelColor=colours.ink,
+        labelFontSize=12, grid=False, minExtent=_room(names, limit),
     )  # fmt: skip
     kinds = ["Last touch", "First touch"]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.new])

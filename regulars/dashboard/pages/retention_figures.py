@@ -49,7 +49,7 @@ def movement(months: Sequence[MovementMonth], *, unfinished: date) -> Figure:
         f"{number(row.reactivated_customers)} who came back after a pause."
     )
     if not so_far:
-        answer += f" {counted(row.lapsed_customers, 'customer')} of {before} did not buy again."
+        answer += f" {number(row.lapsed_customers)} of {before}'s customers did not buy in {month_name(row.month)}."
     return Figure(
         "movement",
         rows,
