@@ -119,12 +119,12 @@ def test_the_line_of_rates_breaks_where_a_month_had_no_customer() -> None:
 
 
 def test_with_a_single_month_retention_is_unknown() -> None:
-    assert retention_figures.cohorts(_cohorts(_months(1))).rows == ()
-    assert "Not known yet" in retention_figures.cohorts(_cohorts(_months(1))).summary
+    assert retention_figures.cohorts(_cohorts(_months(1)), unfinished=NOVEMBER).rows == ()
+    assert "From the next purchase on: " in retention_figures.cohorts(_cohorts(_months(1)), unfinished=NOVEMBER).summary
 
 
 def test_five_years_of_cohorts_are_cut_to_the_latest_and_say_so() -> None:
-    figure = retention_figures.cohorts(_cohorts(_months(60)))
+    figure = retention_figures.cohorts(_cohorts(_months(60)), unfinished=NOVEMBER)
     assert len({row["cohort"] for row in figure.rows}) == retention_figures.MAX_COHORTS
     assert max(row["cohort"] for row in figure.rows) == "2026-11-01"
     assert "latest 24 cohorts" in figure.note
@@ -133,9 +133,12 @@ def test_five_years_of_cohorts_are_cut_to_the_latest_and_say_so() -> None:
 
 
 def test_a_few_cohorts_have_their_shares_written_on_them() -> None:
-    texts = _texts(_drawn(retention_figures.cohorts(_cohorts(_months(5))), "wide"))
+    texts = _texts(_drawn(retention_figures.cohorts(_cohorts(_months(5)), unfinished=NOVEMBER), "wide"))
     assert texts.count("14%") == 4
-    assert not any("%" in text for text in _texts(_drawn(retention_figures.cohorts(_cohorts(_months(13))), "narrow")))
+    assert not any(
+        "%" in text
+        for text in _texts(_drawn(retention_figures.cohorts(_cohorts(_months(13)), unfinished=NOVEMBER), "narrow"))
+    )
 
 
 def test_sixty_links_are_cut_to_the_largest_and_html_and_arabic_stay_text() -> None:
@@ -161,7 +164,8 @@ def test_debts_reach_below_the_line_and_a_billion_is_not_written_as_giga() -> No
 def test_without_a_sale_nothing_is_drawn_and_the_text_says_why() -> None:
     for figure in (
         figures.acquisition([], unfinished=NOVEMBER), retention_figures.repeat_rates([], unfinished=NOVEMBER),
-        retention_figures.cohorts([]), link_figures.links([], currency="GHS"), figures.revenue([], currency="GHS"),
+        retention_figures.cohorts([], unfinished=NOVEMBER),
+        link_figures.links([], currency="GHS"), figures.revenue([], currency="GHS"),
     ):  # fmt: skip
         assert figure.rows == ()
         assert figure.summary.endswith(".")
@@ -205,7 +209,8 @@ def test_a_volume_has_no_trailing_zeros(gigabytes: str, written: str) -> None:
 def test_a_share_is_rounded_as_the_picture_rounds_it() -> None:
     assert formatting.percent(Decimal("0.125"), 0) == "13%"
     figure = retention_figures.cohorts(
-        [row.model_copy(update={"retention_rate": Decimal("0.125")}) for row in _cohorts(_months(3))]
+        [row.model_copy(update={"retention_rate": Decimal("0.125")}) for row in _cohorts(_months(3))],
+        unfinished=NOVEMBER,
     )
     assert set(_texts(_drawn(figure, "wide"))) >= {"13%"}
 

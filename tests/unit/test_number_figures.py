@@ -11,6 +11,7 @@ from regulars.dashboard.pages.figures import Figure
 from regulars.dashboard.queries.select import Model
 from regulars.dashboard.schemas import (
     CampaignRow,
+    CohortMonth,
     CohortWindow,
     LifetimeValueMonth,
     MovementMonth,
@@ -141,6 +142,10 @@ def test_a_young_shop_is_told_from_when_on_repurchase_and_values_are_known() -> 
     figure = retention_figures.repurchase(windows)
     assert figure.rows == ()
     assert figure.summary == "From 2 Mar 2026 on: 30 days after the last of February's new customers."
+    cohort = [_row(CohortMonth, cohort_month=FEBRUARY, months_since=0)]
+    assert retention_figures.cohorts(cohort, unfinished=FEBRUARY).summary == (
+        "From 1 Mar 2026 on: those of February 2026 are the first who can return."
+    )
     values = retention_figures.lifetime_values([_value(JANUARY, 0, None)], windows, currency="GHS")
     assert values.rows == ()
     assert values.summary == "From 1 Feb 2026 on: January 2026 is over then."
@@ -170,6 +175,8 @@ def test_only_months_that_are_over_are_on_the_curves_and_customers_of_the_same_a
         "of December 2025, GHS 30.00."
     )
     assert {"Dec 2025", "Jan 2026"} <= set(_texts(_drawn(figure)))
+    younger = retention_figures.lifetime_values(values, [], currency="GHS").answer.replace("\u00a0", " ")
+    assert younger == "The customers of January 2026 had each spent GHS 9.00 on average by the end of that month."
 
 
 @pytest.mark.parametrize("number", [1, 12, 40])

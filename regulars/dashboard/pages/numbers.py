@@ -33,7 +33,9 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
         metrics.repeat_rates(connection, page.shop), unfinished=page.unfinished_month
     ),
     "repurchase": lambda connection, page: retention_figures.repurchase(metrics.cohort_windows(connection, page.shop)),
-    "cohorts": lambda connection, page: retention_figures.cohorts(metrics.cohorts(connection, page.shop)),
+    "cohorts": lambda connection, page: retention_figures.cohorts(
+        metrics.cohorts(connection, page.shop), unfinished=page.unfinished_month
+    ),
     "lifetime-values": lambda connection, page: retention_figures.lifetime_values(
         metrics.lifetime_values(connection, page.shop),
         metrics.cohort_windows(connection, page.shop),
@@ -93,7 +95,7 @@ def retention(request: Request, shop: ShopName = None) -> Response:
         repurchase=retention_figures.repurchase(windows),
         repurchase_windows=retention_figures.REPURCHASE_WINDOWS,
         windows=retention_figures.by_cohort(windows),
-        cohorts=retention_figures.cohorts(cohorts),
+        cohorts=retention_figures.cohorts(cohorts, unfinished=page.unfinished_month),
         cohort_rows=retention_figures.by_cohort(cohorts),
         lifetime_values=retention_figures.lifetime_values(values, windows, currency=page.shop.currency),
         values=retention_figures.by_cohort(values),

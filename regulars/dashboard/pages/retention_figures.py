@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import TypeVar
 
 from regulars.dashboard.pages.figures import Figure, span
@@ -24,10 +25,8 @@ def movement(months: Sequence[MovementMonth], *, unfinished: date) -> Figure:
         return Figure("movement", (), "Nobody has bought yet: the first sale begins the first month.")
     if len(months) == 1:
         first = months[0].month
-        when = f"From {day(month_after(first))} on" if first >= unfinished else "From the next purchase on"
-        return Figure(
-            "movement", (), f"{when}: a month is compared with the one before, and {full_month(first)} is the first."
-        )
+        reason = f"a month is compared with the one before, and {full_month(first)} is the first."
+        return Figure("movement", (), f"{_next_month(first, unfinished)}: {reason}")
     shown = months[-MAX_MONTHS:]
     rows = tuple(
         {"month": row.month.isoformat(), "kind": kind, "customers": count, "unfinished": row.month >= unfinished}
@@ -85,7 +84,7 @@ def repeat_rates(rates: Sequence[RepeatRate], *, unfinished: date) -> Figure:
     answer = "No customer is known by phone number yet."
     if last.lifetime_repeat_rate is not None:
         answer = (
-            f"{number(last.repeat_customers_to_date)} of {counted(last.customers_to_date, 'customer')} have bought at "
+            f"{number(last.repeat_customers_to_date)} of {number(last.customers_to_date)} customers have bought at "
             f"least twice: {percent(last.lifetime_repeat_rate)}."
         )
     if last.returning_share is not None:
@@ -138,6 +137,11 @@ def repurchase(windows: Sequence[CohortWindow]) -> Figure:
     )
 
 
+def _next_month(first: date, unfinished: date) -> str:
+    """When a shop gets its second month, of which `first` is the only one so far."""
+    return f"From {day(month_after(first))} on" if first >= unfinished else "From the next purchase on"
+
+
 def _from_when_on(row: CohortWindow) -> str:
     return (
         f"From {day(row.matures_on)} on: {row.window_days} days after the last of {month_name(row.cohort_month)}'s new "
@@ -145,12 +149,15 @@ def _from_when_on(row: CohortWindow) -> str:
     )
 
 
-def cohorts(rows: Sequence[CohortMonth], *, limit: int = MAX_COHORTS) -> Figure:
+def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_COHORTS) -> Figure:
     """Month 0 retains everybody by definition, so drawing starts with month 1."""
     later = [row for row in rows if row.months_since > 0]
+    if not rows:
+        return Figure("cohorts", (), "Nobody has bought yet, so nobody can have stayed.")
     if not later:
-        reason = "a month after the first purchases has to come before anybody can return."
-        return Figure("cohorts", (), f"Not known yet: {reason}")
+        first = rows[0].cohort_month
+        reason = f"those of {full_month(first)} are the first who can return."
+        return Figure("cohorts", (), f"{_next_month(first, unfinished)}: {reason}")
     shown = sorted({row.cohort_month for row in later})[-limit:]
     drawn = tuple(
         {
@@ -199,26 +206,33 @@ def lifetime_values(
     )
     note = f"The picture shows the latest {limit} months of {len(cohorts)}." if len(cohorts) > limit else ""
     summary = f"A curve for each month of first purchases, {span(shown[0], shown[-1])}: the average spent by age."
-    return Figure("lifetime-values", drawn, summary, _worth(windows, currency=currency), note)
+    answer = _worth(windows, currency=currency)
+    if not answer:
+        newest = next(row for row in reversed(mature) if row.months_since == 0)
+        spent = money(newest.net_per_customer or Decimal(0), currency)
+        cohort = full_month(newest.cohort_month)
+        answer = f"The customers of {cohort} had each spent {spent} on average by the end of that month."
+    return Figure("lifetime-values", drawn, summary, answer, note)
 
 
 def _worth(windows: Sequence[CohortWindow], *, currency: str) -> str:
-    """The newest cohort that has had the longest window, and the one a year older at the same age."""
-    mature = [row for row in windows if row.net_per_customer is not None and row.window_days in VALUE_WINDOWS]
-    if not mature:
+    """The newest and the oldest cohort at the same age, if any has had 30 days."""
+    for days in (90, 30):
+        of_age = sorted(
+            (row for row in windows if row.window_days == days and row.net_per_customer is not None),
+            key=lambda row: row.cohort_month,
+        )
+        if of_age:
+            break
+    else:
         return ""
-    days = next((days for days in (90, 30) if any(row.window_days == days for row in mature)), VALUE_WINDOWS[-1])
-    of_age = sorted((row for row in mature if row.window_days == days), key=lambda row: row.cohort_month)
     newest, oldest = of_age[-1], of_age[0]
+    now, then = (money(row.net_per_customer or Decimal(0), currency) for row in (newest, oldest))
     answer = (
-        f"The customers of {full_month(newest.cohort_month)} had each spent "
-        f"{money(newest.net_per_customer or newest.net_amount, currency)} on average {days} days after their first "
-        "purchase"
+        f"The customers of {full_month(newest.cohort_month)} had each spent {now} on average {days} days after their "
+        "first purchase"
     )
-    if newest is oldest:
-        return f"{answer}."
-    then = money(oldest.net_per_customer or oldest.net_amount, currency)
-    return f"{answer}; those of {full_month(oldest.cohort_month)}, {then}."
+    return f"{answer}." if newest is oldest else f"{answer}; those of {full_month(oldest.cohort_month)}, {then}."
 
 
 _OfCohort = TypeVar("_OfCohort", CohortMonth, LifetimeValueMonth, CohortWindow)
