@@ -125,7 +125,7 @@ def test_repurchase_is_told_by_the_longest_window_that_is_over() -> None:
         _window(JANUARY, 30, date(2026, 3, 2), "0.2"), _window(JANUARY, 60, date(2026, 4, 1), "0.35"),
         _window(JANUARY, 90, date(2026, 5, 1), None), _window(FEBRUARY, 30, date(2026, 3, 30), "0.1"),
         _window(FEBRUARY, 60, date(2026, 4, 29), None), _window(FEBRUARY, 90, date(2026, 5, 29), None),
-        _window(FEBRUARY, 365, date(2027, 2, 28), None),
+        _window(DECEMBER, 180, date(2026, 5, 28), "0.9"),
     ]  # fmt: skip
     figure = retention_figures.repurchase(windows)
     assert figure.answer == ("Of the 20 customers who first bought in January 2026, 35.0% bought again within 60 days.")

@@ -155,9 +155,9 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_C
     if not rows:
         return Figure("cohorts", (), "Nobody has bought yet, so nobody can have stayed.")
     if not later:
-        first = rows[0].cohort_month
-        reason = f"those of {full_month(first)} are the first who can return."
-        return Figure("cohorts", (), f"{_next_month(first, unfinished)}: {reason}")
+        earliest = rows[0].cohort_month
+        reason = f"those of {full_month(earliest)} are the first who can return."
+        return Figure("cohorts", (), f"{_next_month(earliest, unfinished)}: {reason}")
     shown = sorted({row.cohort_month for row in later})[-limit:]
     drawn = tuple(
         {
