@@ -301,6 +301,58 @@ class NetworkSwitch(Row):
     switches: int = Field(examples=[2])
 
 
+class ForecastFit(Row):
+    """An attempt at a fit of the BG/NBD and the gamma-gamma model to a shop's customers."""
+
+    relation = "forecast_fits"
+
+    fit_id: int = Field(examples=[12])
+    fitted_at: datetime = Field(examples=["2026-03-08T02:30:05.123456+00:00"])
+    fitted_through: date = Field(
+        examples=["2026-03-07"], description="The last day of the data; predictions begin after it."
+    )
+    customers: int = Field(examples=[180])
+    repeat_customers: int = Field(examples=[95], description="Customers who bought on two days or more.")
+    converged: bool = Field(examples=[True])
+    reason: str | None = Field(examples=[None], description="Why the fit gave nothing to predict with, in words.")
+    amount_reason: str | None = Field(examples=[None], description="Why amounts are not predicted, in words.")
+
+
+class ForecastHorizon(Row):
+    """What the shop's customers so far are expected to buy, by the fit in use."""
+
+    relation = "shop_forecasts"
+
+    horizon_days: int = Field(examples=[30])
+    fit_id: int = Field(examples=[12])
+    from_day: date = Field(examples=["2026-03-08"], description="The first day that is predicted.")
+    matures_on: date = Field(examples=["2026-04-07"], description="The first day after the last that is predicted.")
+    customers: int = Field(examples=[180])
+    expected_purchases: Number = Field(examples=[61.5], description="Purchases of a customer on one day count as one.")
+    expected_net_amount: Money | None = Field(examples=[940.2])
+
+
+class ForecastError(Row):
+    """The last prediction over so many days that has matured, beside what the same customers then bought."""
+
+    relation = "forecast_accuracy"
+
+    horizon_days: int = Field(examples=[30])
+    fit_id: int | None = Field(examples=[7], description="null, like what follows, until a prediction has matured.")
+    from_day: date | None = Field(examples=["2026-02-01"])
+    matures_on: date | None = Field(examples=["2026-03-03"])
+    customers: int | None = Field(examples=[160])
+    expected_purchases: Number | None = Field(examples=[58.1])
+    actual_purchases: int | None = Field(examples=[55])
+    purchases_error: Number | None = Field(examples=[5.6], description="In percent; above 0: too much was expected.")
+    expected_net_amount: Money | None = Field(examples=[880.0])
+    actual_net_amount: Money | None = Field(examples=[901.5])
+    net_amount_error: Number | None = Field(examples=[-2.4])
+    next_matures_on: date | None = Field(
+        examples=["2026-03-10"], description="When the next prediction can be checked."
+    )
+
+
 class SlugRow(Row):
     relation = "slug_analytics"
 

@@ -9,8 +9,8 @@ import pytest
 from regulars.dashboard.pages import charts, colours, drawings, figures, formatting, link_figures, retention_figures
 from regulars.dashboard.pages.figures import Figure
 from regulars.dashboard.pages.months import Coverage, recent_months
-from regulars.dashboard.queries.select import Model
 from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, LinkRow, RepeatRate, RevenueDay
+from tests.rows import example
 
 NOVEMBER, OCTOBER, SEPTEMBER = date(2026, 11, 1), date(2026, 10, 1), date(2026, 9, 1)
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -25,15 +25,8 @@ def _months(number: int) -> list[date]:
     return [date(2022 + step // 12, step % 12 + 1, 1) for step in range(number)]
 
 
-def _row(model: type[Model], **values: object) -> Model:
-    """The model's example, with these values."""
-    return model.model_validate(
-        {name: field.examples[0] for name, field in model.model_fields.items() if field.examples} | values
-    )
-
-
 def _link(link: str, net: str) -> LinkRow:
-    return _row(LinkRow, link=link, last_touch_net_amount=net, first_touch_net_amount="2.00")
+    return example(LinkRow, link=link, last_touch_net_amount=net, first_touch_net_amount="2.00")
 
 
 def _cohorts(months: list[date]) -> list[CohortMonth]:
@@ -47,7 +40,7 @@ def _cohorts(months: list[date]) -> list[CohortMonth]:
 
 
 def _rates(months: list[date]) -> list[RepeatRate]:
-    return [_row(RepeatRate, month=month) for month in months]
+    return [example(RepeatRate, month=month) for month in months]
 
 
 def _days(*nets: str) -> list[RevenueDay]:

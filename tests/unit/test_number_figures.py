@@ -8,7 +8,6 @@ import pytest
 
 from regulars.dashboard.pages import charts, link_figures, retention_figures
 from regulars.dashboard.pages.figures import Figure
-from regulars.dashboard.queries.select import Model
 from regulars.dashboard.schemas import (
     CampaignRow,
     CohortMonth,
@@ -19,15 +18,10 @@ from regulars.dashboard.schemas import (
     NetworkSwitch,
     RepeatRate,
 )
+from tests.rows import example
 
 DECEMBER, JANUARY, FEBRUARY, MARCH = date(2025, 12, 1), date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 _SVG = "{http://www.w3.org/2000/svg}"
-
-
-def _row(model: type[Model], **values: object) -> Model:
-    """The model's example, with these values."""
-    examples = {name: field.examples[0] for name, field in model.model_fields.items() if field.examples}
-    return model.model_validate(examples | values)
 
 
 def _moved(month: date, *, new: int = 0, retained: int = 0, reactivated: int = 0, lapsed: int = 0) -> MovementMonth:
@@ -39,20 +33,20 @@ def _moved(month: date, *, new: int = 0, retained: int = 0, reactivated: int = 0
 
 def _window(cohort: date, days: int, matures_on: date, rate: str | None) -> CohortWindow:
     known = {"repurchase_rate": rate, "net_per_customer": None if rate is None else f"{days}.00"}
-    return _row(
+    return example(
         CohortWindow, cohort_month=cohort, window_days=days, matures_on=matures_on, is_mature=rate is not None, **known
     )
 
 
 def _value(cohort: date, since: int, net: str | None) -> LifetimeValueMonth:
     matures_on = cohort + timedelta(days=31 * (since + 1))
-    return _row(
+    return example(
         LifetimeValueMonth, cohort_month=cohort, months_since=since, net_per_customer=net, matures_on=matures_on
     )
 
 
 def _share(month: date, network: str, share: str, sales: int = 1) -> NetworkMonth:
-    return _row(NetworkMonth, month=month, network=network, share_of_sales=share, sales=sales)
+    return example(NetworkMonth, month=month, network=network, share_of_sales=share, sales=sales)
 
 
 def _drawn(figure: Figure, *, size: str = "narrow") -> ElementTree.Element:
@@ -100,12 +94,12 @@ def test_a_long_history_of_movement_is_cut_to_the_latest_months_and_says_so() ->
 
 def test_months_without_customers_have_no_rate_and_break_the_lines() -> None:
     rates = [
-        _row(RepeatRate, month=DECEMBER),
-        _row(RepeatRate, month=JANUARY),
-        _row(
+        example(RepeatRate, month=DECEMBER),
+        example(RepeatRate, month=JANUARY),
+        example(
             RepeatRate, month=FEBRUARY, customers=0, repeat_rate=None, in_month_repeat_rate=None, returning_share=None,
         ),
-        _row(RepeatRate, month=MARCH, repeat_rate=None, in_month_repeat_rate=None, returning_share=None),
+        example(RepeatRate, month=MARCH, repeat_rate=None, in_month_repeat_rate=None, returning_share=None),
     ]  # fmt: skip
     figure = retention_figures.repeat_rates(rates, unfinished=MARCH)
     returning = [row["rate"] for row in figure.rows if row["kind"] == "Returning"]
@@ -116,7 +110,7 @@ def test_months_without_customers_have_no_rate_and_break_the_lines() -> None:
 
 def test_customers_without_a_phone_number_leave_every_rate_unknown() -> None:
     unknown = dict.fromkeys(("repeat_rate", "lifetime_repeat_rate", "in_month_repeat_rate", "returning_share"))
-    figure = retention_figures.repeat_rates([_row(RepeatRate, month=MARCH, **unknown)], unfinished=MARCH)
+    figure = retention_figures.repeat_rates([example(RepeatRate, month=MARCH, **unknown)], unfinished=MARCH)
     assert figure.answer == "No customer is known by phone number yet."
 
 
@@ -142,7 +136,7 @@ def test_a_young_shop_is_told_from_when_on_repurchase_and_values_are_known() -> 
     figure = retention_figures.repurchase(windows)
     assert figure.rows == ()
     assert figure.summary == "From 2 Mar 2026 on: 30 days after the last of February's new customers."
-    cohort = [_row(CohortMonth, cohort_month=FEBRUARY, months_since=0)]
+    cohort = [example(CohortMonth, cohort_month=FEBRUARY, months_since=0)]
     assert retention_figures.cohorts(cohort, unfinished=FEBRUARY).summary == (
         "From 1 Mar 2026 on: those of February 2026 are the first who can return."
     )
@@ -234,8 +228,8 @@ def test_hostile_names_of_networks_stay_text() -> None:
 
 
 def test_a_shop_whose_visits_name_no_campaign_is_told_how_to_name_one() -> None:
-    nameless = _row(CampaignRow, utm_source="unknown", utm_medium="unknown", utm_campaign="unknown")
+    nameless = example(CampaignRow, utm_source="unknown", utm_medium="unknown", utm_campaign="unknown")
     assert "utm_source" in link_figures.campaigns([nameless], currency="GHS")
-    named = _row(CampaignRow, utm_source="whatsapp", utm_medium="unknown", last_touch_net_amount=Decimal(1))
+    named = example(CampaignRow, utm_source="whatsapp", utm_medium="unknown", last_touch_net_amount=Decimal(1))
     answer = link_figures.campaigns([nameless, named], currency="GHS").replace("\u00a0", " ")
     assert answer == "whatsapp brought the most: 23 sales from 130 visits, GHS 1.00."

@@ -13,6 +13,9 @@ from regulars.dashboard.schemas import (
     CohortMonth,
     CohortWindow,
     CustomerRow,
+    ForecastError,
+    ForecastFit,
+    ForecastHorizon,
     LifetimeValueMonth,
     LinkRow,
     MovementMonth,
@@ -89,6 +92,12 @@ class CohortWindowsResponse(ShopResponse):
     cohorts: list[CohortWindow] = []
 
 
+class ForecastResponse(ShopResponse):
+    latest_fit: ForecastFit | None = Field(None, description="The latest attempt; null where there was none yet.")
+    horizons: list[ForecastHorizon] = Field([], description="By the last fit that converged; empty where none has.")
+    errors: list[ForecastError] = []
+
+
 class LinksResponse(ShopResponse):
     links: list[LinkRow] = []
 
@@ -132,6 +141,7 @@ RESPONSES: tuple[type[ShopResponse], ...] = (
     CohortsResponse,
     LifetimeValuesResponse,
     CohortWindowsResponse,
+    ForecastResponse,
     LinksResponse,
     CampaignsResponse,
     NetworksResponse,

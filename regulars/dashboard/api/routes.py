@@ -20,6 +20,7 @@ from regulars.dashboard.api.responses import (
     CampaignsResponse,
     CohortsResponse,
     CohortWindowsResponse,
+    ForecastResponse,
     HistoryResponse,
     LifetimeValuesResponse,
     LinksResponse,
@@ -154,6 +155,22 @@ def networks(request: Request, owner: SignedIn, query: OneShop) -> Response:
         query.shop,
         NetworksResponse,
         lambda c, s: {"months": metrics.networks(c, s), "switches": metrics.network_switches(c, s)},
+    )
+
+
+@router.get("/forecast", responses=responses(ForecastResponse))
+def forecast(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What the customers so far are expected to buy, and how wrong the last predictions were."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        ForecastResponse,
+        lambda c, s: {
+            "latest_fit": next(iter(metrics.forecast_fits(c, s)), None),
+            "horizons": metrics.forecast(c, s),
+            "errors": metrics.forecast_errors(c, s),
+        },
     )
 
 

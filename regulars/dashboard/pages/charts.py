@@ -20,7 +20,7 @@ from regulars.dashboard.pages.figures import Figure, Name
 _FONT = "Segoe UI, Roboto, Noto Sans, Liberation Sans, Arial, sans-serif"
 _NARROW = 340
 # Alone in their row.
-_WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks")
+_WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks", "forecast")
 # Part of every key, so that browsers fetch pictures again when one of these modules changes.
 _SOURCES = b"".join(Path(str(file)).read_bytes() for file in (__file__, palette.__file__, drawings.__file__))
 _EDITION = hashlib.sha256(_SOURCES + alt.__version__.encode()).hexdigest()

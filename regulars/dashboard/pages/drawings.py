@@ -201,6 +201,22 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
     return bars + mean
 
 
+def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
+    kinds = ["Expected next", "Expected last time", "Came"]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[-1], colours.new])
+    horizons = list(dict.fromkeys(row["horizon"] for row in rows))
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("horizon:O", sort=horizons, title=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3)),
+            xOffset=alt.XOffset("kind:N", sort=kinds, scale=alt.Scale(domain=kinds)),
+            y=alt.Y("purchases:Q", title="Purchases", axis=alt.Axis(labelExpr=_SHORT)),
+            color=alt.Color("kind:N", scale=scale, sort=kinds),
+        )
+    )
+
+
 DRAWN: dict[Name, Callable[[Sequence[dict[str, Any]], Colours, Size, str], Any]] = {
     "acquisition": _acquisition,
     "revenue": _revenue,
@@ -211,4 +227,5 @@ DRAWN: dict[Name, Callable[[Sequence[dict[str, Any]], Colours, Size, str], Any]]
     "lifetime-values": _lifetime_values,
     "links": _links,
     "networks": _networks,
+    "forecast": _forecast,
 }

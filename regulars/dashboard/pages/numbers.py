@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from ingest.storage.connections import Connection
 from regulars.dashboard import cards
-from regulars.dashboard.pages import charts, figures, link_figures, retention_figures
+from regulars.dashboard.pages import charts, figures, forecast_figures, link_figures, retention_figures
 from regulars.dashboard.pages.colours import Theme
 from regulars.dashboard.pages.context import MAX_LINKS, PageContext, ShopName, open_page
 from regulars.dashboard.pages.drawings import Size
@@ -48,6 +48,12 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
         metrics.networks(connection, page.shop),
         metrics.network_switches(connection, page.shop),
         unfinished=page.unfinished_month,
+    ),
+    "forecast": lambda connection, page: forecast_figures.forecast(
+        metrics.forecast_fits(connection, page.shop),
+        metrics.forecast(connection, page.shop),
+        metrics.forecast_errors(connection, page.shop),
+        currency=page.shop.currency,
     ),
 }
 
@@ -130,6 +136,24 @@ def links(request: Request, shop: ShopName = None) -> Response:
         networks=link_figures.networks(networks, switches, unfinished=page.unfinished_month),
         network_table=link_figures.network_table(networks),
         switches=switches,
+    )
+
+
+@router.get("/forecast")
+def forecast(request: Request, shop: ShopName = None) -> Response:
+    with open_page(request, shop=shop) as (connection, page):
+        fits = metrics.forecast_fits(connection, page.shop)
+        horizons = metrics.forecast(connection, page.shop)
+        errors = metrics.forecast_errors(connection, page.shop)
+    return render(
+        "forecast.html",
+        page=page,
+        place="forecast",
+        forecast=forecast_figures.forecast(fits, horizons, errors, currency=page.shop.currency),
+        latest_fit=fits[0] if fits else None,
+        horizons=horizons,
+        errors=errors,
+        error=forecast_figures.error,
     )
 
 

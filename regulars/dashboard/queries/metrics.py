@@ -17,6 +17,9 @@ from regulars.dashboard.schemas import (
     CampaignRow,
     CohortMonth,
     CohortWindow,
+    ForecastError,
+    ForecastFit,
+    ForecastHorizon,
     LifetimeValueMonth,
     LinkRow,
     MovementMonth,
@@ -108,6 +111,21 @@ def network_switches(connection: Connection, shop: Shop) -> list[NetworkSwitch]:
     """How often customers' main network changed, by month; in a month, the most frequent change first."""
     order = "where shop_id = %s order by month, switches desc, from_network, to_network"
     return _of_shop(connection, shop, NetworkSwitch, order)
+
+
+def forecast_fits(connection: Connection, shop: Shop) -> list[ForecastFit]:
+    """The attempts at a fit, the latest first."""
+    return _of_shop(connection, shop, ForecastFit, "where shop_id = %s order by fit_id desc")
+
+
+def forecast(connection: Connection, shop: Shop) -> list[ForecastHorizon]:
+    """What the fit in use expects, the shortest horizon first; nothing where no fit has converged."""
+    return _of_shop(connection, shop, ForecastHorizon, "where shop_id = %s and is_in_use order by horizon_days")
+
+
+def forecast_errors(connection: Connection, shop: Shop) -> list[ForecastError]:
+    """How wrong the last matured prediction of each horizon was."""
+    return _of_shop(connection, shop, ForecastError, "where shop_id = %s order by horizon_days")
 
 
 def slugs(connection: Connection, shop: Shop) -> list[SlugRow]:
