@@ -44,11 +44,13 @@ _REMOVE_DIFFERENT = """
         where {is_same_key} and ({working_columns}) is not distinct from ({published_columns})
     )
 """
+# Sorted for the reason that `replace_rows` gives.
 _ADD_MISSING = """
     insert into {published} ({targets})
     select {columns}
     from {working} as changed
     where not exists (select 1 from {published} as published where {is_same_key})
+    order by {key}
 """
 
 
@@ -144,6 +146,7 @@ def _copy_differences(connection: Connection, working: Shape, table: Shape) -> N
         "targets": _listed(list(targets.values())),
         "working_columns": _listed(columns, of="changed"),
         "published_columns": _listed(list(targets.values()), of="published"),
+        "key": _listed(working.key, of="changed"),
         "is_same_key": _is_same_key(working.key, [targets[name] for name in working.key]),
     }
     for statement in (_REMOVE_DIFFERENT, _ADD_MISSING):

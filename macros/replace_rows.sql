@@ -41,6 +41,9 @@
                     standing.{{ column }} = computed.{{ column }}{{ ' and ' if not loop.last }}
                     {%- endfor %}
             )
+        -- Sorted, so that all rows are compared before the first is inserted: planned for an empty table, the comparison
+        -- would read what was inserted again for every row.
+        order by {{ unique_key | join(', ') }}
         returning {{ names }}
     )
     insert into {{ delta_table(target.identifier) }} ({{ names }}, weight)

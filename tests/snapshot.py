@@ -1,4 +1,4 @@
-"""The rows of every table and materialized view of a schema, whatever models there are."""
+"""The rows of every table and view of a schema, whatever models there are."""
 
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
         inner join pg_attribute as attribute on class.oid = attribute.attrelid
         where
             class.relnamespace = to_regnamespace(%s)
-            and class.relkind in ('r', 'm')
+            and class.relkind in ('r', 'm', 'v')
             and attribute.attnum > 0
             and not attribute.attisdropped
         order by class.relname, attribute.attname

@@ -9,9 +9,10 @@ networks as (
 months as (
     select
         shop_id,
-        month,
-        active_customers
-    from {{ ref('monthly_acquisition') }}
+        order_month as month,
+        sum(active_customers) as active_customers
+    from {{ ref('cohort_months') }}
+    group by shop_id, order_month
 )
 
 select

@@ -2,11 +2,17 @@
 
 with
 
-months as (
-    select
+-- Of any customer, known or not, as in monthly_acquisition.
+months_with_a_sale as (
+    select distinct
         shop_id,
-        month
-    from {{ ref('monthly_acquisition') }}
+        {{ month_of('order_date') }} as month
+    from {{ ref('shop_days') }}
+    where sales > 0
+),
+
+months as (
+    {{ shop_months('months_with_a_sale') }}
 ),
 
 counts as (

@@ -19,21 +19,31 @@ from tests.storefront import add_order, add_shop, fetch
 
 _LINKED_OR_TOLD = "assert_every_sale_has_a_customer_or_a_written_reason"
 
-# Tables in place of the materialized views, no index, and a second copy of every row.
+# Tables in place of the materialized views, the views on them made again, no index, and a second copy of every row.
 _UNGUARD = """
     do $$
     declare
         relation record;
+        views jsonb := (
+            select jsonb_object_agg(oid::regclass, pg_get_viewdef(oid)) from pg_class
+            where relnamespace = 'building'::regnamespace and relkind = 'v' and relname <> 'reconciliation'
+        );
     begin
         for relation in
-            select relname, relkind from pg_class
-            where relnamespace = 'building'::regnamespace and relkind in ('r', 'm')
+            select relname from pg_class where relnamespace = 'building'::regnamespace and relkind = 'm'
         loop
-            if relation.relkind = 'm' then
-                execute format('create table building.copy as table building.%1$I', relation.relname);
-                execute format('drop materialized view building.%1$I cascade', relation.relname);
-                execute format('alter table building.copy rename to %1$I', relation.relname);
-            end if;
+            execute format('create table building.%1$I as table building.%2$I', 'copy_' || relation.relname,
+                relation.relname);
+        end loop;
+        for relation in
+            select relname, substr(relname, 6) as view from pg_class
+            where relnamespace = 'building'::regnamespace and relkind = 'r' and starts_with(relname, 'copy_')
+        loop
+            execute format('drop materialized view if exists building.%I cascade', relation.view);
+            execute format('alter table building.%I rename to %I', relation.relname, relation.view);
+        end loop;
+        for relation in select key as name, value as definition from jsonb_each_text(views) loop
+            execute format('create or replace view %s as %s', relation.name, relation.definition);
         end loop;
         for relation in select conrelid::regclass as name, conname from pg_constraint where contype = 'p' and
             connamespace = 'building'::regnamespace
@@ -63,6 +73,16 @@ _DAMAGE = """
         total_purchases = 0, repeat_customer = true, last_purchase_at = first_purchase_at - interval '1 day';
     update building.shop_days set customers = sales + 1;
     update building.cohort_months set repeat_customers = active_customers + 1;
+    update building.refunds set order_date = first_purchase_date - 1;
+    update building.cohort_days set customers = 0;
+    update building.link_months set visits = -1;
+    update building.campaign_months set visits = -1;
+    update building.network_months set active_customers = sales + 1;
+    update building.network_switches set from_network = to_network;
+    update building.purchase_gaps set gaps = 0;
+    update building.monthly_movement set lapsed_customers = -1;
+    update building.network_shares set share_of_sales = 2;
+    update building.campaign_analytics set converted_visits = sales + 1;
     update building.slug_months set new_customers = customers + 1;
     update building.shop_balances set entries = 0;
     update building.ledger_entries set status = 'evaporated';
@@ -112,7 +132,7 @@ def _wrong(statuses: dict[str, str]) -> dict[str, str]:
 
 
 def _trade(connection: Connection) -> UUID:
-    """Two shops, five customers in each over three months; refunds, links, profits and withdrawals."""
+    """Two shops, five customers in each over three months; refunds, links, networks, profits and withdrawals."""
     shops = [add_shop(connection, slug) for slug in ("ama-data", "kofi-data")]
     for shop in shops:
         for number in range(24):
@@ -123,6 +143,7 @@ def _trade(connection: Connection) -> UUID:
                 total=Decimal(10 + number),
                 order_status="refunded" if number % 6 == 5 else "completed",
                 at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
+                network="MTN" if number < 10 else "Telecel",
             )
             if number % 2:
                 connection.execute(
@@ -130,6 +151,7 @@ def _trade(connection: Connection) -> UUID:
                     "values (%s, %s, %s, '2026-02-01')",
                     [shop, order, "promo" if number % 3 else None],
                 )
+        connection.execute("insert into shop_slugs values (%s, 'promo') on conflict do nothing", [shop])
         connection.execute(
             "insert into shop_profits (shop_id, profit_amount, status) values (%s, 24, 'credited')", [shop]
         )

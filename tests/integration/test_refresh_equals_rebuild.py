@@ -149,6 +149,28 @@ def _complete_visit(connection: Connection, step: Step) -> None:
         connection.execute("update regulars.tracking set shop_order_id = %s where id = %s", [order[0], visit[0]])
 
 
+def _insert_slug(connection: Connection, step: Step) -> None:
+    if (slug := _SLUGS[step.how % 5]) and (shop := _pick(connection, "user_shops", step.which)):
+        connection.execute(
+            "insert into public.shop_slugs (shop_id, slug, label, valid_from) values (%s, %s, %s, %s) "
+            "on conflict (slug) do update set shop_id = excluded.shop_id, label = excluded.label, "
+            "valid_from = excluded.valid_from",
+            [shop[0], slug, (None, "WhatsApp", "poster")[step.also % 3], _MOMENTS[step.also % len(_MOMENTS)]],
+        )
+
+
+def _campaign(connection: Connection, step: Step) -> None:
+    if visit := _pick(connection, "regulars.tracking", step.which):
+        connection.execute(
+            "update regulars.tracking set utm_source = %s, utm_campaign = %s where id = %s",
+            [(None, "whatsapp", "radio")[step.how % 3], (None, "march")[step.also % 2], visit[0]],
+        )
+
+
+def _delete_slugs(connection: Connection, step: Step) -> None:
+    connection.execute("delete from public.shop_slugs where slug = %s", [_SLUGS[step.how % 5]])
+
+
 def _insert_profit(connection: Connection, step: Step) -> None:
     if order := _pick(connection, "shop_orders", step.which):
         connection.execute(
@@ -196,6 +218,9 @@ _CHANGES: dict[str, Callable[[Connection, Step], None]] = {
     "shop's zone": _update("user_shops", "timezone", _ZONES),
     "shop's country": _update("user_shops", "country", ("GH", "US")),
     "shop's currency": _update("user_shops", "currency", ("GHS", "USD")),
+    "visit's campaign": _campaign,
+    "slug's link": _insert_slug,
+    "delete slug": _delete_slugs,
     "insert profit": _insert_profit,
     "profit's status": _update("shop_profits", "status", ("pending", "credited", "withdrawn")),
     "delete profit": _delete("shop_profits"),
@@ -231,6 +256,21 @@ _KEPT: dict[str, History] = {
     "an order with a visit moves to another shop while its refund is not committed yet": [
         ([Step("insert visit", 0, 1, 2), Step("visit's order", 0, 3, 0)], []),
         ([Step("order's shop", 3, 1, 0)], [Step("order's status", 3, 3, 0)]),
+    ],
+    "slugs become one link, which is renamed and taken apart again, under orders that they brought": [
+        (
+            [
+                Step("insert visit", 0, 1, 2),
+                Step("visit's order", 0, 3, 0),
+                Step("insert visit", 0, 2, 3),
+                Step("visit's order", 1, 1, 0),
+                Step("slug's link", 0, 1, 1),
+                Step("slug's link", 0, 2, 1),
+            ],
+            [],
+        ),
+        ([Step("slug's link", 0, 1, 2), Step("visit's campaign", 0, 1, 1)], [Step("slug's link", 0, 2, 2)]),
+        ([Step("delete slug", 0, 1, 0), Step("order's network", 3, 1, 1)], []),
     ],
     "a shop's time zone moves its sales to other months, and its profits are truncated": [
         ([Step("insert profit", 3, 2, 1), Step("insert withdrawal", 0, 2, 1)], [Step("insert visit", 1, 2, 5)]),

@@ -36,7 +36,7 @@ def add_a_column(project: Project) -> None:
     project.change(
         "marts/customers.sql",
         ("max(ordered_at) as last_purchase_at,", "max(ordered_at) as last_purchase_at,\n max(net_amount) as largest,"),
-        ("totals.last_purchase_at,", "totals.last_purchase_at,\n        totals.largest,"),
+        ("        last_purchase_at,\n", "        last_purchase_at,\n        largest,\n"),
     )
     project.change(
         "marts/_marts__models.yml",
@@ -52,8 +52,8 @@ def take_columns_out(project: Project) -> None:
     project.change(
         "marts/customers.sql",
         ("        sum(profit_amount) as total_profit,\n", ""),
-        ("        totals.total_profit,\n", ""),
-        ("        totals.last_source_slug,\n        networks.network as preferred_network", "totals.last_source_slug"),
+        ("        total_profit,\n", ""),
+        ("        preferred_network,\n", ""),
     )
     project.change("marts/_marts__models.yml", (_PROFIT_IN_YML, ""), (_NETWORK_IN_YML, ""))
 
@@ -101,16 +101,16 @@ def change_a_query(project: Project) -> None:
     project.change(
         "dashboard/repeat_rates.sql",
         (
-            "round(1.0 * repeat_customers / customers, 4) as repeat_rate",
-            "round(1.0 * repeat_customers / customers, 4) as repeat_rate,\n customers - repeat_customers as others",
+            "nullif(customers, 0), 4) as repeat_rate,",
+            "nullif(customers, 0), 4) as repeat_rate,\n    customers - repeat_customers as others,",
         ),
     )
     project.change(
         "dashboard/_dashboard__models.yml",
         (
-            "  - name: slug_analytics\n",
+            "      - name: repeat_customers_to_date\n",
             "      - name: others\n        description: Customers who did not come back.\n        data_type: bigint\n"
-            "  - name: slug_analytics\n",
+            "      - name: repeat_customers_to_date\n",
         ),
     )
 
