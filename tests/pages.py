@@ -16,7 +16,7 @@ from tests.conftest import Database
 from tests.owners import Shop, TwoOwners
 
 FIGURES = list(get_args(Name))
-PAGES = ["/", "/customers", "/retention", "/links"]
+PAGES = ["/", "/customers", "/retention", "/links", "/forecast"]
 """Those in the navigation."""
 NOBODY = (
     "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests

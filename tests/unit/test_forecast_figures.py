@@ -67,7 +67,7 @@ def test_without_a_fit_the_reason_is_told() -> None:
     )
     figure = forecast_figures.forecast([failed], [], [], currency="GHS")
     assert figure.rows == ()
-    assert figure.summary == "Not predicted yet: 12 customers have bought on two days or more; 100 are needed."
+    assert figure.summary == f"Not predicted yet: {failed.reason}."
     assert "once a week" in forecast_figures.forecast([], [], [], currency="GHS").summary
 
 
