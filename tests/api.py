@@ -16,7 +16,7 @@ from tests.owners import Shop, TwoOwners
 API = "/api/admin/customers"
 NUMBERS = [
     "analytics", "acquisition", "repeat-rates", "movement", "cohorts", "lifetime-values", "cohort-windows", "links",
-    "campaigns", "networks", "forecast", "slug-analytics",
+    "campaigns", "networks", "segments", "at-risk", "forecast", "slug-analytics",
 ]  # fmt: skip
 """The addresses of the answers about a whole shop."""
 

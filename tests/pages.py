@@ -21,7 +21,7 @@ PAGES = ["/", "/customers", "/retention", "/links", "/forecast"]
 NOBODY = (
     "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests
 )
-PATHS = [*PAGES, "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
+PATHS = [*PAGES, "/segments", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
 

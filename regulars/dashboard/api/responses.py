@@ -28,6 +28,7 @@ from regulars.dashboard.schemas import (
     SlugRow,
     VisitRow,
 )
+from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, StateSize
 
 
 class ShopResponse(BaseModel):
@@ -92,6 +93,18 @@ class CohortWindowsResponse(ShopResponse):
     cohorts: list[CohortWindow] = []
 
 
+class SegmentsResponse(ShopResponse):
+    has_segments: bool | None = Field(None, examples=[True], description="null where no refresh has counted the shop.")
+    reason: str | None = Field(None, examples=[None], description="Why there are none, in words.")
+    segments: list[SegmentSize] = []
+    states: list[StateSize] = []
+
+
+class AtRiskResponse(ShopResponse):
+    customers: list[CustomerAtRisk] = Field([], description="Those who were worth the most a month first.")
+    limit: int = Field(examples=[50])
+
+
 class ForecastResponse(ShopResponse):
     latest_fit: ForecastFit | None = Field(None, description="The latest attempt; null where there was none yet.")
     horizons: list[ForecastHorizon] = Field([], description="By the last fit that converged; empty where none has.")
@@ -141,6 +154,8 @@ RESPONSES: tuple[type[ShopResponse], ...] = (
     CohortsResponse,
     LifetimeValuesResponse,
     CohortWindowsResponse,
+    SegmentsResponse,
+    AtRiskResponse,
     ForecastResponse,
     LinksResponse,
     CampaignsResponse,

@@ -17,6 +17,7 @@ from regulars.dashboard.api.openapi import PROBLEMS, responses
 from regulars.dashboard.api.responses import (
     AcquisitionResponse,
     AnalyticsResponse,
+    AtRiskResponse,
     CampaignsResponse,
     CohortsResponse,
     CohortWindowsResponse,
@@ -28,14 +29,15 @@ from regulars.dashboard.api.responses import (
     MovementResponse,
     NetworksResponse,
     RepeatRatesResponse,
+    SegmentsResponse,
     ShopResponse,
     SlugAnalyticsResponse,
 )
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
-from regulars.dashboard.queries import customers, metrics
+from regulars.dashboard.queries import customers, metrics, segments
 from regulars.dashboard.queries.csv_export import Export
-from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Text
+from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Limit, Text
 from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shops import chosen_shop
@@ -66,6 +68,10 @@ class ExportQuery(CustomerFilter):
 
 class ListQuery(CustomerQuery):
     shop: Text = _SHOP
+
+
+class AtRiskQuery(ShopQuery):
+    limit: Limit = 50
 
 
 async def _signed_in(
@@ -155,6 +161,32 @@ def networks(request: Request, owner: SignedIn, query: OneShop) -> Response:
         query.shop,
         NetworksResponse,
         lambda c, s: {"months": metrics.networks(c, s), "switches": metrics.network_switches(c, s)},
+    )
+
+
+@router.get("/segments", responses=responses(SegmentsResponse))
+def shop_segments(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The segments with how many moved this month, and the customers by their own rhythm."""
+
+    def load(connection: Connection, shop: Shop) -> dict[str, Any]:
+        return segments.shop_segments(connection, shop).model_dump() | {
+            "segments": segments.segments(connection, shop),
+            "states": segments.states(connection, shop),
+        }
+
+    return _respond(request, owner, query.shop, SegmentsResponse, load)
+
+
+@router.get("/at-risk", responses=responses(AtRiskResponse))
+def at_risk(request: Request, owner: SignedIn, query: Annotated[AtRiskQuery, Query()]) -> Response:
+    """The customers who are at risk today by their own rhythm, why, and what they were worth a month."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        AtRiskResponse,
+        lambda c, s: {"customers": segments.at_risk(c, s, limit=query.limit), "limit": query.limit},
+        if_not_counted={"limit": query.limit},
     )
 
 

@@ -20,7 +20,7 @@ from regulars.dashboard.pages.figures import Figure, Name
 _FONT = "Segoe UI, Roboto, Noto Sans, Liberation Sans, Arial, sans-serif"
 _NARROW = 340
 # Alone in their row.
-_WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks", "forecast")
+_WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks", "segments", "forecast")
 # Part of every key, so that browsers fetch pictures again when one of these modules changes.
 _SOURCES = b"".join(Path(str(file)).read_bytes() for file in (__file__, palette.__file__, drawings.__file__))
 _EDITION = hashlib.sha256(_SOURCES + alt.__version__.encode()).hexdigest()
@@ -32,6 +32,8 @@ def height(figure: Figure) -> int:
         return 62 + 24 * len({row["cohort"] for row in figure.rows})
     if figure.name == "links":
         return 70 + 18 * len(figure.rows)
+    if figure.name == "segments":
+        return 44 + 26 * len(figure.rows)
     if figure.name == "lifetime-values":
         return 250 + 5 * len({row["label"] for row in figure.rows})
     return 250

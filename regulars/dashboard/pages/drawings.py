@@ -201,6 +201,14 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
     return bars + mean
 
 
+def _segments(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
+    names = [row["segment"] for row in rows]
+    axis = alt.Axis(title=None, labelColor=colours.ink, labelFontSize=12, grid=False, minExtent=_room(names, 140))
+    x = alt.X("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickCount=4, tickMinStep=1, grid=True))
+    y = alt.Y("segment:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.3))
+    return alt.Chart(_data(rows)).mark_bar(color=colours.returning).encode(x=x, y=y)
+
+
 def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
     kinds = ["Expected next", "Expected last time", "Came"]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[-1], colours.new])
@@ -227,5 +235,6 @@ DRAWN: dict[Name, Callable[[Sequence[dict[str, Any]], Colours, Size, str], Any]]
     "lifetime-values": _lifetime_values,
     "links": _links,
     "networks": _networks,
+    "segments": _segments,
     "forecast": _forecast,
 }

@@ -18,6 +18,7 @@ Name = Literal[
     "lifetime-values",
     "links",
     "networks",
+    "segments",
     "forecast",
 ]
 

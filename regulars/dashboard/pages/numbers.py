@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from ingest.storage.connections import Connection
 from regulars.dashboard import cards
-from regulars.dashboard.pages import charts, figures, forecast_figures, link_figures, retention_figures
+from regulars.dashboard.pages import charts, figures, forecast_figures, link_figures, retention_figures, segment_figures
 from regulars.dashboard.pages.colours import Theme
 from regulars.dashboard.pages.context import MAX_LINKS, PageContext, ShopName, open_page
 from regulars.dashboard.pages.drawings import Size
@@ -16,8 +16,11 @@ from regulars.dashboard.pages.figures import Figure, Name
 from regulars.dashboard.pages.months import month_after, recent_months
 from regulars.dashboard.pages.rendering import render
 from regulars.dashboard.queries import metrics
+from regulars.dashboard.queries import segments as segment_queries
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
+
+MAX_AT_RISK = 50
 
 _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
     "acquisition": lambda connection, page: figures.acquisition(
@@ -48,6 +51,9 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
         metrics.networks(connection, page.shop),
         metrics.network_switches(connection, page.shop),
         unfinished=page.unfinished_month,
+    ),
+    "segments": lambda connection, page: segment_figures.segments(
+        segment_queries.shop_segments(connection, page.shop), segment_queries.segments(connection, page.shop)
     ),
     "forecast": lambda connection, page: forecast_figures.forecast(
         metrics.forecast_fits(connection, page.shop),
@@ -136,6 +142,26 @@ def links(request: Request, shop: ShopName = None) -> Response:
         networks=link_figures.networks(networks, switches, unfinished=page.unfinished_month),
         network_table=link_figures.network_table(networks),
         switches=switches,
+    )
+
+
+@router.get("/segments")
+def segments(request: Request, shop: ShopName = None) -> Response:
+    with open_page(request, shop=shop) as (connection, page):
+        has_segments = segment_queries.shop_segments(connection, page.shop)
+        sizes = segment_queries.segments(connection, page.shop)
+        states = segment_queries.states(connection, page.shop)
+        at_risk = segment_queries.at_risk(connection, page.shop, limit=MAX_AT_RISK)
+    return render(
+        "segments.html",
+        page=page,
+        place="customers",
+        segments=segment_figures.segments(has_segments, sizes),
+        sizes=sizes,
+        states=states,
+        at_risk=at_risk,
+        at_risk_answer=segment_figures.at_risk(states, currency=page.shop.currency),
+        limit=MAX_AT_RISK,
     )
 
 
