@@ -315,8 +315,8 @@ def test_a_prediction_is_held_against_what_came_once_it_has_matured(fitted: Data
         shop = _shop(connection, "cdnow")
         # Somebody who comes later is not the prediction's error.
         connection.execute(
-            "insert into shop_orders (id, shop_id, customer_phone, base_price, profit_amount, total_price, order_status, "
-            "payment_status, created_at) values (gen_random_uuid(), %s, '+12132999999', 500, 0, 500, 'completed', "
+            "insert into shop_orders (id, shop_id, customer_phone, base_price, profit_amount, total_price, "
+            "order_status, payment_status, created_at) values (gen_random_uuid(), %s, '+12132999999', 500, 0, 500, 'completed', "
             "'completed', '1997-10-05 16:00+00')",
             [shop],
         )
