@@ -316,8 +316,8 @@ def test_a_prediction_is_held_against_what_came_once_it_has_matured(fitted: Data
         # Somebody who comes later is not the prediction's error.
         connection.execute(
             "insert into shop_orders (id, shop_id, customer_phone, base_price, profit_amount, total_price, "
-            "order_status, payment_status, created_at) values (gen_random_uuid(), %s, '+12132999999', 500, 0, 500, 'completed', "
-            "'completed', '1997-10-05 16:00+00')",
+            "order_status, payment_status, created_at) values (gen_random_uuid(), %s, '+12132999999', 500, 0, 500, "
+            "'completed', 'completed', '1997-10-05 16:00+00')",
             [shop],
         )
     run_refresh(fitted.settings, mode="rebuild")
@@ -362,6 +362,7 @@ def test_a_customer_who_is_erased_or_deleted_leaves_the_forecasts_and_a_shop_tak
             [shop, erased],
         )
         connection.execute("delete from regulars.customers where shop_id = %s and id = %s", [shop, deleted])
+        connection.execute("delete from shop_orders where shop_id = %s", [free])
         connection.execute("delete from user_shops where id = %s", [free])
     _refresh(fitted, as_of=NEXT_DAY)
     with fitted.connect() as connection:
