@@ -72,7 +72,7 @@ def draw(predicted: Numbers, came: Numbers, path: Path) -> None:
         color=altair.Color(
             "what:N", title=None, sort=["actual", "predicted"], scale=altair.Scale(range=["#1f3b57", "#d1661b"])
         ),
-        strokeDash=altair.StrokeDash("what:N", title=None, sort=["actual", "predicted"]),
+        strokeDash=altair.StrokeDash("what:N", legend=None, sort=["actual", "predicted"]),
     )
     panels = [
         base.mark_line().transform_filter(altair.datum.view == view).properties(width=320, height=220, title=view)
