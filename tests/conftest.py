@@ -119,9 +119,10 @@ def no_models_are_built_unless_marked(request: pytest.FixtureRequest) -> Iterato
     if "server" not in request.fixturenames:
         yield
         return
-    results = request.getfixturevalue("server").settings.home / "dbt" / "target" / "run_results.json"
+    # Where dbt writes what it runs.
+    run = request.getfixturevalue("server").settings.home / "dbt" / "target" / "run"
     yield
-    built_at = results.stat().st_mtime if results.exists() else None
+    built_at = max((file.stat().st_mtime for file in run.rglob("*.sql")), default=None)
     if built_at != request.config.stash.get(_BUILT_AT, None):
         request.config.stash[_BUILT_AT] = built_at
         if request.node.get_closest_marker("dbt") is None:
