@@ -58,7 +58,7 @@ _TYPE_BY_NAME = {
 
 _NUMERIC = re.compile(
     r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
-    r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$|_per_month$"
+    r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$"
 )
 
 _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
