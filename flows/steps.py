@@ -8,6 +8,7 @@ import psycopg
 from flows import history, project, relations
 from flows.columns import settle_columns
 from flows.errors import Blocked, BuildFailed
+from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
@@ -70,6 +71,20 @@ def match_customers(run: Run) -> Matched:
     return run.matched
 
 
+def forecast_purchases(run: Run) -> None:
+    """Fits and scores the shops that are due, from what the last refresh published, so that this one publishes it.
+
+    It comes before the claim, which takes the shops whose forecasts changed with everything else. A rebuild fits
+    nothing: the published tables may not be what the models of today make.
+    """
+    if run.refresh.mode == "refresh" and (due := due_shops(run.connection)):
+        # Only where there is something to fit: it imports scipy.
+        from flows.forecast.fitting import fit_shops
+
+        if left := fit_shops(run.connection, due):
+            run.warnings.append(f"Forecasts of {left} shops wait for the next refresh: fitting took all of its time.")
+
+
 def claim_batch(run: Run) -> int:
     """Claims the changes that are committed by now; the next refresh gets those that commit later."""
     run.changes = history.claim(
@@ -124,6 +139,7 @@ Step = Callable[[Run], object]
 STEPS: tuple[Step, ...] = (
     prepare_relations,
     match_customers,
+    forecast_purchases,
     claim_batch,
     build_marts,
     publish,

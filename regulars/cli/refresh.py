@@ -12,6 +12,7 @@ from regulars.cli.opening import open_database
 DOING = {
     "prepare_relations": "checking tables and views",
     "match_customers": "matching orders to customers",
+    "forecast_purchases": "fitting forecasts that are due",
     "claim_batch": "taking the changes",
     "build_marts": "building and testing the marts",
     "publish": "comparing the marts with the raw sales and publishing",
