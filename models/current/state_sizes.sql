@@ -2,6 +2,6 @@ select
     shop_id,
     coalesce(state, 'unknown') as state,
     count(*) as customers,
-    sum(net_per_month) as net_per_month
+    sum(monthly_net_amount) as monthly_net_amount
 from {{ ref('customer_rhythms') }}
 group by shop_id, coalesce(state, 'unknown')
