@@ -53,12 +53,15 @@ _TYPE_BY_NAME = {
     r"^(?!is_|has_)(?!.*_to_date$)(.*_)?(date|month)$": "date",
     r"^(is|has)_": "boolean",
     r"(_amount|_profit|_spent|_value|^amount|^withdrawn)$": "numeric",
-    r"_id$": "uuid",
+    # Fits are numbered, so that the latest has the highest.
+    r"(?<!^fit)_id$": "uuid",
 }
 
 _NUMERIC = re.compile(
     r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
     r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_"
+    # Forecasts: parameters, expectations and their errors.
+    r"|^(r|alpha|a|b|p|q|v)$|log_likelihood$|^probability_|^expected_purchases|_error$"
 )
 
 _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
