@@ -1,7 +1,8 @@
 {#-
     The keys of a mart that this refresh computes anew, as a query: of the batch's entities where the mart reads
-    staging (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`).
-    `meta: {keys: […]}` names the columns; the first is always shop_id.
+    staging (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`), or of several.
+    `meta: {keys: […]}` names the columns; the first is always shop_id. `meta: {more_keys: …}` names a macro with a
+    query of further keys, of rows that change when others do.
 -#}
 {% macro batch_keys() -%}
     {%- set how = config.get('meta') -%}
@@ -10,8 +11,12 @@
         from regulars.batch
         where entity in ({{ "'" ~ how.entities | join("', '") ~ "'" }})
     {%- else -%}
-        select distinct {{ how['keys'] | join(', ') }}
-        from {{ delta_table(how.upstream) }}
-        where {{ how['keys'] | join(' is not null and ') }} is not null
+        {%- set upstreams = [how.upstream] if how.upstream is string else how.upstream -%}
+        {%- for upstream in upstreams -%}
+            {{ ' union ' if not loop.first }}select distinct {{ how['keys'] | join(', ') }}
+            from {{ delta_table(upstream) }}
+            where {{ how['keys'] | join(' is not null and ') }} is not null
+        {%- endfor -%}
     {%- endif -%}
+    {%- if how.more_keys is defined %} union {{ context[how.more_keys]() }}{% endif -%}
 {%- endmacro %}

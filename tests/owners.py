@@ -30,6 +30,7 @@ _STATUSES = [("completed", "completed")] * 6 + [
 ]  # fmt: skip
 _SALES = {"pending", "processing", "completed"}
 _SLUGS = ["promo", "flyer", None, "unknown", None]
+_CAMPAIGNS = {"promo": ("whatsapp", "status", "spring"), "flyer": ("print", None, None)}
 _NAMES = ["Ama", "Kofi 100%", "Esi_Mensah", "Yaw", "<b>Abena</b>", "=1+1", "Ákua", "+cmd|' /C calc'!A0"]
 
 
@@ -53,6 +54,15 @@ class Order:
         return self.payment_status == "completed" and self.order_status in _SALES
 
     @property
+    def is_refunded(self) -> bool:
+        return self.payment_status == "completed" and self.order_status in ("refunded", "reversed")
+
+    @property
+    def campaign(self) -> tuple[str | None, str | None, str | None]:
+        """Source, medium and name."""
+        return _CAMPAIGNS.get(self.slug or "", (None, None, None))
+
+    @property
     def key(self) -> tuple[datetime, UUID]:
         return (self.at, self.order_id)
 
@@ -66,8 +76,11 @@ class Shop:
     orders: list[Order] = field(default_factory=list)
     empty_visits: Counter[str] = field(default_factory=Counter)
 
+    def day(self, at: datetime) -> date:
+        return at.astimezone(self.zone).date()
+
     def month(self, at: datetime) -> date:
-        return at.astimezone(self.zone).date().replace(day=1)
+        return self.day(at).replace(day=1)
 
     @property
     def sales(self) -> list[Order]:
@@ -208,9 +221,9 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
     )  # fmt: skip
     if order.has_visit:
         connection.execute(
-            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
-            "values (%s, %s, %s, %s)",
-            [shop.shop_id, order.order_id, order.slug, order.at - timedelta(minutes=2)],
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at, utm_source, "
+            "utm_medium, utm_campaign) values (%s, %s, %s, %s, %s, %s, %s)",
+            [shop.shop_id, order.order_id, order.slug, order.at - timedelta(minutes=2), *order.campaign],
         )
 
 

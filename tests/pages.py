@@ -3,21 +3,25 @@
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import get_args
 from uuid import UUID, uuid4
 
 import httpx
 
 from ingest.storage.settings import Settings
+from regulars.dashboard.pages.figures import Name
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import Database
 from tests.owners import Shop, TwoOwners
 
-FIGURES = ["acquisition", "repeat-rates", "cohorts", "links", "revenue"]
+FIGURES = list(get_args(Name))
+PAGES = ["/", "/customers", "/retention", "/links", "/forecast"]
+"""Those in the navigation."""
 NOBODY = (
     "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests
 )
-PATHS = ["/", "/customers", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
+PATHS = [*PAGES, "/segments", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
 

@@ -15,6 +15,7 @@ from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from regulars.dashboard.pages import numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.queries.reader import Reader
@@ -23,6 +24,8 @@ from regulars.web.headers import Headers
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
+
+_ROUTERS = (api.router, numbers.router, pages.router)
 
 STATIC = Path(__file__).with_name("static")
 
@@ -79,8 +82,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         """Whether an owner's request would succeed now."""
         return await readiness.answer()
 
-    app.include_router(api.router)
-    app.include_router(pages.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     for kind in (RegularsError, RequestValidationError):
@@ -154,5 +157,5 @@ def _parameter_errors(errors: Sequence[Mapping[str, Any]]) -> list[ParameterErro
 
 def _paths(app: FastAPI) -> list[str]:
     """The paths of all routes. FastAPI doesn't list an included router's routes among the application's own."""
-    routes = [route for router in (app, api.router, pages.router) for route in router.routes]
+    routes = [route for router in (app, *_ROUTERS) for route in router.routes]
     return [*(route.path for route in routes if hasattr(route, "path")), "/static/{file:path}"]

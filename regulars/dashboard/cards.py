@@ -1,4 +1,4 @@
-"""The nine cards: the label and the meaning of each number of `shop_overview`, for pages, API and demo."""
+"""The nine cards: the label and the meaning of each number, for pages, API and demo."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,19 @@ _SO_FAR = "From the first day until the last refresh."
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """`name` is the column of `shop_overview`; `month` is the monthly figure that shows how it moves, if any."""
+    """`name` is the field of `schemas.Overview`.
+
+    `share` is the column of `shop_overview` that is shown beside it, a percentage; `month` is the monthly figure that
+    shows how it moves. Both may be missing.
+    """
 
     name: str
     label: str
-    kind: Literal["money", "count", "percentage"]
+    kind: Literal["money", "count"]
     meaning: str
     window: str
     month: str | None = None
+    share: str | None = None
 
 
 EARNINGS = (
@@ -48,16 +53,17 @@ EARNINGS = (
 )  # fmt: skip
 
 CUSTOMERS = (
-    Card("total_customers", "Total customers", "count", _CUSTOMER, _SO_FAR, "new_customers"),
+    Card("total_customers", "Total customers", "count", _CUSTOMER, _SO_FAR),
     Card(
         "repeat_customers", "Repeat customers", "count",
-        f"Customers with two sales or more, even on the same day. {_CUSTOMER}",
-        _SO_FAR,
+        "Customers with two sales or more, even on the same day; beside it, their percentage of all customers. Without "
+        f"customers the percentage is unknown, not 0. {_CUSTOMER}",
+        _SO_FAR, share="repeat_percentage",
     ),
     Card(
-        "repeat_percentage", "Repeat percentage", "percentage",
-        "Repeat customers as a percentage of all customers. Without customers it is unknown, not 0.",
-        _SO_FAR,
+        "new_customers_month", "New this month", "count",
+        "Customers whose first purchase is in the current month. The count starts anew on the 1st, before any refresh.",
+        "The current calendar month so far.", "new_customers",
     ),
     Card(
         "average_ltv", "Average LTV", "money",

@@ -65,7 +65,7 @@ class Freshness(BaseModel):
 
 
 class Cards(Row):
-    """The numbers of a shop's nine cards. `cards` has the label and the meaning of each."""
+    """The numbers of a shop's cards that count from the first day. `cards` has the label and the meaning of each."""
 
     relation = "shop_overview"
 
@@ -75,7 +75,9 @@ class Cards(Row):
     pending_withdrawals: int = Field(examples=[1])
     total_customers: int = Field(examples=[180])
     repeat_customers: int = Field(examples=[95])
-    repeat_percentage: Number | None = Field(examples=[52.8])
+    repeat_percentage: Number | None = Field(
+        examples=[52.8], description="Repeat customers as a percentage of all customers; null without customers."
+    )
     average_ltv: Money | None = Field(examples=[34.2])
     # The API's documented name is older than the column's.
     customer_revenue: Money = Field(examples=[6156.0], serialization_alias="total_revenue")
@@ -87,9 +89,7 @@ class Overview(Cards):
     month: Annotated[date, Sql("months.this")] = Field(
         examples=["2026-03-01"], description="First day of the shop's current local month."
     )
-    new_customers_month: Annotated[int, Sql("coalesce(this.new_customers, 0)")] = Field(
-        examples=[12], description="Customers whose first purchase is in the current month."
-    )
+    new_customers_month: Annotated[int, Sql("coalesce(this.new_customers, 0)")] = Field(examples=[12])
     new_customers_previous_month: Annotated[int, Sql("coalesce(previous.new_customers, 0)")] = Field(examples=[20])
     active_customers_month: Annotated[int, Sql("coalesce(this.active_customers, 0)")] = Field(
         examples=[31], description="Customers with a sale in the current month."
@@ -117,12 +117,45 @@ class AcquisitionMonth(Row):
 
 
 class RepeatRate(Row):
+    """Four rates, each with its numerator and denominator; in a month without customers they are None."""
+
     relation = "repeat_rates"
 
     month: date = Field(examples=["2026-03-01"])
-    customers: int = Field(examples=[31])
-    repeat_customers: int = Field(examples=[22])
-    repeat_rate: Rate = Field(examples=[0.7097])
+    customers: int = Field(examples=[31], description="Customers with a sale in the month.")
+    repeat_customers: int = Field(
+        examples=[22], description="Of these, those who had bought before, in an earlier month or in this one."
+    )
+    repeat_rate: Rate | None = Field(examples=[0.7097], description="repeat_customers / customers")
+    repeat_customers_to_date: int = Field(
+        examples=[95], description="Customers with at least two purchases up to the month's end."
+    )
+    customers_to_date: int = Field(examples=[180], description="Customers with a purchase up to the month's end.")
+    lifetime_repeat_rate: Rate | None = Field(
+        examples=[0.5278], description="repeat_customers_to_date / customers_to_date"
+    )
+    two_purchase_customers: int = Field(examples=[8], description="Customers with at least two purchases in the month.")
+    in_month_repeat_rate: Rate | None = Field(examples=[0.2581], description="two_purchase_customers / customers")
+    returning_customers: int = Field(
+        examples=[19], description="Customers of the month whose first purchase was in an earlier one."
+    )
+    returning_share: Rate | None = Field(examples=[0.6129], description="returning_customers / customers")
+
+
+class MovementMonth(Row):
+    """active = new + retained + reactivated; lapsed are those of the month before who did not buy in this one."""
+
+    relation = "monthly_movement"
+
+    month: date = Field(examples=["2026-03-01"])
+    active_customers: int = Field(examples=[31], description="Customers with a purchase in the month.")
+    new_customers: int = Field(examples=[12], description="Their first purchase fell in the month.")
+    retained_customers: int = Field(examples=[14], description="They bought in the month before, too.")
+    reactivated_customers: int = Field(examples=[5], description="They had bought before, but not in the month before.")
+    lapsed_customers: int = Field(
+        examples=[9],
+        description="Active in the month before and not in this one; final only when this one is over.",
+    )
 
 
 class CohortMonth(Row):
@@ -134,6 +167,190 @@ class CohortMonth(Row):
     active_customers: int = Field(examples=[7])
     retention_rate: Rate = Field(examples=[0.35])
     net_amount: Money = Field(examples=[140.0])
+
+
+class LifetimeValueMonth(Row):
+    """A cohort's purchases from the first one to the end of a month; averages are None until the month is over."""
+
+    relation = "lifetime_values"
+
+    cohort_month: date = Field(examples=["2026-02-01"])
+    months_since: int = Field(examples=[1])
+    matures_on: date = Field(examples=["2026-04-01"], description="The first day after the month.")
+    is_mature: bool = Field(examples=[True], description="The shop's current local day has reached `matures_on`.")
+    customers: int = Field(examples=[20])
+    purchases: int = Field(examples=[9], description="In the month; what ends in `_to_date` is since the first one.")
+    gross_amount: Money = Field(examples=[150.0])
+    refunded_amount: Money = Field(examples=[10.0])
+    net_amount: Money = Field(examples=[140.0])
+    profit_amount: Money = Field(examples=[21.0])
+    purchases_to_date: int = Field(examples=[34])
+    gross_amount_to_date: Money = Field(examples=[560.0])
+    refunded_amount_to_date: Money = Field(examples=[10.0])
+    net_amount_to_date: Money = Field(examples=[550.0])
+    profit_amount_to_date: Money = Field(examples=[80.0])
+    purchases_per_customer: Number | None = Field(examples=[1.7])
+    net_per_customer: Money | None = Field(
+        examples=[27.5], description="Lifetime value: net_amount_to_date / customers."
+    )
+    profit_per_customer: Money | None = Field(examples=[4.0])
+
+
+class CohortWindow(Row):
+    """What a cohort did within so many days of each customer's own first purchase."""
+
+    relation = "cohort_windows"
+
+    cohort_month: date = Field(examples=["2026-02-01"])
+    window_days: int = Field(examples=[30], description="30, 60, 90, 180 or 365; day 0 is that of the first purchase.")
+    matures_on: date = Field(
+        examples=["2026-03-31"], description="The first day on which the window is over for every customer."
+    )
+    is_mature: bool = Field(examples=[True], description="The shop's current local day has reached `matures_on`.")
+    customers: int = Field(examples=[20])
+    repeat_customers: int = Field(examples=[7], description="Their second purchase fell in their window.")
+    repurchase_rate: Rate | None = Field(
+        examples=[0.35], description="repeat_customers / customers; null until mature."
+    )
+    purchases: int = Field(examples=[31])
+    gross_amount: Money = Field(examples=[510.0])
+    refunded_amount: Money = Field(examples=[10.0])
+    net_amount: Money = Field(examples=[500.0])
+    profit_amount: Money = Field(examples=[74.0])
+    net_per_customer: Money | None = Field(examples=[25.0], description="net_amount / customers; null until mature.")
+    profit_per_customer: Money | None = Field(examples=[3.7], description="Null until mature.")
+
+
+_LATER = "What its new customers bought after their first purchase, within so many days, by whatever link, so far."
+_LATER_EACH = "The same of the customers who have had the days, divided by their number; null without any."
+
+
+class LinkRow(Row):
+    """A link as a funnel, with first-touch and last-touch credit; slugs that rotate are one link."""
+
+    relation = "link_analytics"
+
+    link: str = Field(examples=["WhatsApp status"], description="The label of slugs that rotate, otherwise the slug.")
+    current_slug: str | None = Field(examples=["march-promo"])
+    former_slugs: str | None = Field(examples=["feb-promo, jan-promo"], description="The newest first.")
+    visits: int = Field(examples=[250])
+    converted_visits: int = Field(examples=[40])
+    conversion_rate: Rate | None = Field(examples=[0.16], description="converted_visits / visits")
+    orders: int = Field(examples=[51], description="Whatever became of them.")
+    sales: int = Field(examples=[44])
+    new_customers: int = Field(examples=[21], description="Their first purchase ever came by the link.")
+    returning_customers: int = Field(
+        examples=[17], description="They had bought before, and came by this link for the first time."
+    )
+    last_touch_net_amount: Money = Field(
+        examples=[690.0], description="Net amount of the sales that it brought itself."
+    )
+    first_touch_net_amount: Money = Field(
+        examples=[820.0],
+        description="Net amount of all sales to its new customers. Each of the two adds up to the shop's.",
+    )
+    later_net_amount_30: Money = Field(examples=[120.0], description=_LATER)
+    mature_customers_30: int = Field(examples=[18])
+    later_net_per_customer_30: Money | None = Field(examples=[6.0], description=_LATER_EACH)
+    later_net_amount_90: Money = Field(examples=[260.0], description=_LATER)
+    mature_customers_90: int = Field(examples=[11])
+    later_net_per_customer_90: Money | None = Field(examples=[14.2], description=_LATER_EACH)
+    later_net_amount_365: Money = Field(examples=[300.0], description=_LATER)
+    mature_customers_365: int = Field(examples=[0])
+    later_net_per_customer_365: Money | None = Field(examples=[None], description=_LATER_EACH)
+
+
+class CampaignRow(Row):
+    relation = "campaign_analytics"
+
+    utm_source: str = Field(examples=["whatsapp"], description="`unknown` keeps what has none, as in the other two.")
+    utm_medium: str = Field(examples=["status"])
+    utm_campaign: str = Field(examples=["unknown"])
+    visits: int = Field(examples=[130])
+    converted_visits: int = Field(examples=[22])
+    conversion_rate: Rate | None = Field(examples=[0.1692])
+    orders: int = Field(examples=[27])
+    sales: int = Field(examples=[23])
+    new_customers: int = Field(examples=[9])
+    last_touch_net_amount: Money = Field(examples=[310.0])
+    first_touch_net_amount: Money = Field(examples=[280.0])
+
+
+class NetworkMonth(Row):
+    relation = "network_shares"
+
+    month: date = Field(examples=["2026-03-01"])
+    network: str = Field(examples=["MTN"], description="`unknown` keeps the sales that name none.")
+    sales: int = Field(examples=[25])
+    net_amount: Money = Field(examples=[390.0])
+    active_customers: int = Field(examples=[20])
+    share_of_sales: Rate = Field(examples=[0.6098])
+    share_of_customers: Rate | None = Field(
+        examples=[0.6452], description="A customer of two networks counts at each; null without known customers."
+    )
+
+
+class NetworkSwitch(Row):
+    """How often a customer's main network changed in a month, from one to another."""
+
+    relation = "network_switches"
+
+    month: date = Field(examples=["2026-03-01"])
+    from_network: str = Field(examples=["Telecel"])
+    to_network: str = Field(examples=["MTN"])
+    switches: int = Field(examples=[2])
+
+
+class ForecastFit(Row):
+    """An attempt at a fit of the BG/NBD and the gamma-gamma model to a shop's customers."""
+
+    relation = "forecast_fits"
+
+    fit_id: int = Field(examples=[12])
+    fitted_at: datetime = Field(examples=["2026-03-08T02:30:05.123456+00:00"])
+    fitted_through: date = Field(
+        examples=["2026-03-07"], description="The last day of the data; predictions begin after it."
+    )
+    customers: int = Field(examples=[180])
+    repeat_customers: int = Field(examples=[95], description="Customers who bought on two days or more.")
+    converged: bool = Field(examples=[True])
+    reason: str | None = Field(examples=[None], description="Why the fit gave nothing to predict with, in words.")
+    amount_reason: str | None = Field(examples=[None], description="Why amounts are not predicted, in words.")
+
+
+class ForecastHorizon(Row):
+    """What the shop's customers so far are expected to buy, by the fit in use."""
+
+    relation = "shop_forecasts"
+
+    horizon_days: int = Field(examples=[30])
+    fit_id: int = Field(examples=[12])
+    from_day: date = Field(examples=["2026-03-08"], description="The first day that is predicted.")
+    matures_on: date = Field(examples=["2026-04-07"], description="The first day after the last that is predicted.")
+    customers: int = Field(examples=[180])
+    expected_purchases: Number = Field(examples=[61.5], description="Purchases of a customer on one day count as one.")
+    expected_net_amount: Money | None = Field(examples=[940.2])
+
+
+class ForecastError(Row):
+    """The last prediction over so many days that has matured, beside what the same customers then bought."""
+
+    relation = "forecast_accuracy"
+
+    horizon_days: int = Field(examples=[30])
+    fit_id: int | None = Field(examples=[7], description="null, like what follows, until a prediction has matured.")
+    from_day: date | None = Field(examples=["2026-02-01"])
+    matures_on: date | None = Field(examples=["2026-03-03"])
+    customers: int | None = Field(examples=[160])
+    expected_purchases: Number | None = Field(examples=[58.1])
+    actual_purchases: int | None = Field(examples=[55])
+    purchases_error: Number | None = Field(examples=[5.6], description="In percent; above 0: too much was expected.")
+    expected_net_amount: Money | None = Field(examples=[880.0])
+    actual_net_amount: Money | None = Field(examples=[901.5])
+    net_amount_error: Number | None = Field(examples=[-2.4])
+    next_matures_on: date | None = Field(
+        examples=["2026-03-10"], description="When the next prediction can be checked."
+    )
 
 
 class SlugRow(Row):

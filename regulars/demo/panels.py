@@ -17,11 +17,23 @@ from regulars.demo.sample_data import Shop
 _Row = dict[str, Any]
 
 
+_CARDS = """
+    select
+        shop_overview.*,
+        coalesce(this_month.new_customers, 0) as new_customers_month
+    from analytics.shop_overview
+    left join analytics.monthly_acquisition as this_month
+        on shop_overview.shop_id = this_month.shop_id
+        and date_trunc('month', regulars.today(shop_overview.time_zone)) = this_month.month
+    where shop_overview.shop_id = %s
+"""
+
+
 def read(connection: Connection, shop: Shop) -> tuple[_Row, list[_Row]]:
-    """A shop's row of `shop_overview`, and its rows of `monthly_acquisition` in order, by column name."""
+    """A shop's cards, and its rows of `monthly_acquisition` in order, by column name."""
     parameters = [shop.shop_id]
     with connection.cursor(row_factory=dict_row) as cursor:
-        cards = cursor.execute("select * from analytics.shop_overview where shop_id = %s", parameters).fetchone()
+        cards = cursor.execute(_CARDS, parameters).fetchone()
         months = cursor.execute("select * from analytics.monthly_acquisition where shop_id = %s", parameters).fetchall()
     return cards or {}, sorted(months, key=lambda row: row["month"])
 
@@ -54,10 +66,7 @@ def _formatted(card: Card, cards: _Row, currency: str) -> str:
     value = cards.get(card.name)
     if value is None:
         return "—"
-    match card.kind:
-        case "money":
-            return f"{currency} {amount(value, currency)}"
-        case "percentage":
-            return percent(value / 100)
-        case "count":
-            return number(value)
+    if card.kind == "money":
+        return f"{currency} {amount(value, currency)}"
+    share = cards.get(card.share) if card.share else None
+    return number(value) if share is None else f"{number(value)} ({percent(share / 100)})"

@@ -16,6 +16,7 @@ from tests.person import KEY
 from tests.storefront import add_shop
 
 if TYPE_CHECKING:
+    from tests.api import Api
     from tests.pages import Dashboard, Walk
 
 
@@ -49,6 +50,20 @@ def checkout_login(migrated: Database) -> Iterator[str]:
             yield make_conninfo(migrated.conninfo, user=name, password=name)
         finally:
             admin.execute(sql.SQL("drop role {}").format(role))
+
+
+@pytest.fixture(scope="module")
+def api(server: Server, built_template: str) -> Iterator["Api"]:
+    from regulars.dashboard.app import create_app
+    from tests.api import Api
+    from tests.owners import copy_of, settings_of, two_owners
+    from tests.served import served
+
+    owners = two_owners(server, built_template)
+    with copy_of(server, owners, name=f"{NAME}_api") as database:
+        settings = settings_of(database)
+        with served(create_app(settings), headers={}) as client:
+            yield Api(owners, database, settings, client)
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,13 @@ from regulars.dashboard.api.openapi import example
 from regulars.dashboard.api.responses import RESPONSES, ShopResponse
 from regulars.dashboard.app import SECURITY_HEADERS, create_app
 from regulars.dashboard.security.tokens import SIGN_IN, Keys
+from tests.api import API, NUMBERS, bearer
 from tests.conftest import NAME, Database, Server
-from tests.integration.test_api import API, bearer
 from tests.integration.test_command import regulars
 from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 
-PATHS = {"analytics", "list", "acquisition", "repeat-rates", "cohorts", "slug-analytics", "export.csv"}
+PATHS = {*NUMBERS, "list", "export.csv"}
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from ingest.storage.settings import Settings
 from regulars.dashboard.app import create_app
 from regulars.dashboard.queries import csv_export
 from regulars.web.logs import JsonLines
+from tests.api import API, bearer
 from tests.conftest import NAME, Database, Server
-from tests.integration.test_api import API, bearer
 from tests.owners import Shop, TwoOwners, copy_of, settings_of, two_owners
 from tests.proxy import Proxy
 from tests.served import served

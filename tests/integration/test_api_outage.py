@@ -21,8 +21,8 @@ from regulars.dashboard.queries.filters import CustomerQuery
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.security.tokens import Owner
+from tests.api import API, bearer
 from tests.conftest import NAME, Database, Server
-from tests.integration.test_api import API, bearer
 from tests.integration.test_command import regulars
 from tests.owners import TwoOwners, copy_of, settings_of, two_owners
 from tests.proxy import Proxy

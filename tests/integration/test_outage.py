@@ -18,7 +18,7 @@ from ingest.storage.connections import connect
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
 from regulars.dashboard.security.tokens import Keys
-from tests.integration.test_api import API
+from tests.api import API
 from tests.owners import SECRET
 from tests.served import run_command
 from tests.stoppable import Stoppable, stoppable

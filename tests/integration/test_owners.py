@@ -19,13 +19,13 @@ from flows.steps import run_refresh
 from ingest.storage.settings import Settings
 from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
+from tests.api import API, NUMBERS, bearer
 from tests.conftest import NAME, Database, Server
-from tests.integration.test_api import API, bearer
 from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 from tests.storefront import fetch
 
-PATHS = ["analytics", "list", "acquisition", "repeat-rates", "cohorts", "slug-analytics", "export.csv"]
+PATHS = [*NUMBERS, "list", "export.csv"]
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +26,7 @@ from regulars.dashboard.queries import metrics
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.owners import SECRET
-from tests.pages import FIGURES, NOBODY, PATHS, Dashboard, Seen
+from tests.pages import FIGURES, NOBODY, PAGES, Dashboard, Seen
 from tests.served import served
 from tests.storefront import add_order, add_shop
 
@@ -37,10 +38,12 @@ def test_the_cards_are_what_python_counts_of_the_orders(dashboard: Dashboard) ->
         customers = shop.customers().values()
         spent = sum(row["total_spent"] for row in customers)
         repeat = sum(row["repeat_customer"] for row in customers)
+        this = shop.month(datetime.now(UTC))
+        new = sum(shop.month(row["first_purchase_at"]) == this for row in customers)
         for card in (
             "Available balance GHS 19.50", f"Total profit GHS {sum(order.profit for order in shop.sales):,.2f}",
             f"Total orders {len(shop.sales)} ", "Pending withdrawals 1 ", f"Total customers {len(customers)} ",
-            f"Repeat customers {repeat} ", f"Repeat percentage {100 * repeat / len(customers):.1f}% ",
+            f"Repeat customers {repeat} {100 * repeat / len(customers):.1f}% ", f"New this month {new} so far in ",
             f"Average LTV GHS {spent / len(customers):,.2f}", f"Customer revenue GHS {spent:,.2f}",
         ):  # fmt: skip
             assert card in seen.text
@@ -62,23 +65,24 @@ def test_every_page_says_as_of_when_in_the_shops_zone(dashboard: Dashboard) -> N
         for shop in dashboard.owners.of(dashboard.owners.ama):
             local = row[0].astimezone(shop.zone)
             said = f"As of {local.day} {local:%b %Y, %H:%M} ({shop.zone})"
-            for path in ("/", "/customers", f"/customers/{dashboard.ids(shop)[0]}"):
+            for path in (*PAGES, f"/customers/{dashboard.ids(shop)[0]}"):
                 assert said in Seen(client.get(path, params={"shop": shop.slug}).text).text
 
 
 def test_a_shop_without_a_sale_has_unknown_rates_and_no_picture(dashboard: Dashboard) -> None:
     with dashboard.owner(dashboard.quiet) as client:
         seen = Seen(client.get("/").text)
-        assert "Repeat percentage not known yet" in seen.text
+        assert "Repeat customers 0 What" in seen.text, "a percentage of nobody is not shown"
         assert "Average LTV not known yet" in seen.text
         assert "Total orders 0 " in seen.text
         assert "Nobody has bought yet" in seen.text
-        assert not any("/charts/" in lead for lead in seen.leads)
+        for page in PAGES:
+            assert not any("/charts/" in lead for lead in Seen(client.get(page).text).leads), page
         assert {client.get(f"/charts/{name}.svg").status_code for name in FIGURES} == {404}
         assert "Nobody has bought yet" in client.get("/customers").text
 
 
-@pytest.mark.parametrize("path", ["/", "/customers", NOBODY])
+@pytest.mark.parametrize("path", [*PAGES, NOBODY])
 def test_a_shop_that_no_refresh_has_counted_shows_no_number(dashboard: Dashboard, path: str) -> None:
     late = uuid4()
     with dashboard.database.connect() as connection, dashboard.owner(late) as client:
@@ -103,7 +107,7 @@ def _history(dashboard: Dashboard, change: str, back: str) -> Iterator[None]:
 
 def test_old_numbers_are_marked_as_old_on_every_page(dashboard: Dashboard) -> None:
     (kofi,) = dashboard.owners.of(dashboard.owners.kofi)
-    paths = ("/", "/customers", f"/customers/{dashboard.ids(kofi)[0]}")
+    paths = (*PAGES, f"/customers/{dashboard.ids(kofi)[0]}")
     with dashboard.owner(kofi.user_id) as client:
         assert not any("These numbers are old" in client.get(path).text for path in paths)
         with _history(
@@ -127,8 +131,7 @@ def test_a_failed_refresh_is_shown_until_one_succeeds(dashboard: Dashboard) -> N
             "delete from regulars.refreshes where fingerprint = 'the last'",
         ),
     ):
-        assert "The last refresh failed" in client.get("/").text
-        assert "The last refresh failed" in client.get("/customers").text
+        assert all("The last refresh failed" in client.get(path).text for path in PAGES)
     with dashboard.owner(dashboard.owners.kofi) as client:
         assert "The last refresh failed" not in client.get("/").text
 
@@ -144,7 +147,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize("path", PATHS[:5])
+@pytest.mark.parametrize("path", [*PAGES, NOBODY, "/charts/links.svg"])
 def test_without_a_database_the_page_says_so_and_holds_no_number(lost: httpx.Client, path: str) -> None:
     answer = lost.get(path)
     assert answer.status_code == 503
@@ -152,7 +155,7 @@ def test_without_a_database_the_page_says_so_and_holds_no_number(lost: httpx.Cli
     seen = Seen(answer.text)
     assert "could not be loaded" in seen.text
     assert not re.search(r"\d", seen.text)
-    assert {"/", "/customers"} <= set(seen.leads)
+    assert set(PAGES) <= set(seen.leads)
 
 
 def test_a_phone_is_found_in_any_spelling_and_a_name_by_a_part(dashboard: Dashboard) -> None:
@@ -263,7 +266,7 @@ def test_a_page_and_its_tables_load_where_a_picture_cannot_be_drawn(
     with dashboard.owner(dashboard.owners.ama) as client:
         # A picture that no other test has drawn, so it is not cached.
         answer = client.get("/charts/cohorts.svg?shop=ama-more&theme=dark&size=narrow")
-        page = client.get("/?shop=ama-more")
+        page = client.get("/retention?shop=ama-more")
     assert answer.status_code == 503
     assert page.status_code == 200
     assert page.text.count("<table") == 6

@@ -1,6 +1,6 @@
 """What /openapi.json says of each route: the response with an example, the headers, and the errors."""
 
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -92,7 +92,8 @@ def example(model: type[BaseModel]) -> dict[str, Any]:
 def _example(field: FieldInfo) -> Any:
     if field.examples:
         return field.examples[0]
-    (row,) = get_args(field.annotation) or (field.annotation,)
+    # A row, or a list of rows, or a row that may be missing.
+    row = next((kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)), None)
     if isinstance(row, type) and issubclass(row, BaseModel):
-        return example(row) if row is field.annotation else [example(row)]
+        return [example(row)] if get_origin(field.annotation) is list else example(row)
     return field.get_default()

@@ -9,8 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from regulars.dashboard.cards import CARDS
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
+    CampaignRow,
     CohortMonth,
+    CohortWindow,
     CustomerRow,
+    ForecastError,
+    ForecastFit,
+    ForecastHorizon,
+    LifetimeValueMonth,
+    LinkRow,
+    MovementMonth,
+    NetworkMonth,
+    NetworkSwitch,
     OrderRow,
     Overview,
     RepeatRate,
@@ -18,6 +28,7 @@ from regulars.dashboard.schemas import (
     SlugRow,
     VisitRow,
 )
+from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, StateSize
 
 
 class ShopResponse(BaseModel):
@@ -66,8 +77,51 @@ class RepeatRatesResponse(ShopResponse):
     months: list[RepeatRate] = []
 
 
+class MovementResponse(ShopResponse):
+    months: list[MovementMonth] = []
+
+
 class CohortsResponse(ShopResponse):
     cohorts: list[CohortMonth] = []
+
+
+class LifetimeValuesResponse(ShopResponse):
+    cohorts: list[LifetimeValueMonth] = []
+
+
+class CohortWindowsResponse(ShopResponse):
+    cohorts: list[CohortWindow] = []
+
+
+class SegmentsResponse(ShopResponse):
+    has_segments: bool | None = Field(None, examples=[True], description="null where no refresh has counted the shop.")
+    reason: str | None = Field(None, examples=[None], description="Why there are none, in words.")
+    segments: list[SegmentSize] = []
+    states: list[StateSize] = []
+
+
+class AtRiskResponse(ShopResponse):
+    customers: list[CustomerAtRisk] = Field([], description="Those who were worth the most a month first.")
+    limit: int = Field(examples=[50])
+
+
+class ForecastResponse(ShopResponse):
+    latest_fit: ForecastFit | None = Field(None, description="The latest attempt; null where there was none yet.")
+    horizons: list[ForecastHorizon] = Field([], description="By the last fit that converged; empty where none has.")
+    errors: list[ForecastError] = []
+
+
+class LinksResponse(ShopResponse):
+    links: list[LinkRow] = []
+
+
+class CampaignsResponse(ShopResponse):
+    campaigns: list[CampaignRow] = []
+
+
+class NetworksResponse(ShopResponse):
+    months: list[NetworkMonth] = []
+    switches: list[NetworkSwitch] = []
 
 
 class SlugAnalyticsResponse(ShopResponse):
@@ -96,7 +150,16 @@ RESPONSES: tuple[type[ShopResponse], ...] = (
     AnalyticsResponse,
     AcquisitionResponse,
     RepeatRatesResponse,
+    MovementResponse,
     CohortsResponse,
+    LifetimeValuesResponse,
+    CohortWindowsResponse,
+    SegmentsResponse,
+    AtRiskResponse,
+    ForecastResponse,
+    LinksResponse,
+    CampaignsResponse,
+    NetworksResponse,
     SlugAnalyticsResponse,
     ListResponse,
     HistoryResponse,

@@ -17,18 +17,27 @@ from regulars.dashboard.api.openapi import PROBLEMS, responses
 from regulars.dashboard.api.responses import (
     AcquisitionResponse,
     AnalyticsResponse,
+    AtRiskResponse,
+    CampaignsResponse,
     CohortsResponse,
+    CohortWindowsResponse,
+    ForecastResponse,
     HistoryResponse,
+    LifetimeValuesResponse,
+    LinksResponse,
     ListResponse,
+    MovementResponse,
+    NetworksResponse,
     RepeatRatesResponse,
+    SegmentsResponse,
     ShopResponse,
     SlugAnalyticsResponse,
 )
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
-from regulars.dashboard.queries import customers, metrics
+from regulars.dashboard.queries import customers, metrics, segments
 from regulars.dashboard.queries.csv_export import Export
-from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Text
+from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Limit, Text
 from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shops import chosen_shop
@@ -59,6 +68,10 @@ class ExportQuery(CustomerFilter):
 
 class ListQuery(CustomerQuery):
     shop: Text = _SHOP
+
+
+class AtRiskQuery(ShopQuery):
+    limit: Limit = 50
 
 
 async def _signed_in(
@@ -93,16 +106,104 @@ def acquisition(request: Request, owner: SignedIn, query: OneShop) -> Response:
 
 @router.get("/repeat-rates", responses=responses(RepeatRatesResponse))
 def repeat_rates(request: Request, owner: SignedIn, query: OneShop) -> Response:
-    """How many of each month's customers had bought before."""
+    """How many customers came back, by four definitions, each with its numerator and denominator."""
     return _respond(
         request, owner, query.shop, RepeatRatesResponse, lambda c, s: {"months": metrics.repeat_rates(c, s)}
     )
+
+
+@router.get("/movement", responses=responses(MovementResponse))
+def movement(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """New, retained, reactivated and lapsed customers of each month, without gaps."""
+    return _respond(request, owner, query.shop, MovementResponse, lambda c, s: {"months": metrics.movement(c, s)})
 
 
 @router.get("/cohorts", responses=responses(CohortsResponse))
 def cohorts(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """How many of each month's new customers bought again, month by month; a future month has no row."""
     return _respond(request, owner, query.shop, CohortsResponse, lambda c, s: {"cohorts": metrics.cohorts(c, s)})
+
+
+@router.get("/lifetime-values", responses=responses(LifetimeValuesResponse))
+def lifetime_values(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What each month's new customers have brought since, by month; an average is null until its month is over."""
+    return _respond(
+        request, owner, query.shop, LifetimeValuesResponse, lambda c, s: {"cohorts": metrics.lifetime_values(c, s)}
+    )
+
+
+@router.get("/cohort-windows", responses=responses(CohortWindowsResponse))
+def cohort_windows(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What each month's new customers did within 30, 60, 90, 180 and 365 days of their own first purchase."""
+    return _respond(
+        request, owner, query.shop, CohortWindowsResponse, lambda c, s: {"cohorts": metrics.cohort_windows(c, s)}
+    )
+
+
+@router.get("/links", responses=responses(LinksResponse))
+def links(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The funnel of each link, with first-touch and last-touch revenue and what its customers bought later."""
+    return _respond(request, owner, query.shop, LinksResponse, lambda c, s: {"links": metrics.links(c, s)})
+
+
+@router.get("/campaigns", responses=responses(CampaignsResponse))
+def campaigns(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The funnel of each campaign (utm_source, utm_medium, utm_campaign)."""
+    return _respond(request, owner, query.shop, CampaignsResponse, lambda c, s: {"campaigns": metrics.campaigns(c, s)})
+
+
+@router.get("/networks", responses=responses(NetworksResponse))
+def networks(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """Each network's share of each month, and how often customers switched their main network."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        NetworksResponse,
+        lambda c, s: {"months": metrics.networks(c, s), "switches": metrics.network_switches(c, s)},
+    )
+
+
+@router.get("/segments", responses=responses(SegmentsResponse))
+def shop_segments(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """The segments with how many moved this month, and the customers by their own rhythm."""
+
+    def load(connection: Connection, shop: Shop) -> dict[str, Any]:
+        return segments.shop_segments(connection, shop).model_dump() | {
+            "segments": segments.segments(connection, shop),
+            "states": segments.states(connection, shop),
+        }
+
+    return _respond(request, owner, query.shop, SegmentsResponse, load)
+
+
+@router.get("/at-risk", responses=responses(AtRiskResponse))
+def at_risk(request: Request, owner: SignedIn, query: Annotated[AtRiskQuery, Query()]) -> Response:
+    """The customers who are at risk today by their own rhythm, why, and what they were worth a month."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        AtRiskResponse,
+        lambda c, s: {"customers": segments.at_risk(c, s, limit=query.limit), "limit": query.limit},
+        if_not_counted={"limit": query.limit},
+    )
+
+
+@router.get("/forecast", responses=responses(ForecastResponse))
+def forecast(request: Request, owner: SignedIn, query: OneShop) -> Response:
+    """What the customers so far are expected to buy, and how wrong the last predictions were."""
+    return _respond(
+        request,
+        owner,
+        query.shop,
+        ForecastResponse,
+        lambda c, s: {
+            "latest_fit": next(iter(metrics.forecast_fits(c, s)), None),
+            "horizons": metrics.forecast(c, s),
+            "errors": metrics.forecast_errors(c, s),
+        },
+    )
 
 
 @router.get("/slug-analytics", responses=responses(SlugAnalyticsResponse))

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Query, Request
 
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
@@ -15,6 +16,11 @@ from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.schemas import Freshness, Shop
 from regulars.dashboard.security import session
+
+MAX_LINKS = 200
+"""In a table or a list to choose from: the links with the largest revenue."""
+
+ShopName = Annotated[str | None, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)

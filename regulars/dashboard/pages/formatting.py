@@ -20,6 +20,11 @@ def number(value: int | Decimal) -> str:
     return f"{value:,.0f}".replace("-", _MINUS)
 
 
+def counted(value: int, thing: str) -> str:
+    """1 customer, 1,234 customers"""
+    return f"{number(value)} {thing}{'' if value == 1 else 's'}"
+
+
 def amount(value: Decimal, currency: str) -> str:
     """1,234.50, where a heading names the currency."""
     digits = _DIGITS.get(currency, 2)
@@ -77,6 +82,11 @@ def day(on: date) -> str:
 def month(on: date) -> str:
     """Nov 2026"""
     return f"{on:%b %Y}"
+
+
+def full_month(on: date) -> str:
+    """November 2026"""
+    return f"{on:%B %Y}"
 
 
 def month_name(on: date) -> str:

@@ -58,7 +58,7 @@ def recent_months(months: Sequence[AcquisitionMonth], *, current: date, as_of: d
     def coverage(month: date) -> Coverage:
         if local_as_of < month:
             return Coverage.NONE
-        return Coverage.WHOLE if local_as_of >= _month_after(month) else Coverage.SO_FAR
+        return Coverage.WHOLE if local_as_of >= month_after(month) else Coverage.SO_FAR
 
     def figures(month: date) -> Month:
         row = rows.get(month)
@@ -75,5 +75,13 @@ def month_before(month: date) -> date:
     return (month - timedelta(days=1)).replace(day=1)
 
 
-def _month_after(month: date) -> date:
+def month_after(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)
+
+
+def months_between(first: date, last: date, *, most: int) -> list[date]:
+    """The months from `first` to `last`, none missing; if there are more than `most`, the latest ones."""
+    months = [last]
+    while months[-1] > first and len(months) < most:
+        months.append(month_before(months[-1]))
+    return months[::-1]

@@ -46,7 +46,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "amount", "money", "percent", "change", "moment", "day", "month", "month_name", "volume"):
+    for name in (
+        "number",
+        "counted",
+        "amount",
+        "money",
+        "percent",
+        "change",
+        "moment",
+        "day",
+        "month",
+        "full_month",
+        "month_name",
+        "volume",
+    ):
         environment.filters[name] = getattr(formatting, name)
     environment.filters |= {"width": charts.width, "height": charts.height}
     environment.globals |= {"link": link, "static": _static}

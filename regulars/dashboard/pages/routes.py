@@ -1,6 +1,5 @@
-"""The owner's pages. Each page is read in one transaction, off the event loop."""
+"""The pages about customers, and signing in and out. Each page is read in one transaction, off the event loop."""
 
-from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 from typing import Annotated
@@ -12,13 +11,9 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from ingest.storage.connections import Connection
-from regulars.dashboard import cards
 from regulars.dashboard.download import Download
-from regulars.dashboard.pages import charts, figures
-from regulars.dashboard.pages.context import PageContext, open_page, stale_after
+from regulars.dashboard.pages.context import MAX_LINKS, ShopName, open_page, stale_after
 from regulars.dashboard.pages.error_pages import PageRoute, notice
-from regulars.dashboard.pages.figures import Figure, Name
-from regulars.dashboard.pages.months import recent_months
 from regulars.dashboard.pages.rendering import link, render
 from regulars.dashboard.queries import customers as customer_queries
 from regulars.dashboard.queries import metrics
@@ -28,81 +23,6 @@ from regulars.dashboard.schemas import CustomerPage, Shop
 from regulars.dashboard.security import session
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
-
-MAX_LINKS = 200
-"""In a table or a list to choose from: the links with the largest revenue."""
-
-ShopName = Annotated[str | None, Query(max_length=200)]
-
-_FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
-    "acquisition": lambda connection, page: figures.acquisition(
-        metrics.acquisition(connection, page.shop), unfinished=page.unfinished_month
-    ),
-    "repeat-rates": lambda connection, page: figures.repeat_rates(
-        metrics.repeat_rates(connection, page.shop), unfinished=page.unfinished_month
-    ),
-    "cohorts": lambda connection, page: figures.cohorts(metrics.cohorts(connection, page.shop)),
-    "links": lambda connection, page: figures.links(metrics.slugs(connection, page.shop), currency=page.shop.currency),
-    "revenue": lambda connection, page: figures.revenue(
-        metrics.revenue_days(connection, page.shop), currency=page.shop.currency
-    ),
-}
-
-
-@router.get("/")
-def overview(request: Request, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
-        numbers = metrics.overview(connection, page.shop)
-        months = metrics.acquisition(connection, page.shop)
-        rates = metrics.repeat_rates(connection, page.shop)
-        cohorts = metrics.cohorts(connection, page.shop)
-        slugs = metrics.slugs(connection, page.shop)
-        days = metrics.revenue_days(connection, page.shop)
-    currency = page.shop.currency
-    return render(
-        "overview.html",
-        page=page,
-        place="overview",
-        numbers=numbers,
-        earnings=cards.EARNINGS,
-        of_customers=cards.CUSTOMERS,
-        monthly=cards.MONTHLY,
-        recent=recent_months(months, current=numbers.month, as_of=page.as_of, zone=page.zone),
-        months=months,
-        rates=rates,
-        cohorts=figures.by_cohort(cohorts),
-        slugs=slugs[:MAX_LINKS],
-        links=len(slugs),
-        days=days,
-        figures={
-            "acquisition": figures.acquisition(months, unfinished=page.unfinished_month),
-            "repeat-rates": figures.repeat_rates(rates, unfinished=page.unfinished_month),
-            "cohorts": figures.cohorts(cohorts),
-            "links": figures.links(slugs, currency=currency),
-            "revenue": figures.revenue(days, currency=currency),
-        },
-    )
-
-
-@router.get("/charts/{name}.svg")
-def chart(
-    request: Request, name: Name, theme: charts.Theme = "light", size: charts.Size = "wide", shop: ShopName = None
-) -> Response:
-    """Browsers store the picture and revalidate it each time: only a refresh changes it."""
-    with open_page(request, shop=shop) as (connection, page):
-        figure = _FIGURES[name](connection, page)
-    if not figure.rows:
-        return Response(status_code=404, headers={"Cache-Control": "no-store"})
-    currency = page.shop.currency
-    etag = f'"{charts.key(figure, theme=theme, size=size, currency=currency)}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Cookie"}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    try:
-        svg = charts.draw(figure, theme=theme, size=size, currency=currency)
-    except charts.DrawingFailed:
-        return Response(status_code=503, headers={"Cache-Control": "no-store"})
-    return Response(svg, media_type="image/svg+xml", headers=headers)
 
 
 class ListQuery(CustomerQuery):

@@ -61,10 +61,13 @@ class CustomerFilter(BaseModel):
     network: Text = Field(None, description="The network ordered most often.")
 
 
+Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
+
+
 class CustomerQuery(CustomerFilter):
     """One page of customers."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number)] = Field(50, ge=1, le=MAX_LIMIT)
+    limit: Limit = 50
     offset: Annotated[int, BeforeValidator(_whole_number)] = Field(0, ge=0, le=MAX_OFFSET)
     cursor: Annotated[str | None, Field(max_length=400), BeforeValidator(_none_if_blank)] = Field(
         None, description="The previous page's next_cursor, with the same sort and without an offset."

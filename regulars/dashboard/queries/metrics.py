@@ -14,7 +14,17 @@ from regulars.dashboard.queries.freshness import require_counted
 from regulars.dashboard.queries.select import Model, select
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
+    CampaignRow,
     CohortMonth,
+    CohortWindow,
+    ForecastError,
+    ForecastFit,
+    ForecastHorizon,
+    LifetimeValueMonth,
+    LinkRow,
+    MovementMonth,
+    NetworkMonth,
+    NetworkSwitch,
     Overview,
     RepeatRate,
     RevenueDay,
@@ -57,13 +67,65 @@ def acquisition(connection: Connection, shop: Shop) -> list[AcquisitionMonth]:
 
 
 def repeat_rates(connection: Connection, shop: Shop) -> list[RepeatRate]:
-    """How many of each month's customers had bought before, oldest first."""
+    """How many customers came back, by four definitions; oldest first, without gaps."""
     return _of_shop(connection, shop, RepeatRate, "where shop_id = %s order by month")
+
+
+def movement(connection: Connection, shop: Shop) -> list[MovementMonth]:
+    """New, retained, reactivated and lapsed customers of each month, oldest first, without gaps."""
+    return _of_shop(connection, shop, MovementMonth, "where shop_id = %s order by month")
 
 
 def cohorts(connection: Connection, shop: Shop) -> list[CohortMonth]:
     """How many of each month's new customers bought again, month by month; a future month has no row."""
     return _of_shop(connection, shop, CohortMonth, "where shop_id = %s order by cohort_month, months_since")
+
+
+def lifetime_values(connection: Connection, shop: Shop) -> list[LifetimeValueMonth]:
+    """What each cohort has brought, month by month; averages are None until their month is over."""
+    return _of_shop(connection, shop, LifetimeValueMonth, "where shop_id = %s order by cohort_month, months_since")
+
+
+def cohort_windows(connection: Connection, shop: Shop) -> list[CohortWindow]:
+    """What each cohort did within 30 to 365 days of its customers' own first purchases."""
+    return _of_shop(connection, shop, CohortWindow, "where shop_id = %s order by cohort_month, window_days")
+
+
+def links(connection: Connection, shop: Shop) -> list[LinkRow]:
+    """What each link brought, the largest last-touch revenue first; slugs that rotate are one link."""
+    return _of_shop(connection, shop, LinkRow, "where shop_id = %s order by last_touch_net_amount desc, link")
+
+
+def campaigns(connection: Connection, shop: Shop) -> list[CampaignRow]:
+    """What each campaign brought, the largest last-touch revenue first."""
+    order = "where shop_id = %s order by last_touch_net_amount desc, utm_source, utm_medium, utm_campaign"
+    return _of_shop(connection, shop, CampaignRow, order)
+
+
+def networks(connection: Connection, shop: Shop) -> list[NetworkMonth]:
+    """Each network's share of each month, oldest first; in a month, the largest share first."""
+    return _of_shop(connection, shop, NetworkMonth, "where shop_id = %s order by month, sales desc, network")
+
+
+def network_switches(connection: Connection, shop: Shop) -> list[NetworkSwitch]:
+    """How often customers' main network changed, by month; in a month, the most frequent change first."""
+    order = "where shop_id = %s order by month, switches desc, from_network, to_network"
+    return _of_shop(connection, shop, NetworkSwitch, order)
+
+
+def forecast_fits(connection: Connection, shop: Shop) -> list[ForecastFit]:
+    """The attempts at a fit, the latest first."""
+    return _of_shop(connection, shop, ForecastFit, "where shop_id = %s order by fit_id desc")
+
+
+def forecast(connection: Connection, shop: Shop) -> list[ForecastHorizon]:
+    """What the fit in use expects, the shortest horizon first; nothing where no fit has converged."""
+    return _of_shop(connection, shop, ForecastHorizon, "where shop_id = %s and is_in_use order by horizon_days")
+
+
+def forecast_errors(connection: Connection, shop: Shop) -> list[ForecastError]:
+    """How wrong the last matured prediction of each horizon was."""
+    return _of_shop(connection, shop, ForecastError, "where shop_id = %s order by horizon_days")
 
 
 def slugs(connection: Connection, shop: Shop) -> list[SlugRow]:

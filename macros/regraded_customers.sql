@@ -1,0 +1,43 @@
+{#-
+    The customers whose segment may have changed without a change of their own, as a query: those between the old and the
+    new first value of a fifth, and all of a shop whose grid changed or which came to have fifths or lost them. It may
+    name more than have changed, as what is recomputed is exact.
+-#}
+{% macro regraded_customers() -%}
+    {%- set cuts = signed_rows(ref('rfm_cuts')) -%}
+    select customers.shop_id, customers.shop_customer_id
+    from {{ ref('customers') }} as customers
+    where
+        customers.shop_id in (
+            select shop_id from regulars.batch where entity = 'segment_grid'
+            union
+            select shop_id from {{ cuts }} group by shop_id having sum(weight) <> 0
+        )
+    {%- for value, cut, beyond in [
+        ('last_purchase_at', 'recency_date', "date 'infinity'"),
+        ('total_purchases', 'frequency', '9223372036854775807'),
+        ('total_spent', 'monetary_amount', "numeric 'Infinity'"),
+    ] %}
+    {#- An index has the moment. Its local day is at most a day off, wherever the shop is. #}
+    {%- set before, after = (" - interval '2 days'", " + interval '2 days'") if cut == 'recency_date' else ('', '') %}
+    {%- for fifth in range(2, 6) %}
+    union
+    select customers.shop_id, customers.shop_customer_id
+    from (
+        -- A fifth that nobody is in has no first value: it lies beyond all values.
+        select
+            shop_id,
+            min({{ cut }}_{{ fifth }}) as lowest,
+            max(coalesce({{ cut }}_{{ fifth }}, {{ beyond }})) as highest
+        from {{ cuts }}
+        group by shop_id
+    ) as moved
+    inner join {{ ref('customers') }} as customers
+        on
+            moved.shop_id = customers.shop_id
+            and moved.lowest < moved.highest
+            and customers.{{ value }} >= moved.lowest{{ before }}
+            and customers.{{ value }} < moved.highest{{ after }}
+    {%- endfor %}
+    {%- endfor %}
+{%- endmacro %}

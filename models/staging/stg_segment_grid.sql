@@ -1,0 +1,16 @@
+with
+
+source as (
+    select * from {{ source('regulars', 'segment_grid') }}
+),
+
+renamed as (
+    select
+        shop_id,
+        recency_score,
+        value_score,
+        segment
+    from source
+)
+
+select * from renamed

@@ -1,0 +1,240 @@
+"""How each figure is drawn, as an Altair chart."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, Literal
+
+import altair as alt
+
+from regulars.dashboard.pages.colours import Colours, blend
+from regulars.dashboard.pages.figures import Name
+
+Size = Literal["wide", "narrow"]
+
+
+def _data(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=list(rows))
+
+
+def _months(rows: Sequence[dict[str, Any]], size: Size) -> alt.X:
+    """Months as steps; where there are many, fewer are labelled, so that labels don't overlap."""
+    months = list(dict.fromkeys(row["month"] for row in rows))
+    room = 6 if size == "narrow" else 13
+    every = next(step for step in (1, 2, 3, 6, 12, 24, 60, 120, 1200) if len(months) / step <= room)
+    named = [month for month in months if (date.fromisoformat(month).month - 1 + 12 * int(month[:4])) % every == 0]
+    names = "[utcFormat(toDate(datum.value), '%b'), utcFormat(toDate(datum.value), '%Y')]"
+    if every < 12:  # the year only where it begins
+        first = json.dumps((named or months)[0])
+        names = (
+            f"datum.value == {first} || substring(datum.value, 5, 7) == '01' ? {names} "
+            ": utcFormat(toDate(datum.value), '%b')"
+        )
+    axis = alt.Axis(values=named or months[:1], labelExpr=names, title=None, labelOverlap=False)
+    # With a single month, the column must not fill the picture.
+    inner, outer = max(0.25, 0.82 - 0.07 * len(months)), 0.15 if len(months) > 7 else 1
+    return alt.X("month:O", sort=None, axis=axis, scale=alt.Scale(paddingInner=inner, paddingOuter=outer))
+
+
+def _room(labels: Sequence[str], limit: int) -> int:
+    """Space for the longest label in a font that is wider than the one that the picture is laid out with."""
+    return min(limit, round(7.6 * max(map(len, labels), default=0))) + 6
+
+
+# A month that is not over is paler.
+_UNFINISHED = alt.condition("datum.unfinished", alt.value(0.45), alt.value(1))
+# d3 writes a billion as G.
+_SHORT = "replace(format(datum.value, '~s'), 'G', 'bn')"
+
+
+def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+    kinds = ["Returning", "New"]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.new])
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=_months(rows, size),
+            y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickMinStep=1)),
+            color=alt.Color("kind:N", scale=scale),
+            order=alt.Order("kind:N", sort="descending"),
+            opacity=_UNFINISHED,
+        )
+    )
+
+
+def _movement(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+    kinds = ["Retained", "Reactivated", "New", "Lapsed"]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[2], colours.new, colours.series[-1]])
+    # What lapsed is below the line, and its labels without a sign.
+    axis = alt.Axis(labelExpr="replace(format(abs(datum.value), '~s'), 'G', 'bn')", tickMinStep=1)
+    return (
+        alt.Chart(_data(rows))
+        .transform_calculate(order=f"indexof({json.dumps(kinds)}, datum.kind)")
+        .mark_bar()
+        .encode(
+            x=_months(rows, size),
+            y=alt.Y("customers:Q", title="Customers", axis=axis),
+            color=alt.Color("kind:N", scale=scale, legend=alt.Legend(columns=4)),
+            order=alt.Order("order:Q"),
+            opacity=_UNFINISHED,
+        )
+    )
+
+
+def _rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+    """A line of shares for each kind."""
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    most = max((row["rate"] or 0 for row in rows), default=0)
+    scale = alt.Scale(domain=[0, min(1, max(0.1, most * 1.1))], nice=True)
+    base = alt.Chart(_data(rows)).encode(
+        x=_months(rows, size),
+        y=alt.Y("rate:Q", title=None, axis=alt.Axis(format=".0%"), scale=scale),
+        color=alt.Color(
+            "kind:N", scale=alt.Scale(domain=kinds, range=list(colours.series[: len(kinds)])),
+            legend=alt.Legend(columns=3),
+        ),
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2, invalid="break-paths-show-path-domains")
+    points = base.mark_point(filled=True, size=30, opacity=1, invalid="filter")
+    return line + points.encode(opacity=_UNFINISHED)
+
+
+def _lifetime_values(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    steps = max(len(labels) - 1, 1)
+    shades = [blend(colours.high, colours.young, place / steps) for place in range(len(labels))]
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X(
+            "since:Q", title="Months after the first purchase",
+            axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False),
+        ),
+        y=alt.Y("value:Q", title=f"Spent so far, {currency}", axis=alt.Axis(labelExpr=_SHORT)),
+        color=alt.Color(
+            "label:N", sort=labels, scale=alt.Scale(domain=labels, range=shades),
+            legend=alt.Legend(columns=3 if size == "narrow" else 6),
+        ),
+    )  # fmt: skip
+    return base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=22, opacity=1)
+
+
+def _networks(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    # By rank, because a name may be long, or in a script that runs from right to left.
+    legend = alt.Legend(columns=3)
+    legend.labelExpr = f"{json.dumps(names)}[datum.value]"
+    legend.labelLimit = 90 if size == "narrow" else 150
+    scale = alt.Scale(domain=list(range(len(names))), range=list(colours.series[: len(names)]))
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=_months(rows, size),
+            y=alt.Y("share:Q", title="Share of sales", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color("rank:N", scale=scale, legend=legend),
+            order=alt.Order("rank:Q"),
+        )
+    )
+
+
+def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+    columns = len({row["since"] for row in rows})
+    most = max((row["rate"] for row in rows), default=0) or 1
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    axis = alt.Axis(grid=False, labelLimit=120, minExtent=_room(labels, 120))
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("since:O", title="Months after the first purchase", axis=alt.Axis(orient="top", labelOverlap=True)),
+        y=alt.Y("label:O", title=None, sort=labels, axis=axis),
+    )
+    scale = alt.Scale(domain=[0, most], range=[colours.low, colours.high], interpolate="lab")
+    tiles = base.mark_rect(stroke=None).encode(color=alt.Color("rate:Q", scale=scale, legend=None))
+    if columns > (7 if size == "narrow" else 14):
+        return tiles  # too narrow for a number: the table has them
+    on_tile = alt.condition(f"datum.rate > {most * 0.55}", alt.value(colours.on_high), alt.value(colours.on_low))
+    return tiles + base.mark_text(fontSize=11).encode(text=alt.Text("rate:Q", format=".0%"), color=on_tile)
+
+
+def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
+    # By rank, because two links may be shortened to the same label.
+    names = list({row["rank"]: row["link"] for row in rows}.values())
+    limit = 110 if size == "narrow" else 190
+    axis = alt.Axis(
+        title=None, labelExpr=f"{json.dumps(names)}[datum.value]", labelLimit=limit, labelColor=colours.ink,
+        labelFontSize=12, grid=False, minExtent=_room(names, limit),
+    )  # fmt: skip
+    kinds = ["Last touch", "First touch"]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.new])
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("net:Q", title=f"Revenue, {currency}", axis=alt.Axis(labelExpr=_SHORT, tickCount=4, grid=True)),
+        y=alt.Y("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.3)),
+        yOffset=alt.YOffset("touch:N", sort=kinds),
+        color=alt.Color("touch:N", scale=scale, sort=kinds),
+    )
+    return base.mark_bar()
+
+
+def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
+    days = [date.fromisoformat(row["day"]) for row in rows]
+    named = [day.isoformat() for day in days if day.day in ((1,) if size == "narrow" else (1, 15))]
+    names = "utcFormat(toDate(datum.value), '%e %b')"
+    x = alt.X(
+        "day:O", sort=None, axis=alt.Axis(values=named, labelExpr=names, title=None, labelOverlap=False),
+        scale=alt.Scale(paddingInner=0.2),
+    )  # fmt: skip
+    title = f"{currency}"
+    bars = (
+        alt.Chart(_data(rows))
+        .mark_bar(color=colours.returning)
+        .encode(
+            x=x,
+            y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_SHORT)),
+            opacity=alt.condition("datum.unfinished", alt.value(0.3), alt.value(0.55)),
+        )
+    )
+    mean = (
+        alt.Chart(_data(rows))
+        .transform_window(mean="mean(net)", days="count()", frame=[-6, 0])
+        .transform_filter("datum.days == 7 && !datum.unfinished")
+        .mark_line(color=colours.new, strokeWidth=2)
+        .encode(x=x, y="mean:Q")
+    )
+    return bars + mean
+
+
+def _segments(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
+    names = [row["segment"] for row in rows]
+    axis = alt.Axis(title=None, labelColor=colours.ink, labelFontSize=12, grid=False, minExtent=_room(names, 140))
+    x = alt.X("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickCount=4, tickMinStep=1, grid=True))
+    y = alt.Y("segment:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.3))
+    return alt.Chart(_data(rows)).mark_bar(color=colours.returning).encode(x=x, y=y)
+
+
+def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
+    kinds = ["Expected next", "Expected last time", "Came"]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[-1], colours.new])
+    horizons = list(dict.fromkeys(row["horizon"] for row in rows))
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("horizon:O", sort=horizons, title=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3)),
+            xOffset=alt.XOffset("kind:N", sort=kinds, scale=alt.Scale(domain=kinds)),
+            y=alt.Y("purchases:Q", title="Purchases", axis=alt.Axis(labelExpr=_SHORT)),
+            color=alt.Color("kind:N", scale=scale, sort=kinds),
+        )
+    )
+
+
+DRAWN: dict[Name, Callable[[Sequence[dict[str, Any]], Colours, Size, str], Any]] = {
+    "acquisition": _acquisition,
+    "revenue": _revenue,
+    "movement": _movement,
+    "repeat-rates": _rates,
+    "repurchase": _rates,
+    "cohorts": _cohorts,
+    "lifetime-values": _lifetime_values,
+    "links": _links,
+    "networks": _networks,
+    "segments": _segments,
+    "forecast": _forecast,
+}

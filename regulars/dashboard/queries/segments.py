@@ -1,0 +1,42 @@
+"""A shop's segments, and its customers by their own rhythm. Raises and takes what `metrics` does."""
+
+from ingest.storage.connections import Connection
+from regulars.dashboard.queries.freshness import require_counted
+from regulars.dashboard.queries.select import select
+from regulars.dashboard.schemas import Shop
+from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, ShopSegments, StateSize
+
+
+def shop_segments(connection: Connection, shop: Shop) -> ShopSegments:
+    """Whether the shop's customers have segments, and if not, why. Raises NotCountedYet."""
+    require_counted(connection, shop)
+    rows = select(connection, ShopSegments, "where shop_id = %s", [shop.shop_id])
+    return rows[0]
+
+
+def segments(connection: Connection, shop: Shop) -> list[SegmentSize]:
+    """The segments, the largest first."""
+    return select(connection, SegmentSize, "where shop_id = %s order by customers desc, segment", [shop.shop_id])
+
+
+def states(connection: Connection, shop: Shop) -> list[StateSize]:
+    """The states, from active to lapsed."""
+    order = "order by array_position(array['active', 'due', 'at risk', 'lapsed', 'unknown'], state)"
+    return select(connection, StateSize, f"where shop_id = %s {order}", [shop.shop_id])
+
+
+def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerAtRisk]:
+    """The customers who are at risk today, those who were worth the most a month first."""
+    return select(
+        connection,
+        CustomerAtRisk,
+        """
+        left join dashboard.customer_contacts as contacts
+            on customer_rhythms.shop_id = contacts.shop_id
+            and customer_rhythms.shop_customer_id = contacts.shop_customer_id
+        where customer_rhythms.shop_id = %s and customer_rhythms.state = 'at risk'
+        order by customer_rhythms.net_per_month desc nulls last, customer_rhythms.shop_customer_id
+        limit %s
+        """,
+        [shop.shop_id, limit],
+    )
