@@ -36,6 +36,8 @@ def traded_template(server: Server, built_template: str) -> str:
         _trade(connection, add_shop(connection, "ama-data"))
         _trade(connection, add_shop(connection, "kofi-data"))
     run_refresh(database.settings)
+    # This one tries the first forecasts, so that those of the tests have none to try.
+    run_refresh(database.settings)
     return server.rename(database, f"{NAME}_traded")
 
 
@@ -81,8 +83,7 @@ def test_a_change_that_changes_no_number_writes_to_no_mart(traded: Database) -> 
     with traded.connect() as connection:
         before = [row for row in _writes(connection) if row[0] != "shop_overview"]
         connection.execute("update shop_orders set updated_at = now(), reference_code = 'again'")
-        # 24 orders, and the forecasts of two shops, which are due.
-        assert run_refresh(traded.settings).changes == 26
+        assert run_refresh(traded.settings).changes == 24
         assert [row for row in _writes(connection) if row[0] != "shop_overview"] == before
 
 
