@@ -92,5 +92,5 @@ select
         when days_since = 1 then '; 1 day ago'
         else '; ' || days_since || ' days ago'
     end as reason,
-    round(total_spent * 30 / (due_on - first_purchase_date), 2) as monthly_net_amount
+    round(total_spent * 30 / (due_on - first_purchase_date), 2) as net_per_month
 from dated

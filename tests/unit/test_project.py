@@ -50,7 +50,7 @@ _BUILT_AS = {
 # What a column's name says of its type. Money is numeric, never float; times know their zone.
 _TYPE_BY_NAME = {
     r"_at$": "timestamp with time zone",
-    r"^(?!is_|has_)(?!.*_to_date$)(.*_)?(date|month)$": "date",
+    r"^(?!is_|has_)(?!.*(_to_date|_per_month)$)(.*_)?(date|month)$": "date",
     r"^(is|has)_": "boolean",
     r"(_amount|_profit|_spent|_value|^amount|^withdrawn)$": "numeric",
     r"_id$": "uuid",
@@ -58,7 +58,7 @@ _TYPE_BY_NAME = {
 
 _NUMERIC = re.compile(
     r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
-    r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$"
+    r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$|_per_month$"
 )
 
 _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
