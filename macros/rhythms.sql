@@ -28,6 +28,14 @@
         group by shop_id
     ),
 
+    -- Distinct, so that the clock is read once a shop and not several times a customer.
+    days as (
+        select distinct
+            shop_id,
+            {{ shop_today('time_zone') }} as today
+        from {{ ref('shops') }}
+    ),
+
     paced as (
         select
             customers.shop_id,
@@ -44,9 +52,9 @@
             customers.first_purchase_date,
             customers.last_purchase_date,
             customers.total_spent,
-            {{ shop_today('shops.time_zone') }} as today
+            days.today
         from {{ ref('customers') }} as customers
-        inner join {{ ref('shops') }} as shops on customers.shop_id = shops.shop_id
+        inner join days on customers.shop_id = days.shop_id
         left join shop_medians on customers.shop_id = shop_medians.shop_id
     ),
 
