@@ -1,4 +1,6 @@
-{#- What readers are shown of a mart until this refresh publishes, as a query of the columns; no rows before the first. -#}
+{#-
+    What readers are shown of a mart until this refresh publishes, as a query of the columns; no rows before the first.
+-#}
 {% macro published(mart, columns) -%}
     {%- set is_there = execute and run_query(
         "select 1 where to_regclass('analytics." ~ mart ~ "') is not null"

@@ -1,68 +1,6 @@
 with
 
-{% set at_risk_gaps = 2 -%}
-{% set lapsed_gaps = 4 -%}
-
-gaps as (
-    select
-        shop_id,
-        gap_days,
-        sum(gaps) over (
-            partition by shop_id
-            order by gap_days
-        ) as gaps_up_to_here,
-        sum(gaps) over (partition by shop_id) as all_gaps
-    from {{ ref('purchase_gaps') }}
-),
-
--- The mean of the two in the middle; of an odd number, both are the same one.
-shop_medians as (
-    select
-        shop_id,
-        (
-            min(case when 2 * gaps_up_to_here >= all_gaps then gap_days end)
-            + min(case when 2 * gaps_up_to_here > all_gaps then gap_days end)
-        ) * 0.5 as gap_days
-    from gaps
-    group by shop_id
-),
-
-paced as (
-    select
-        customers.shop_id,
-        customers.shop_customer_id,
-        case
-            when customers.total_purchases >= 3 and customers.median_gap_days is not null
-                then customers.median_gap_days
-            else shop_medians.gap_days
-        end as gap_days,
-        case
-            when shop_medians.gap_days is not null
-                then not (customers.total_purchases >= 3 and customers.median_gap_days is not null)
-        end as uses_shop_median,
-        customers.first_purchase_date,
-        customers.last_purchase_date,
-        customers.total_spent,
-        {{ shop_today('shops.time_zone') }} as today
-    from {{ ref('customers') }} as customers
-    inner join {{ ref('shops') }} as shops on customers.shop_id = shops.shop_id
-    left join shop_medians on customers.shop_id = shop_medians.shop_id
-),
-
-dated as (
-    select
-        *,
-        today - last_purchase_date as days_since,
-        last_purchase_date + cast(ceil(gap_days) as integer) as due_on,
-        last_purchase_date
-        + cast(ceil({{ at_risk_gaps }} * gap_days) as integer) as at_risk_from,
-        last_purchase_date + cast(ceil({{ lapsed_gaps }} * gap_days) as integer) as lapsed_from,
-        case
-            when gap_days = 1 then 'day'
-            else replace(cast(round(gap_days, 1) as text), '.0', '') || ' days'
-        end as gap_in_words
-    from paced
-)
+{{ rhythms() }}
 
 select
     shop_id,
@@ -75,22 +13,7 @@ select
     due_on,
     at_risk_from,
     lapsed_from,
-    case
-        when gap_days is null then null
-        when today < due_on then 'active'
-        when today < at_risk_from then 'due'
-        when today < lapsed_from then 'at risk'
-        else 'lapsed'
-    end as state,
-    case
-        when gap_days is null then 'nobody has come back to the shop on another day yet'
-        when uses_shop_median then 'the shop''s customers buy every ' || gap_in_words
-        else 'buys every ' || gap_in_words
-    end
-    || case
-        when days_since <= 0 then '; today'
-        when days_since = 1 then '; 1 day ago'
-        else '; ' || days_since || ' days ago'
-    end as reason,
-    round(total_spent * 30 / (due_on - first_purchase_date), 2) as monthly_net_amount
-from dated
+    state,
+    reason,
+    net_per_month
+from rhythms

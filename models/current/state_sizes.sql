@@ -1,7 +1,11 @@
+with
+
+{{ rhythms() }}
+
 select
     shop_id,
     coalesce(state, 'unknown') as state,
     count(*) as customers,
-    sum(monthly_net_amount) as monthly_net_amount
-from {{ ref('customer_rhythms') }}
+    sum(net_per_month) as net_per_month
+from rhythms
 group by shop_id, coalesce(state, 'unknown')

@@ -19,7 +19,8 @@ from tests.storefront import add_order, add_shop, fetch
 
 _LINKED_OR_TOLD = "assert_every_sale_has_a_customer_or_a_written_reason"
 
-# Tables in place of the materialized views, the views on them made again, no index, and a second copy of every row.
+# Tables in place of the materialized views, the views on them made again, no index, and a second copy of every row,
+# of the views' too.
 _UNGUARD = """
     do $$
     declare
@@ -43,7 +44,10 @@ _UNGUARD = """
             execute format('alter table building.%I rename to %I', relation.relname, relation.view);
         end loop;
         for relation in select key as name, value as definition from jsonb_each_text(views) loop
-            execute format('create or replace view %s as %s', relation.name, relation.definition);
+            execute format(
+                'create or replace view %s as select twice.* from (%s) as twice cross join generate_series(1, 2)',
+                relation.name, trim(trailing ';' from relation.definition)
+            );
         end loop;
         for relation in select conrelid::regclass as name, conname from pg_constraint where contype = 'p' and
             connamespace = 'building'::regnamespace
@@ -62,6 +66,13 @@ _UNGUARD = """
 
 # Each makes some mart or view wrong in a way that one of the data tests is there to find.
 _DAMAGE = """
+    insert into building.rfm_cuts (shop_id, recency_date_2, recency_date_5, customers)
+        select shop_id, date '2026-02-01', date '2026-01-01', 50 from building.shops;
+    insert into building.customer_segments
+        (shop_id, shop_customer_id, recency_score, frequency_score, monetary_score, value_score, segment)
+        select shop_id, shop_customer_id, 0, 9, 9, 9, 'lost' from building.customers;
+    insert into building.segment_changes (shop_id, shop_customer_id, changed_at, from_segment, to_segment)
+        select shop_id, shop_customer_id, date '2026-01-01', 'lost', 'lost' from building.customers;
     update building.orders set
         shop_id = '00000000-0000-0000-0000-000000000000', is_sale = false,
         gross_amount = -1, refunded_amount = 5, net_amount = 3,

@@ -43,7 +43,7 @@ def test_a_state_changes_when_its_day_comes_without_a_refresh(built: Database) -
             assert _at(connection, eve + timedelta(minutes=1), row) == [
                 (after, days, f"buys every 9 days; {days} days ago")
             ]
-            state = "select state, customers, monthly_net_amount from analytics.state_sizes"
+            state = "select state, customers, net_per_month from analytics.state_sizes"
             # 30.00 in 27 days.
             assert _at(connection, eve + timedelta(minutes=1), state) == [(after, 1, Decimal("33.33"))]
 
@@ -77,10 +77,9 @@ def test_a_shop_to_which_nobody_came_back_has_no_rhythm_and_says_so(built: Datab
         assert _at(
             connection,
             _START + timedelta(days=400),
-            "select gap_days, uses_shop_median, due_on, state, monthly_net_amount, reason "
-            "from analytics.customer_rhythms",
+            "select gap_days, uses_shop_median, due_on, state, net_per_month, reason from analytics.customer_rhythms",
         ) == [(None, None, None, None, None, "nobody has come back to the shop on another day yet; 400 days ago")]
-        assert fetch(connection, "select state, customers, monthly_net_amount from analytics.state_sizes") == [
+        assert fetch(connection, "select state, customers, net_per_month from analytics.state_sizes") == [
             ("unknown", 1, None)
         ]
 
@@ -132,7 +131,6 @@ def test_rhythms_after_refreshes_are_those_counted_from_the_raw_orders(built: Da
                 found = _at(
                     connection,
                     now,
-                    "select shop_customer_id, gap_days, due_on, state, monthly_net_amount "
-                    "from analytics.customer_rhythms",
+                    "select shop_customer_id, gap_days, due_on, state, net_per_month from analytics.customer_rhythms",
                 )
                 assert {row[0]: row[1:] for row in found} == _expected(connection, now.date())

@@ -35,7 +35,7 @@ _MAY_READ = {
     "marts": {"staging", "marts"},
     "dashboard": {"marts"},
     "checks": {"staging", "marts"},
-    "current": {"marts", "dashboard", "current"},
+    "current": {"marts", "dashboard"},
 }
 
 # How a folder's models are built, in the working schema; publishing copies them.

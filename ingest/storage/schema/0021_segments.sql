@@ -1,5 +1,6 @@
--- Which segment a customer is in: a grid of recency and value, each a fifth from 1 (lowest) to 5. A row without a shop is
--- the default; a shop's own rows win, cell by cell. Change it with plain SQL: the next refresh names the customers anew.
+-- Which segment a customer is in: a grid of recency and value, each a fifth from 1 (lowest) to 5. A row without a shop
+-- is the default; a shop's own rows win, cell by cell. Change it with plain SQL: the next refresh names the customers
+-- anew.
 
 create table regulars.segment_grid (
     shop_id uuid references public.user_shops (id) on delete cascade,
