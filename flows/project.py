@@ -44,8 +44,10 @@ def fingerprint() -> str:
     folder = project_folder()
     digest = hashlib.sha256()
     for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
-        # Unit tests and exposures change no number.
-        if path.is_file() and not path.stem.endswith(("__unit_tests", "__exposures")):
+        # Unit tests, exposures and metrics change no number.
+        if path.is_file() and not (
+            path.parent.name == "semantic" or path.stem.endswith(("__unit_tests", "__exposures"))
+        ):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -8,7 +8,7 @@ from ingest.storage.connections import Connection
 
 Snapshot = dict[str, list[tuple[object, ...]]]
 
-# When it was computed is the one thing that two equal computations differ in.
+# When it was computed is the one thing that two equal computations differ in. (time_spine holds nothing but days.)
 _MOMENTS = {"refreshed_at"}
 
 
@@ -24,6 +24,7 @@ def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
         where
             class.relnamespace = to_regnamespace(%s)
             and class.relkind in ('r', 'm', 'v')
+            and class.relname <> 'time_spine'
             and attribute.attnum > 0
             and not attribute.attisdropped
         order by class.relname, attribute.attname

@@ -25,6 +25,8 @@ _DUE = """
             shops.shop_id,
             (refreshes.as_of at time zone shops.time_zone)::date - 1 as through
         from analytics.shops as shops
+        -- One that was deleted since is still published.
+        inner join public.user_shops as standing on shops.shop_id = standing.id
         cross join (
             select as_of from regulars.refreshes where status = 'succeeded' order by refresh_id desc limit 1
         ) as refreshes

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +67,9 @@ def fit_shops(connection: Connection, shops: Sequence[DueShop], *, seconds: floa
     for place, shop in enumerate(shops):
         if time.monotonic() > deadline:
             return len(shops) - place
-        fit_shop(connection, shop)
+        # It was deleted meanwhile.
+        with suppress(psycopg.errors.ForeignKeyViolation):
+            fit_shop(connection, shop)
     return 0
 
 

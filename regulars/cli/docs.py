@@ -13,6 +13,7 @@ from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
+from regulars.cli.definitions import definitions
 from regulars.cli.opening import open_database
 
 # dbt's page has a placeholder for each of the two files that it would fetch otherwise.
@@ -28,6 +29,8 @@ _HEAD = (
     '<style>td[style*="ellipsis"] {white-space: normal !important; max-width: 28em !important; min-width: 18em}</style>'
 )
 
+_READS_THE_CLOCK = " It is a view on the tables and on the current local day, so it changes without a refresh."
+
 
 class DocsFailed(RegularsError):
     """The page can't be made from this database. An earlier page is left as it was."""
@@ -35,27 +38,44 @@ class DocsFailed(RegularsError):
 
 def docs(
     output: Annotated[Path | None, typer.Option(help="A folder; by default docs in REGULARS_HOME.")] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print the definitions of the metrics as Markdown instead.")
+    ] = False,
 ) -> None:
-    """Write a page that describes every table and column, and what each is made from. It works offline."""
+    """Write a page that describes every table and column, and what each is made from. It works offline.
+
+    Beside it, semantic_manifest.json has the metrics in dbt's form, for MetricFlow and BI tools.
+    """
+    if metrics:
+        typer.echo(definitions(project_folder() / "models"), nl=False)
+        return
     settings = Settings.from_environment()
     with open_database(settings) as connection:
         if history.last(connection, succeeded=True) is None:
             raise DocsFailed(f"No refresh has succeeded in {connection.info.dbname} yet: run `regulars refresh` first.")
     with Console(stderr=True).status("reading the models and the database"):
-        manifest, catalog = _describe(settings)
+        manifest, catalog, semantics = _describe(settings)
         page = _page(manifest, catalog)
     path = (output or settings.home / "docs").resolve() / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    _write(path.with_name("semantic_manifest.json"), json.dumps(semantics))
+    _write(path, page)
     models = [node for name, node in manifest["nodes"].items() if name.startswith("model.")]
     columns = sum(len(model["columns"]) for model in models)
     Console(highlight=False, soft_wrap=True).print(f"{len(models)} tables with {columns} columns: {path}")
 
 
-def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The models' own descriptions, and what the database holds. Raises DocsFailed where the two differ."""
+def _write(path: Path, content: str) -> None:
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(content, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The models' own descriptions, what the database holds, and the metrics.
+
+    Raises DocsFailed where the database does not hold what the models describe.
+    """
     # A folder of its own: a refresh may be running in the other one.
     target = settings.home.resolve() / "dbt" / "docs"
     with dbt_environment(settings, conninfo(settings)):
@@ -75,11 +95,23 @@ def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
                 f"The database's {node['schema']}.{node['name']} is not the one that the models describe: "
                 "run `regulars refresh` first."
             )
+        if name.startswith("model.") and "current" in node["fqn"]:
+            node["description"] += _READS_THE_CLOCK
         if node.get("schema") == WORKING:
             _name_as_published(node)
         if name in catalog["nodes"] and catalog["nodes"][name]["metadata"]["schema"] == WORKING:
             catalog["nodes"][name]["metadata"]["schema"] = PUBLISHED
-    return manifest, catalog
+    return manifest, catalog, _metrics_as_published(target)
+
+
+def _metrics_as_published(target: Path) -> dict[str, Any]:
+    """dbt's semantic manifest, with the relations that analysts may read."""
+    semantics: dict[str, Any] = json.loads((target / "semantic_manifest.json").read_text(encoding="utf-8"))
+    for made_from in [*semantics["semantic_models"], *semantics["project_configuration"]["time_spines"]]:
+        relation = made_from["node_relation"]
+        relation["schema_name"] = PUBLISHED
+        relation["relation_name"] = relation["relation_name"].replace(f'"{WORKING}".', f'"{PUBLISHED}".')
+    return semantics
 
 
 def _name_as_published(node: dict[str, Any]) -> None:

@@ -140,6 +140,13 @@ def test_the_description_of_an_amount_names_the_currency_and_that_of_a_day_or_mo
         assert [where for where, text in told.items() if word not in text] == []
 
 
+def test_the_page_says_which_relations_change_without_a_refresh(page: str) -> None:
+    models = [node for name, node in _artifacts(page)[0]["nodes"].items() if name.startswith("model.")]
+    clock = {node["name"] for node in models if "changes without a refresh" in node["description"]}
+    assert {"cohort_windows", "lifetime_values", "link_analytics"} <= clock
+    assert clock == {node["name"] for node in models if node["original_file_path"].startswith("models/current/")}
+
+
 def test_the_page_draws_the_lineage_from_the_storefront_to_the_dashboard(page: str) -> None:
     manifest, _ = _artifacts(page)
     parents = manifest["parent_map"]
