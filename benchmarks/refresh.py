@@ -19,6 +19,7 @@ from benchmarks.database import open_database, own_database
 from benchmarks.generated_orders import change, generate_orders, settle
 from benchmarks.plot import save_bars
 from flows.history import Mode
+from flows.project import Built
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
@@ -47,8 +48,8 @@ def measure(settings: Settings, connection: Connection, cost: Cost, *, mode: Mod
         result = step(run)
         run.connection.execute("select pg_stat_force_next_flush()")
         cost.steps[step.__name__] = round(_sql_seconds(connection) - before, 3)
-        if step.__name__ in ("build_marts", "publish") and run.has_work:
-            cost.nodes |= dict(_node_seconds(settings))
+        if isinstance(result, Built):
+            cost.nodes |= dict(_node_seconds(result))
         return result
 
     start = time.perf_counter()
@@ -77,11 +78,10 @@ def _sql_seconds(connection: Connection) -> float:
     return float(row[1]) if row else 0.0
 
 
-def _node_seconds(settings: Settings) -> Iterator[tuple[str, float]]:
-    results = json.loads((settings.home / "dbt" / "target" / "run_results.json").read_text())
-    for node in results["results"]:
-        kind, _, name, *_ = node["unique_id"].split(".")
-        yield f"{kind} {name}", round(node["execution_time"], 3)
+def _node_seconds(built: Built) -> Iterator[tuple[str, float]]:
+    for unique_id, seconds in built.seconds.items():
+        kind, _, name, *_ = unique_id.split(".")
+        yield f"{kind} {name}", round(seconds, 3)
 
 
 def measure_size(orders: int, *, same: int, rounds: int) -> Iterator[Cost]:

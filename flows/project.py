@@ -1,7 +1,9 @@
 """The dbt project: where it is, what it contains, and how to run it in this process."""
 
+import gc
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,9 +106,9 @@ def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATI
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """How many models and tests ran, and the names of the tests that warned."""
+    """How long each model and test took, by dbt's id, and the names of the tests that warned."""
 
-    nodes: int
+    seconds: dict[str, float]
     warnings: tuple[str, ...]
 
 
@@ -121,13 +123,19 @@ def build(settings: Settings, conninfo: str, *arguments: str, patience: float = 
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
         raise BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
-    return Built(nodes=len(results), warnings=tuple(r.node.name for r in results if r.status == "warn"))
+    return Built(
+        seconds={r.node.unique_id: r.execution_time for r in results},
+        warnings=tuple(r.node.name for r in results if r.status == "warn"),
+    )
 
 
 def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE) -> Any:
-    # Imported here because it takes seconds, which `regulars status` should not pay for.
+    _import_dbt()
     from dbt.cli.main import dbtRunner
 
+    from flows.connections import keep_connections
+
+    keep_connections()
     folder = project_folder()
     home = settings.home.resolve()
     with dbt_environment(settings, conninfo, patience=patience):
@@ -135,7 +143,10 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
             [
                 "--quiet",
                 "--log-level", "none",
+                # What failed is in BuildFailed. Nobody reads the rest, nor dbt's artifacts of a refresh.
+                "--log-level-file", "none",
                 "--log-path", str(home / "dbt" / "logs"),
+                "--no-write-json",
                 "--no-use-colors",
                 *arguments,
                 "--project-dir", str(folder),
@@ -146,6 +157,24 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
     return outcome.result
+
+
+def _import_dbt() -> None:
+    """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must.
+
+    All that it creates stays, so the garbage collector, which would look through it again and again, is kept away.
+    """
+    if "dbt.cli.main" in sys.modules:
+        return
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        import dbt.adapters.postgres
+        import dbt.cli.main  # noqa: F401
+    finally:
+        gc.freeze()
+        if is_on:
+            gc.enable()
 
 
 def _first_line(message: str | None) -> str:

@@ -12,6 +12,7 @@ from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
+from flows.project import Built
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
 from ingest.bulk.matching import Matched, match_orders
@@ -26,6 +27,8 @@ from ingest.storage.settings import Settings
 # change, which makes it a rebuild; and audits read whole marts, so only a rebuild runs them.
 _SELECTED: dict[Mode, tuple[str, ...]] = {
     "refresh": (
+        # Each model asks for what it needs to know; dbt would first read every relation of the database.
+        "--no-populate-cache",
         *("--select", "config.materialized:incremental", "config.materialized:materialized_view", "tag:nightly"),
         *("--exclude", "tag:audit", "--indirect-selection", "cautious"),
     ),
@@ -93,11 +96,13 @@ def claim_batch(run: Run) -> int:
     return run.changes
 
 
-def build_marts(run: Run) -> None:
+def build_marts(run: Run) -> Built | None:
     """Brings every working relation up to date and tests what was written; in a rebuild, everything."""
-    if run.has_work:
-        built = project.build(run.settings, run.conninfo, *_SELECTED[run.refresh.mode], patience=run.patience)
-        run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    if not run.has_work:
+        return None
+    built = project.build(run.settings, run.conninfo, *_SELECTED[run.refresh.mode], patience=run.patience)
+    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    return built
 
 
 def publish(run: Run) -> None:

@@ -116,6 +116,7 @@ def test_tables_with_other_keys_are_refused_untouched(empty: Database) -> None:
         assert fetch(connection, "select to_regclass('user_shops') is null") == [(True,)]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_migration_does_not_queue_for_a_busy_table(empty: Database) -> None:
     with empty.connect() as connection, empty.connect() as shopper:
         connection.execute(_STOREFRONT)  # type: ignore[arg-type]

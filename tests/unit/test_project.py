@@ -50,15 +50,17 @@ _BUILT_AS = {
 # What a column's name says of its type. Money is numeric, never float; times know their zone.
 _TYPE_BY_NAME = {
     r"_at$": "timestamp with time zone",
-    r"^(?!is_|has_)(?!.*_to_date$)(.*_)?(date|month)$": "date",
+    r"^(?!is_|has_)(?!.*(_to_date|_per_month)$)(.*_)?(date|month)$": "date",
     r"^(is|has)_": "boolean",
     r"(_amount|_profit|_spent|_value|^amount|^withdrawn)$": "numeric",
-    r"_id$": "uuid",
+    r"^(?!fit_id$).*_id$": "uuid",
 }
 
 _NUMERIC = re.compile(
     r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
     r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$|_per_month$"
+    # What a forecast expects is a fraction, and its fit has the letters of the literature.
+    r"|^expected_|_error$|_likelihood$|^probability_alive$|^(r|alpha|a|b|p|q|v)$"
 )
 
 _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)

@@ -1,0 +1,52 @@
+"""dbt keeps its connections during a build."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from flows.errors import BuildFailed
+from flows.steps import run_refresh
+from tests.conftest import Database
+from tests.project import Project
+from tests.storefront import add_order, add_shop
+
+
+def _sell(database: Database) -> None:
+    with database.connect() as connection:
+        add_order(connection, add_shop(connection))
+
+
+def test_a_refresh_opens_as_many_connections_as_it_has_threads_and_not_one_for_each_model_and_test(
+    built: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sell(built)
+    opened = []
+    connect = psycopg2.connect
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(psycopg2, "connect", count)
+    assert run_refresh(built.settings).mode == "refresh"
+    # Besides the threads that build: dbt's main thread, and those that look at the schemas before the first model.
+    assert 0 < len(opened) <= built.settings.threads + 4
+    assert all(connection.closed for connection in opened)
+
+
+def test_a_connection_that_the_server_ended_fails_one_test_and_is_opened_anew_for_the_next(
+    built: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Project(tmp_path, monkeypatch).write(
+        "../tests/dbt/assert_the_server_stays.sql",
+        "select pg_terminate_backend(pg_backend_pid()) from {{ ref('orders') }}",
+    )
+    _sell(built)
+    settings = built.settings.model_copy(update={"threads": 1})
+    with pytest.raises(BuildFailed) as failed:
+        run_refresh(settings)
+    failures = str(failed.value).partition("numbers stay up. ")[2].split("; ")
+    assert len(failures) == 1
+    assert failures[0].startswith("assert_the_server_stays: ")
