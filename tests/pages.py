@@ -16,6 +16,8 @@ from tests.conftest import Database
 from tests.owners import Shop, TwoOwners
 
 FIGURES = list(get_args(Name))
+DRAWN = [name for name in FIGURES if name not in ("segments", "forecast")]
+"""Those for which the owners' shops have customers enough."""
 PAGES = ["/", "/customers", "/retention", "/links", "/forecast"]
 """Those in the navigation."""
 NOBODY = (

@@ -204,7 +204,7 @@ def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme
         page = visit.page
         page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
         faults = {"overview": _serious(page)}
-        for path in ("/retention", "/links", "/forecast"):
+        for path in ("/retention", "/links", "/forecast", "/segments"):
             page.goto(f"{path}?shop=ama-data")
             page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
             faults[path] = _serious(page)
@@ -224,7 +224,7 @@ def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme
 def test_touch_targets_are_large_enough(looks: Looks, width: int) -> None:
     with looks(width=width, shop="ama-data") as visit:
         small: list[str] = []
-        for path in ("/", "/retention", "/links", "/forecast", "/customers?shop=ama-data&limit=5"):
+        for path in ("/", "/retention", "/links", "/forecast", "/segments", "/customers?shop=ama-data&limit=5"):
             visit.page.goto(path)
             small += _small(visit)
     assert small == []

@@ -230,13 +230,13 @@ def test_a_history_is_every_order_of_the_customer_and_the_visits_that_brought_th
 
 def test_amounts_are_exact_numbers_with_their_cents(api: Api) -> None:
     shop = api.owners.shops["ama-data"]
-    for path in {*NUMBERS, "list"} - {"repeat-rates", "movement"}:
+    for path in {*NUMBERS, "list"} - {"repeat-rates", "movement", "at-risk", "forecast"}:
         text = api.ask(path, shop).text
         amounts = re.findall(
-            r'"(?:\w+_amount|net_per_customer|total_spent|total_profit|\w+_ltv|total_revenue|revenue_\w+)":(?!null)([^,}]+)',
+            r'"(?:\w+_amount|net_per_\w+|total_spent|total_profit|\w+_ltv|total_revenue|revenue_\w+)":(?!null)([^,}]+)',
             text,
         )
-        assert amounts
+        assert amounts, path
         assert all(re.fullmatch(r"-?\d+\.\d\d", amount) for amount in amounts), path
 
 

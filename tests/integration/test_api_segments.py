@@ -1,7 +1,8 @@
 """Segments and who is at risk, in the API and on their page: what Python counts by each customer's own rhythm."""
 
+import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from math import ceil
@@ -9,11 +10,13 @@ from statistics import median
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from regulars.dashboard.app import create_app
+from regulars.dashboard.pages.numbers import MAX_AT_RISK
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
-from tests.api import Api, assert_head
+from tests.api import API, Api, assert_head, bearer
 from tests.owners import Order, Shop, rounded
 from tests.pages import Seen
 from tests.served import served
@@ -29,10 +32,18 @@ def _gaps(shop: Shop, sales: list[Order]) -> list[int]:
     return [(after - before).days for before, after in pairwise(days)]
 
 
-def _rhythms(shop: Shop) -> dict[str, dict[str, Any]]:
+def _today(shop: Shop) -> date:
+    return shop.day(datetime.now(UTC))
+
+
+def _at_risk(shop: Shop, today: date) -> dict[str, dict[str, Any]]:
+    return {phone: row for phone, row in _rhythms(shop, today).items() if row["state"] == "at risk"}
+
+
+def _rhythms(shop: Shop, today: date) -> dict[str, dict[str, Any]]:
     """Phone → state, what they were worth a month, and since when they are at risk."""
     of_shop = median(gap for sales in shop.buyers.values() for gap in _gaps(shop, sales))
-    today, found = shop.day(datetime.now(UTC)), {}
+    found = {}
     for phone, sales in shop.buyers.items():
         own = _gaps(shop, sales)
         gap = median(own) if len(sales) >= 3 and own else of_shop
@@ -44,31 +55,48 @@ def _rhythms(shop: Shop) -> dict[str, dict[str, Any]]:
             "state": next((state for since, state in states if today >= since), "active"),
             "net_per_month": rounded(spent * 30 / (due - first).days, "0.01"),
             "at_risk_from": at_risk.isoformat(),
+            "days_since": (today - last).days,
         }
     return found
 
 
-def test_customers_at_risk_and_their_worth_are_what_python_counts(api: Api, shop: Shop) -> None:
-    rhythms = _rhythms(shop)
-    late = {phone: row for phone, row in rhythms.items() if row["state"] == "at risk"}
-    answer = api.read("at-risk", shop, limit=200)
+def test_customers_at_risk_are_what_python_counts_on_the_day_on_which_most_are(api: Api, shop: Shop) -> None:
+    """The clock moves there without a refresh."""
+    days = sorted({date.fromisoformat(row["at_risk_from"]) for row in _rhythms(shop, _today(shop)).values()})
+    by_day = {day: _at_risk(shop, day) for day in days if day >= _today(shop)}
+    today, late = max(by_day.items(), key=lambda item: len(item[1]))
+    assert late, "there must be somebody at risk, or the test could not see them lost"
+    noon = datetime.combine(today, time(12), shop.zone)
+    name, moment = sql.Identifier(api.database.name), sql.Literal(noon.isoformat())
+    with api.database.connect() as connection:
+        connection.execute(sql.SQL("alter database {} set regulars.now = {}").format(name, moment))
+        try:
+            with served(create_app(api.settings), headers=bearer(api.settings, shop.user_id)) as client:
+                text = client.get(f"{API}/at-risk", params={"shop": shop.slug, "limit": 200}).text
+                one = client.get(f"{API}/at-risk", params={"shop": shop.slug, "limit": 1}).json()
+                client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
+                page = Seen(client.get("/segments", params={"shop": shop.slug}).text)
+        finally:
+            connection.execute(sql.SQL("alter database {} reset regulars.now").format(name))
+    answer = json.loads(text, parse_float=Decimal)
     assert_head(answer, shop)
     found = {row["phone_number"]: row for row in answer["customers"]}
     assert found.keys() == late.keys()
     for phone, row in late.items():
-        assert {name: found[phone][name] for name in ("net_per_month", "at_risk_from")} == {
-            name: row[name] for name in ("net_per_month", "at_risk_from")
-        }
-        assert f"{found[phone]['days_since']} days ago" in found[phone]["reason"]
+        for field in ("net_per_month", "at_risk_from", "days_since"):
+            assert found[phone][field] == row[field]
+        assert f"{row['days_since']} days ago" in found[phone]["reason"]
     worth = [row["net_per_month"] for row in answer["customers"]]
     assert worth == sorted(worth, reverse=True)
-    assert len(api.read("at-risk", shop, limit=1)["customers"]) == min(1, len(late))
+    assert [row["customer_id"] for row in one["customers"]] == [answer["customers"][0]["customer_id"]]
+    assert f"{len(late)} customer" in page.text
+    assert sum(lead.startswith("/customers/") for lead in page.leads) == min(len(late), MAX_AT_RISK)
 
 
 def test_states_are_what_python_counts_and_without_fifty_customers_there_is_no_segment(api: Api, shop: Shop) -> None:
     answer = api.read("segments", shop)
     assert_head(answer, shop)
-    states = Counter(row["state"] for row in _rhythms(shop).values())
+    states = Counter(row["state"] for row in _rhythms(shop, _today(shop)).values())
     assert {row["state"]: row["customers"] for row in answer["states"]} == states
     assert [row["state"] for row in answer["states"]] == [
         s for s in ("active", "due", "at risk", "lapsed") if states[s]
@@ -81,4 +109,3 @@ def test_states_are_what_python_counts_and_without_fifty_customers_there_is_no_s
     assert f"There are no segments yet: {answer['reason']}." in page.text
     late = states["at risk"]
     assert (f"{late} customer" if late else "Nobody is at risk.") in page.text
-    assert sum(lead.startswith("/customers/") for lead in page.leads) == late

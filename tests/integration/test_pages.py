@@ -26,7 +26,7 @@ from regulars.dashboard.queries import metrics
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.owners import SECRET
-from tests.pages import FIGURES, NOBODY, PAGES, Dashboard, Seen
+from tests.pages import DRAWN, FIGURES, NOBODY, PAGES, Dashboard, Seen
 from tests.served import served
 from tests.storefront import add_order, add_shop
 
@@ -243,7 +243,7 @@ def test_an_erased_person_has_no_name_and_keeps_the_sums(dashboard: Dashboard) -
 
 def test_a_picture_is_sent_once_for_each_refresh(dashboard: Dashboard) -> None:
     with dashboard.owner(dashboard.owners.ama) as client:
-        for name in FIGURES:
+        for name in DRAWN:
             address = f"/charts/{name}.svg?shop=ama-data"
             answer = client.get(address)
             assert answer.headers["content-type"] == "image/svg+xml"

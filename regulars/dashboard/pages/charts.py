@@ -89,6 +89,6 @@ def _configured(chart: Any, colours: Colours) -> Any:
         .configure_axisY(domain=False, tickCount=4)
         .configure_legend(
             orient="top", title=None, labelColor=colours.ink, labelFontSize=12, symbolType="square", symbolSize=90,
-            offset=6, padding=0,
+            offset=6, padding=0, columnPadding=18,
         )
     )  # fmt: skip

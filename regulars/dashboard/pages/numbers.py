@@ -20,7 +20,7 @@ from regulars.dashboard.queries import segments as segment_queries
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
-MAX_AT_RISK = 50
+MAX_AT_RISK = 25
 
 _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
     "acquisition": lambda connection, page: figures.acquisition(

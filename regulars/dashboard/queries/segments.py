@@ -26,7 +26,8 @@ def states(connection: Connection, shop: Shop) -> list[StateSize]:
 
 
 def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerAtRisk]:
-    """The customers who are at risk today, those who were worth the most a month first."""
+    """The customers who are at risk today, those who were worth the most a month first. Raises NotCountedYet."""
+    require_counted(connection, shop)
     return select(
         connection,
         CustomerAtRisk,
