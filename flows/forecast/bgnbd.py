@@ -9,6 +9,7 @@ the first to the last of them, 0 without a repeat; and `age` (T), the weeks from
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -79,7 +80,7 @@ def fit(histories: Histories) -> Fit:
     for start in ((0.5, mean_age / 4, 0.8, 2.5), (1.0, mean_age, 0.3, 10.0)):
         found = minimize(loss, np.log(start), method="L-BFGS-B", bounds=bounds, tol=1e-11)
         parameters = _parameters(found.x)
-        reason = _reason(parameters, has_ended=bool(found.success))
+        reason = _reason(parameters, histories, has_ended=bool(found.success))
         if reason is None:
             break
     return Fit(parameters, log_likelihood(parameters, histories), reason)
@@ -117,7 +118,7 @@ def _parameters(logs: Numbers) -> Parameters:
     return Parameters(*(float(value) for value in np.exp(logs)))
 
 
-def _reason(parameters: Parameters, *, has_ended: bool) -> str | None:
+def _reason(parameters: Parameters, histories: Histories, *, has_ended: bool) -> str | None:
     if not has_ended:
         return "the search for the likeliest parameters did not end"
     at_limit = [
@@ -127,4 +128,9 @@ def _reason(parameters: Parameters, *, has_ended: bool) -> str | None:
     ]
     if at_limit:
         return f"no parameters are the likeliest: the search ran to its limit ({', '.join(at_limit)})"
+    # With parameters in the thousands the function 2F1 overflows or loses its digits.
+    with np.errstate(all="ignore"):
+        expected = [expected_purchases(parameters, histories, weeks=weeks) for weeks in (0, 30 / 7, 90 / 7, 365 / 7)]
+    if not all(np.all(np.isfinite(later)) and np.all(later >= earlier) for earlier, later in pairwise(expected)):
+        return "what its parameters predict can't be computed"
     return None

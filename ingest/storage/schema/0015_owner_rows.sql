@@ -44,6 +44,7 @@ $$;
 -- how things will look then.
 create function regulars.today(time_zone text) returns date
 language sql stable parallel safe
-return (
-    coalesce(nullif(current_setting('regulars.now', true), '')::timestamptz, now()) at time zone today.time_zone
-)::date;
+return cast(
+    coalesce(cast(nullif(current_setting('regulars.now', true), '') as timestamptz), now())
+    at time zone today.time_zone as date
+);
