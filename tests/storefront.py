@@ -48,3 +48,27 @@ def add_order(
 
 def fetch(connection: Connection, query: str, *parameters: object) -> list[tuple[object, ...]]:
     return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+
+def add_forecasts(connection: Connection) -> None:
+    """A fit of each shop that stands, as if one had been made, with a prediction that has matured."""
+    connection.execute(
+        """
+        with fits as (
+            insert into regulars.forecast_fits (
+                shop_id, fitted_through, purchase_days, net_amount, customers, repeat_customers, r, alpha, a, b,
+                log_likelihood, converged, is_in_use
+            )
+            select id, '2026-03-01', 1, 1, 1, 1, 0.243, 4.414, 0.793, 2.426, -1, true, true from public.user_shops
+            returning shop_id, fit_id
+        ),
+
+        forecasts as (
+            insert into regulars.forecasts
+            select customers.shop_id, customers.id, fits.fit_id, 0.5, 1, 2, 3, 1, 2, 3
+            from fits inner join regulars.customers as customers on fits.shop_id = customers.shop_id
+        )
+
+        insert into regulars.shop_forecasts select shop_id, fit_id, 30, '2026-03-02', '2026-04-01', 1, 1, 1 from fits
+        """
+    )

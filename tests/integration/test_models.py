@@ -15,7 +15,7 @@ from flows.project import dbt_environment, project_folder
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
-from tests.storefront import add_order, add_shop, fetch
+from tests.storefront import add_forecasts, add_order, add_shop, fetch
 
 _LINKED_OR_TOLD = "assert_every_sale_has_a_customer_or_a_written_reason"
 
@@ -94,6 +94,8 @@ _DAMAGE = """
     update building.monthly_movement set lapsed_customers = -1;
     update building.network_shares set share_of_sales = 2;
     update building.campaign_analytics set converted_visits = sales + 1;
+    update building.forecast_fits set converged = false;
+    update building.customer_forecasts set expected_purchases_30 = 9, probability_alive = 2;
     update building.slug_months set new_customers = customers + 1;
     update building.shop_balances set entries = 0;
     update building.ledger_entries set status = 'evaporated';
@@ -280,6 +282,8 @@ def test_every_data_test_passes_on_a_storefront_that_trades(traded: Database) ->
 
 def test_every_data_test_can_fail(traded: Database) -> None:
     with traded.connect() as connection:
+        add_forecasts(connection)
+        run_refresh(traded.settings)
         connection.execute(_UNGUARD)
         connection.execute(_DAMAGE)
         _forget_a_sale(connection)
