@@ -24,6 +24,8 @@ def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
         where
             class.relnamespace = to_regnamespace(%s)
             and class.relkind in ('r', 'm', 'v')
+            -- Live: it leaves out what waits for the next refresh.
+            and class.relname not in ('reconciliation')
             and class.relname <> 'time_spine'
             and attribute.attnum > 0
             and not attribute.attisdropped

@@ -127,7 +127,7 @@ def test_the_page_describes_every_column_that_the_database_has(refreshed: Refres
 
 def test_the_description_of_an_amount_names_the_currency_and_that_of_a_day_or_month_says_local(page: str) -> None:
     amount = re.compile(r"(_amount|_profit|_spent|_value|_ltv|_revenue|_balance|^amount|^withdrawn)$")
-    said = {amount: "currency", re.compile(r"^(?!is_)(?!.*_to_date$).*(_date|_month)$|^month$"): "local"}
+    said = {amount: "currency", re.compile(r"^(?!is_)(?!.*(_to_date|_per_month)$).*(_date|_month)$|^month$"): "local"}
     columns = [
         (node["name"], name, column["description"])
         for node in _artifacts(page)[0]["nodes"].values()

@@ -90,7 +90,7 @@ def test_a_refresh_that_meets_a_lock_gives_up_in_time_and_says_who_holds_it(
         ("drop table analytics.customers cascade", "analytics.customers"),
         ("drop table analytics.shop_overview cascade", "analytics.shop_overview"),
         ("drop table building.customers cascade", "building.customers"),
-        ("drop materialized view building.shop_overview", "building.shop_overview"),
+        ("drop materialized view building.shop_overview cascade", "building.shop_overview"),
         ("drop view analytics.reconciliation", "analytics.reconciliation"),
         ("drop view staging.stg_tracking cascade", "staging.stg_tracking"),
         ("drop table regulars.delta_orders", "regulars.delta_orders"),
