@@ -101,16 +101,21 @@ def probability_alive(parameters: Parameters, histories: Histories) -> Numbers:
 def expected_purchases(parameters: Parameters, histories: Histories, *, weeks: float) -> Numbers:
     """Purchase days that a customer is expected to have in the `weeks` after the end of the data (10).
 
-    2F1 is Euler's transform of theirs: (1 - z)^(r + x) * 2F1(r + x, b + x; c; z) overflows for a frequent buyer, and
-    (1 - z)^(a - 1) * 2F1(c - r - x, c - b - x; c; z), which is the same, doesn't.
+    Theirs is (1 - z)^(r + x) * 2F1(r + x, b + x; c; z), Euler's transform of it (1 - z)^(a - 1) * 2F1(c - r - x, a - 1;
+    c; z). One factor underflows while the other overflows, for a frequent buyer or where `a` is large: of the two, the
+    form with the smaller exponent is computed.
     """
     r, alpha, b = parameters.r, parameters.alpha, parameters.b
     # The formula divides 0 by 0 at a = 1; next to it, it is its limit to six digits.
     a = parameters.a if abs(parameters.a - 1) > 1e-6 else 1 + 1e-6
     x, age = histories.repeats, histories.age
     z = weeks / (alpha + age + weeks)
-    remaining = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
-    if_alive = (a + b + x - 1) / (a - 1) * (1 - remaining)
+    c = a + b + x - 1
+    theirs = r + x < a - 1
+    remaining = (1 - z) ** np.where(theirs, r + x, a - 1) * hyp2f1(
+        np.where(theirs, r + x, c - r - x), np.where(theirs, b + x, a - 1), c, z
+    )
+    if_alive = c / (a - 1) * (1 - remaining)
     return cast("Numbers", np.maximum(if_alive, 0.0) * probability_alive(parameters, histories))
 
 
@@ -128,7 +133,7 @@ def _reason(parameters: Parameters, histories: Histories, *, has_ended: bool) ->
     ]
     if at_limit:
         return f"no parameters are the likeliest: the search ran to its limit ({', '.join(at_limit)})"
-    # With parameters in the thousands the function 2F1 overflows or loses its digits.
+    # A shop's refresh doesn't fail for a figure that 2F1 can't give.
     with np.errstate(all="ignore"):
         expected = [expected_purchases(parameters, histories, weeks=weeks) for weeks in (0, 30 / 7, 90 / 7, 365 / 7)]
     if not all(np.all(np.isfinite(later)) and np.all(later >= earlier) for earlier, later in pairwise(expected)):

@@ -46,6 +46,16 @@ _STORE = """
     returning fit_id
 """
 
+_FORGET_ERASED = """
+    delete from regulars.forecasts as forecasts
+    using regulars.customers as customers
+    where
+        forecasts.shop_id = %(shop_id)s
+        and customers.shop_id = forecasts.shop_id
+        and customers.id = forecasts.shop_customer_id
+        and customers.erased_at is not null
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -87,6 +97,8 @@ def fit_shop(connection: Connection, shop: DueShop) -> Outcome:
         if fit_id is not None and outcome.fit is not None:
             score(connection, shop, fit_id, outcome.fit.parameters, outcome.amounts.parameters, histories)
         connection.execute("drop table pg_temp.forecast_customers")
+    # Who was erased while this fit had not committed: from now on the erasure's trigger sees the forecasts.
+    connection.execute(_FORGET_ERASED, {"shop_id": shop.shop_id})
     return outcome
 
 

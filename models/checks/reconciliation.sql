@@ -1,3 +1,18 @@
+{%- set found = [
+    ('customers', 'customers', 'total_purchases', 'total_spent', '0'),
+    ('cohort_months', 'cohort_months', 'sales', 'net_amount', '0'),
+    ('shop_days', 'shop_days', 'sales', 'net_amount', 'refunded_amount'),
+    ('slug_months', 'slug_months', 'sales', 'net_amount', '0'),
+    ('link_months', 'link_months', 'sales', 'net_amount', '0'),
+    ('link_months, first touch', 'link_months', 'first_touch_sales', 'first_touch_net_amount', '0'),
+    ('campaign_months', 'campaign_months', 'sales', 'net_amount', '0'),
+    (
+        'campaign_months, first touch', 'campaign_months',
+        'first_touch_sales', 'first_touch_net_amount', '0'
+    ),
+    ('network_months', 'network_months', 'sales', 'net_amount', '0'),
+] -%}
+
 with
 
 -- Orders that changed and are not published yet: in the raw rows, and not in the marts that readers
@@ -113,105 +128,19 @@ sides as (
             ('customers', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0),
             ('cohort_months', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0)
         ) as side
-    union all
-    select
-        shop_id,
-        'customers' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        total_purchases as found_sales,
-        total_spent as found_net,
-        0 as found_refunded
-    from {{ ref('customers') }}
-    union all
-    select
-        shop_id,
-        'cohort_months' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('cohort_months') }}
-    union all
-    select
-        shop_id,
-        'shop_days' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        refunded_amount as found_refunded
-    from {{ ref('shop_days') }}
-    union all
-    select
-        shop_id,
-        'slug_months' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('slug_months') }}
-    union all
-    select
-        shop_id,
-        'link_months' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('link_months') }}
-    union all
-    select
-        shop_id,
-        'link_months, first touch' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        first_touch_sales as found_sales,
-        first_touch_net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('link_months') }}
-    union all
-    select
-        shop_id,
-        'campaign_months' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('campaign_months') }}
-    union all
-    select
-        shop_id,
-        'campaign_months, first touch' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        first_touch_sales as found_sales,
-        first_touch_net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('campaign_months') }}
-    union all
-    select
-        shop_id,
-        'network_months' as mart,
-        0 as expected_sales,
-        0 as expected_net,
-        0 as expected_refunded,
-        sales as found_sales,
-        net_amount as found_net,
-        0 as found_refunded
-    from {{ ref('network_months') }}
+    {% for side, mart, sales, net, refunded in found -%}
+        union all
+        select
+            shop_id,
+            '{{ side }}' as mart,
+            0 as expected_sales,
+            0 as expected_net,
+            0 as expected_refunded,
+            {{ sales }} as found_sales,
+            {{ net }} as found_net,
+            {{ refunded }} as found_refunded
+        from {{ ref(mart) }}
+    {% endfor -%}
 ),
 
 sums as (

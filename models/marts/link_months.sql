@@ -33,20 +33,7 @@ summands as (
         {'visits': 'weight'}
     ) }}
     union all
-    -- A sale without a known customer has one touch, its own.
-    {{ summands(
-        'orders', ['shop_id', 'link', 'order_month as month'], measures,
-        {
-            'orders': 'weight',
-            'converted_visits': 'case when is_sale and has_visit then weight else 0 end',
-            'sales': 'case when is_sale then weight else 0 end',
-            'net_amount': 'weight * net_amount',
-            'first_touch_sales':
-                'case when is_sale and shop_customer_id is null then weight else 0 end',
-            'first_touch_net_amount':
-                'case when shop_customer_id is null then weight * net_amount else 0 end',
-        }
-    ) }}
+    {{ summands('orders', ['shop_id', 'link', 'order_month as month'], measures, order_measures()) }}
     union all
     {{ summands(
         'purchases', ['shop_id', 'link', 'order_month as month'], measures,

@@ -6,6 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+# In the order of the page.
+METRICS = ("_semantic__metrics_of_sales.yml", "_semantic__metrics_of_retention.yml")
+
 
 def definitions(models: Path) -> str:
     """The page, from `semantic/` in the folder of models."""
@@ -15,7 +18,7 @@ def definitions(models: Path) -> str:
         for model in _read(folder / "_semantic__models.yml")["semantic_models"]
         for measure in model.get("measures", [])
     }
-    metrics = {metric["name"]: metric for metric in _read(folder / "_semantic__metrics.yml")["metrics"]}
+    metrics = {metric["name"]: metric for name in METRICS for metric in _read(folder / name)["metrics"]}
     parts = [(folder / "introduction.md").read_text(encoding="utf-8"), *_orders(folder / "example_orders.csv")]
     section = None
     for metric in metrics.values():

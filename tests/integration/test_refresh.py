@@ -263,6 +263,26 @@ def test_after_a_rebuild_that_died_the_next_refresh_is_a_rebuild(traded: Databas
         assert run_refresh(traded.settings).mode == "refresh"
 
 
+def test_a_first_large_batch_over_empty_marts_is_not_compared_row_by_row(built: Database) -> None:
+    """Planned for an empty table, the comparison would read for each row all that was inserted before it."""
+    orders = 3_000
+    with built.connect() as connection:
+        connection.execute(
+            "insert into shop_orders (shop_id, customer_phone, total_price, order_status, payment_status) "
+            "select %s, '02455' || (10000 + number %% 700), 10, 'completed', 'completed' "
+            "from generate_series(1, %s) as number",
+            [add_shop(connection), orders],
+        )
+        assert run_refresh(built.settings).mode == "refresh"
+        ((blocks,),) = fetch(
+            connection,
+            "select heap_blks_hit + heap_blks_read from pg_statio_user_tables "
+            "where schemaname = 'building' and relname = 'orders'",
+        )
+        assert isinstance(blocks, int)
+        assert orders / 100 < blocks < 20 * orders
+
+
 def test_readers_never_miss_a_relation_or_wait_during_refreshes_and_a_rebuild(traded: Database) -> None:
     relations = [f"analytics.{name}" for name in ("orders", "customers", "shop_overview", "monthly_acquisition")]
     relations += ["analytics.reconciliation", "analytics.cohort_retention", "analytics.slug_analytics"]

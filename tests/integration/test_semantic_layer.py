@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from flows.project import fingerprint, project_folder
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
-from regulars.cli.definitions import definitions
+from regulars.cli.definitions import METRICS, definitions
 from regulars.demo.sample_data import make_sample_data
 from tests.conftest import NAME, Server
 from tests.sample_shops import write_shop
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _FOLDER = project_folder() / "models" / "semantic"
 _METRICS: dict[str, dict[str, Any]] = {
     metric["name"]: metric
-    for metric in yaml.safe_load((_FOLDER / "_semantic__metrics.yml").read_text(encoding="utf-8"))["metrics"]
+    for name in METRICS
+    for metric in yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))["metrics"]
 }
 _PUBLISHED = [name for name, metric in _METRICS.items() if "published" in metric["config"]["meta"]]
 _PHONES = {"Ama": "0241234567", "Kofi": "0201234567", "Efua": "0241234568", "Yaw": "0201234568"}
@@ -228,12 +229,12 @@ def test_a_metric_that_changes_causes_no_rebuild(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("flows.project.project_folder", lambda: folder)
         return fingerprint()
 
-    for path in ("models/semantic/_semantic__metrics.yml", "models/marts/orders.sql"):
+    for path in ("models/semantic/_semantic__metrics_of_sales.yml", "models/marts/orders.sql"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("a", encoding="utf-8")
     (tmp_path / "dbt_project.yml").touch()
     before = fingerprint_of(tmp_path)
-    (tmp_path / "models/semantic/_semantic__metrics.yml").write_text("b", encoding="utf-8")
+    (tmp_path / "models/semantic/_semantic__metrics_of_sales.yml").write_text("b", encoding="utf-8")
     assert fingerprint_of(tmp_path) == before
     (tmp_path / "models/marts/orders.sql").write_text("b", encoding="utf-8")
     assert fingerprint_of(tmp_path) != before

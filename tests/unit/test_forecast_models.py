@@ -101,21 +101,25 @@ def test_the_likelihood_is_the_integral_over_all_rates_and_dropouts(history: tup
     assert found == pytest.approx(log(expected), abs=1e-5)
 
 
-@pytest.mark.parametrize("a", [0.4, 1 - 1e-9, 1.0, 1 + 1e-5, 2.7])
+@pytest.mark.parametrize(
+    ("a", "b"), [(0.4, 2.2), (1 - 1e-9, 2.2), (1.0, 2.2), (1 + 1e-5, 2.2), (2.7, 2.2), (2_600, 1_820)]
+)
 @pytest.mark.parametrize("history", [(0, 0, 30), (3, 20, 31), (60, 50, 52)])
 @pytest.mark.parametrize("weeks", [30 / 7, 365 / 7])
 def test_expected_purchases_are_the_integral_over_all_dropouts(
-    a: float, history: tuple[float, float, float], weeks: float
+    a: float, b: float, history: tuple[float, float, float], weeks: float
 ) -> None:
     """Of a customer who is alive: (1 - exp(-rate p t)) / p, over the rate and over p given the history."""
     repeats, last, age = history
-    parameters = Parameters(0.8, 5.0, a, 2.2)
+    parameters = Parameters(0.8, 5.0, a, b)
 
     def integrand(p: float) -> float:
         stays = (1 + p * weeks / (5.0 + age)) ** -(0.8 + repeats)
-        return (1 - stays) / p * _beta_density(p, a, 2.2 + repeats)
+        return (1 - stays) / p * _beta_density(p, a, b + repeats)
 
-    parts = [0.0, 1e-3, 1e-2, 0.1, 1.0]
+    # Where all drop out alike, the density is a narrow peak.
+    mean = a / (a + b + repeats)
+    parts = sorted({0.0, 1e-3, 1e-2, 0.1, 0.9 * mean, mean, 1 - 0.9 * (1 - mean), 1.0})
     if_alive = sum(integrate.quad(integrand, *ends, limit=200)[0] for ends in pairwise(parts))
     alive = bgnbd.probability_alive(parameters, one(repeats, last, age))[0]
     found = bgnbd.expected_purchases(parameters, one(repeats, last, age), weeks=weeks)[0]
@@ -141,6 +145,12 @@ def test_extreme_histories_have_finite_figures(history: tuple[float, float, floa
         for weeks in (30 / 7, 365 / 7):
             expected = bgnbd.expected_purchases(parameters, single, weeks=weeks)[0]
             assert 0 <= expected < 10_000
+
+
+def test_parameters_whose_predictions_are_beyond_the_numbers_of_a_computer_are_refused() -> None:
+    extreme = Parameters(9_000, 1, 9_000, 9_000)
+    assert "can't be computed" in str(bgnbd._reason(extreme, one(3, 20, 100), has_ended=True))
+    assert bgnbd._reason(PAPER, one(3, 20, 100), has_ended=True) is None
 
 
 def test_customers_who_all_bought_once_have_no_likeliest_parameters() -> None:
