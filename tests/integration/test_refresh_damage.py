@@ -25,6 +25,8 @@ def standing_template(server: Server, built_template: str) -> str:
             for number in range(6):
                 add_order(connection, shop, phone=f"02412345{number % 4:02d}", total=f"{10 + number}.00")
     run_refresh(database.settings)
+    # This one notes why there is no forecast, so that those of the tests have nothing to do.
+    run_refresh(database.settings)
     return server.rename(database, f"{NAME}_standing")
 
 

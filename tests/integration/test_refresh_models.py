@@ -218,7 +218,7 @@ class _Readers:
             names = fetch(
                 connection,
                 "select relname from pg_class where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'v') "
-                "and relname <> 'reconciliation' order by relname",
+                "and relname not in ('reconciliation', 'time_spine') order by relname",
             )
             # Some have no row for a shop like this one, which is too small for segments and forecasts.
             models = [
