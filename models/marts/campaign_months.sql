@@ -36,7 +36,9 @@ summands as (
         'visits', ['shop_id', 'visit_month as month'] + campaign, measures, {'visits': 'weight'}
     ) }}
     union all
-    {{ summands('orders', ['shop_id', 'order_month as month'] + campaign, measures, order_measures()) }}
+    {{ summands(
+        'orders', ['shop_id', 'order_month as month'] + campaign, measures, order_measures()
+    ) }}
     union all
     {{ summands(
         'purchases', ['shop_id', 'order_month as month'] + first_campaign, measures,

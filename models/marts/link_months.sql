@@ -33,7 +33,9 @@ summands as (
         {'visits': 'weight'}
     ) }}
     union all
-    {{ summands('orders', ['shop_id', 'link', 'order_month as month'], measures, order_measures()) }}
+    {{ summands(
+        'orders', ['shop_id', 'link', 'order_month as month'], measures, order_measures()
+    ) }}
     union all
     {{ summands(
         'purchases', ['shop_id', 'link', 'order_month as month'], measures,
