@@ -1,8 +1,8 @@
 # Every target sets up what it needs: a .venv from the hashed lock, and an embedded PostgreSQL.
 PYTHON ?= python3
 BIN := .venv/bin
-# These tests load the machine themselves, so they run after the others and alone.
-UNDER_LOAD := tests/integration/test_tracker_load.py
+# These tests load the machine themselves or count on a second, so they run after the others and alone.
+ALONE := tests/integration/test_tracker_load.py tests/integration/test_api_outage.py
 
 .PHONY: help install demo check test lint style serve lock clean
 
@@ -28,8 +28,8 @@ check: install style  ## the fast loop: style, types, and every test without a b
 	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --ignore tests/browser --numprocesses 2
 
 test: install lint  ## run everything that CI runs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore $(UNDER_LOAD)
-	$(BIN)/python -m pytest $(UNDER_LOAD)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest $(ALONE)
 
 lint: install style  ## style and types, SQL and the dbt project too
 	$(BIN)/regulars dbt -- --quiet --warn-error parse

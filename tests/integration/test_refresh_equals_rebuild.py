@@ -288,7 +288,7 @@ def _apply(connection: Connection, step: Step) -> None:
 def test_a_refresh_ends_where_a_rebuild_does(server: Server, built_template: str, from_nothing: bool) -> None:
     @settings(
         # Besides the kept ones, each run draws new histories; `pytest --hypothesis-profile long` draws many.
-        max_examples=100 if settings.get_current_profile_name() == "long" else 10,
+        max_examples=100 if settings.get_current_profile_name() == "long" else 9,
         deadline=None,
         # A night takes seconds, so shrinking would take hours. A failing history is printed as it is.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
