@@ -161,15 +161,16 @@ def test_after_its_backends_are_terminated_a_busy_tracker_is_direct_within_a_sec
         connection.execute("analyze")
         trade = background.submit(_trade, tracker, checkouts)
         time.sleep(3)
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'regulars-ingest'"
+        terminated = fetch(
+            connection,
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'regulars-ingest'",
         )
+        assert (True,) in terminated, "the tracker had no backend"
         glitch = time.monotonic()
         answered = trade.result(60)
         _assert_empty_by(tracker.spool, glitch + 10)
         before = [one for one in answered if one.at < glitch]
         after = [one for one in answered if one.at > glitch + 1]
-        assert any(one.answer.outcome == "spooled" for one in answered if one.at >= glitch), "no event met the outage"
         # On a busy machine some find no free connection, before and after.
         assert _direct(after) >= _direct(before) - 0.05
         _assert_each_counts_once(connection, checkouts)
