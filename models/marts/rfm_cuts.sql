@@ -4,50 +4,47 @@
     indexes=[{'columns': ['shop_id'], 'unique': true}]
 ) }}
 
+{%- set measures = {
+    'last_purchase_date': 'recency_date',
+    'total_purchases': 'frequency',
+    'total_spent': 'monetary_amount',
+} -%}
+
 with
 
-customers as (
-    select * from {{ ref('customers') }}
-    where {{ in_batch() }}
-),
-
--- A rank less one is how many customers have a smaller value, so equal values share it.
-ranked as (
+-- The value up to which a share of the customers lies: fewer than 2 in 5 have less than `…_2`, and
+-- at least as many have `…_2` or less.
+percentiles as (
     select
         shop_id,
-        last_purchase_date,
-        total_purchases,
-        total_spent,
-        rank() over (
-            partition by shop_id
-            order by last_purchase_date
-        ) - 1 as less_recent,
-        rank() over (
-            partition by shop_id
-            order by total_purchases
-        ) - 1 as less_frequent,
-        rank() over (
-            partition by shop_id
-            order by total_spent
-        ) - 1 as less_spent,
-        count(*) over (partition by shop_id) as customers
-    from customers
+        {% for measure in measures -%}
+            {% for fifths in range(1, 5) -%}
+                percentile_disc(0.{{ 2 * fifths }}) within group (
+                    order by {{ measure }}
+                ) as {{ measure }}_{{ fifths }},
+            {% endfor -%}
+        {% endfor -%}
+        count(*) as customers
+    from {{ ref('customers') }}
+    where {{ in_batch() }}
+    group by shop_id
+    having count(*) >= {{ fewest_customers() }}
 )
 
+-- So the next fifth begins with the smallest value beyond it: equal values stay together.
 select
-    shop_id,
+    percentiles.shop_id,
     {% for fifth in range(2, 6) -%}
-        min(
-            case when 5 * less_recent >= {{ fifth - 1 }} * customers then last_purchase_date end
-        ) as recency_date_{{ fifth }},
-        min(
-            case when 5 * less_frequent >= {{ fifth - 1 }} * customers then total_purchases end
-        ) as frequency_{{ fifth }},
-        min(
-            case when 5 * less_spent >= {{ fifth - 1 }} * customers then total_spent end
-        ) as monetary_amount_{{ fifth }},
+        {% for measure, cut in measures.items() -%}
+            min(
+                case
+                    when customers.{{ measure }} > percentiles.{{ measure }}_{{ fifth - 1 }}
+                        then customers.{{ measure }}
+                end
+            ) as {{ cut }}_{{ fifth }},
+        {% endfor -%}
     {% endfor -%}
-    count(*) as customers
-from ranked
-group by shop_id
-having count(*) >= {{ fewest_customers() }}
+    min(percentiles.customers) as customers
+from percentiles
+inner join {{ ref('customers') }} as customers on percentiles.shop_id = customers.shop_id
+group by percentiles.shop_id

@@ -29,6 +29,11 @@ shown as (
     }) }}
 ),
 
+customer_segments as (
+    select * from {{ ref('customer_segments') }}
+    where {{ in_batch() }}
+),
+
 running as (
     select max(as_of) as as_of from {{ ref('stg_refreshes') }}
     where status = 'running'
@@ -40,7 +45,7 @@ changed as (
         customer_segments.shop_customer_id,
         shown.segment as from_segment,
         customer_segments.segment as to_segment
-    from {{ ref('customer_segments') }} as customer_segments
+    from customer_segments
     inner join shown
         on
             customer_segments.shop_id = shown.shop_id
@@ -56,6 +61,7 @@ segment_changes as (
         from_segment,
         to_segment
     from recorded
+    where {{ in_batch() }}
     union all
     select
         changed.shop_id,
@@ -72,8 +78,7 @@ segment_changes as (
 select *
 from segment_changes
 where
-    {{ in_batch() }}
-    and exists (
+    exists (
         select 1
         from {{ ref('customers') }} as customers
         where
