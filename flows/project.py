@@ -138,7 +138,7 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
     keep_connections()
     folder = project_folder()
     home = settings.home.resolve()
-    with dbt_environment(settings, conninfo, patience=patience):
+    with dbt_environment(settings, conninfo, patience=patience), without_collection():
         outcome = dbtRunner().invoke(
             [
                 "--quiet",
@@ -160,19 +160,25 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
 
 
 def _import_dbt() -> None:
-    """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must.
-
-    All that it creates stays, so the garbage collector, which would look through it again and again, is kept away.
-    """
+    """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must."""
     if "dbt.cli.main" in sys.modules:
         return
+    with without_collection():
+        import dbt.adapters.postgres
+        import dbt.cli.main  # noqa: F401
+
+        # All of this stays, so the garbage collector need not look through it again and again.
+        gc.freeze()
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Keeps the garbage collector away: a build makes much that lasts until its end, and little else."""
     is_on = gc.isenabled()
     gc.disable()
     try:
-        import dbt.adapters.postgres
-        import dbt.cli.main  # noqa: F401
+        yield
     finally:
-        gc.freeze()
         if is_on:
             gc.enable()
 
