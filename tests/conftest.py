@@ -121,7 +121,7 @@ def builds_models() -> None:
 
 @pytest.fixture(scope="session")
 def takes_long() -> None:
-    """For tests that take more than ten seconds without a build, or whose figures need the machine to themselves."""
+    """For tests that take long without a build, or whose figures need the machine to themselves."""
 
 
 @pytest.fixture(autouse=True)

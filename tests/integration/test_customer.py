@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingest.spool.file import SPOOL, Spool
 from tests.conftest import Database
 from tests.integration.test_command import regulars
@@ -11,6 +13,7 @@ from tests.person import E164, EMAIL, KEY, NAME, a_past, is_personal, traces
 from tests.storefront import add_shop
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_the_commands_report_what_is_held_erase_it_and_never_print_the_phone(
     migrated: Database, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_checkout_can_import_its_names_from_regulars_too() -> None:
     assert not {name.split(".")[0] for name in loaded} & (_MAY_NOT_IMPORT["ingest"] | {"flows"})
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_every_module_can_be_imported(tmp_path: Path) -> None:
     names = [_dotted(path) for path in _MODULES if not path.endswith("__main__.py")]
     assert "flows.refresh" in names

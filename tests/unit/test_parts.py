@@ -46,6 +46,7 @@ def _run(command: str, folder: Path, *, before: str = "pass") -> subprocess.Comp
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("takes_long")
 @pytest.mark.parametrize(("command", "package", "extra"), _COMMANDS)
 def test_the_extra_is_named_if_one_of_its_packages_is_missing(
     tmp_path: Path, command: str, package: str, extra: str
@@ -55,6 +56,7 @@ def test_the_extra_is_named_if_one_of_its_packages_is_missing(
     assert "Traceback" not in said
 
 
+@pytest.mark.usefixtures("takes_long")
 @pytest.mark.parametrize(
     ("command", "package"),
     [("ingest-api", "uvicorn"), ("dashboard", "altair"), ("token --shop ama-data", "jwt"), ("status", "typer")],

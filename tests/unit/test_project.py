@@ -67,7 +67,7 @@ _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+def manifest(takes_long: None, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     target, folder = str(tmp_path_factory.mktemp("target")), str(_ROOT)
     outcome = dbtRunner().invoke(
         [

@@ -31,6 +31,7 @@ def test_a_package_is_marked_as_typed(package: str) -> None:
     assert (_ROOT / package / "py.typed").is_file()
 
 
+@pytest.mark.usefixtures("takes_long")
 @pytest.mark.parametrize("package", ["ingest", "regulars"])
 def test_a_checkouts_own_code_is_checked_against_our_types(tmp_path: Path, package: str) -> None:
     (tmp_path / "checkout.py").write_text(_CHECKOUT.format(package=package))
