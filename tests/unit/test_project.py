@@ -67,7 +67,7 @@ _PERSONAL = re.compile(r"phone|e-?mail|customer_name", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
-def manifest(takes_long: None, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     target, folder = str(tmp_path_factory.mktemp("target")), str(_ROOT)
     outcome = dbtRunner().invoke(
         [
@@ -283,6 +283,7 @@ _RULES: list[Callable[[Manifest], Iterator[str]]] = [
 ]
 
 
+@pytest.mark.usefixtures("takes_long")
 @pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.__name__)
 def test_nothing_breaks_the_rule(manifest: Manifest, rule: Callable[[Manifest], Iterator[str]]) -> None:
     assert list(rule(manifest)) == []
