@@ -39,6 +39,7 @@ tracked_orders as (
         orders.order_month,
         orders.order_status,
         orders.payment_status,
+        orders.reference_code,
         orders.is_sale,
         orders.is_refunded,
         orders.gross_amount,

@@ -3,9 +3,10 @@
 select
     order_id,
     shop_id,
-    order_status,
-    payment_status,
-    network,
+    {{ without_contact('order_status') }} as order_status,
+    {{ without_contact('payment_status') }} as payment_status,
+    {{ without_contact('reference_code') }} as reference_code,
+    {{ without_contact('network') }} as network,
     volume_gb,
     is_sale,
     is_refunded,
@@ -34,6 +35,7 @@ from (
         select
             orders.id as order_id,
             orders.shop_id,
+            {{ text_or_null('orders.reference_code') }} as reference_code,
             {{ text_or_null('orders.network') }} as network,
             {{ finite('orders.volume_gb') }} as volume_gb,
             lower(trim(cast(orders.order_status as text))) as order_status,
