@@ -42,6 +42,7 @@ tracked_orders as (
         orders.reference_code,
         orders.is_sale,
         orders.is_refunded,
+        orders.total_price,
         orders.gross_amount,
         orders.refunded_amount,
         orders.net_amount,

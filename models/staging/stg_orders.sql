@@ -10,6 +10,7 @@ select
     volume_gb,
     is_sale,
     is_refunded,
+    total_price,
     case when is_sale or is_refunded then total_price else 0 end as gross_amount,
     case when is_refunded then total_price else 0 end as refunded_amount,
     case when is_sale then total_price else 0 end as net_amount,

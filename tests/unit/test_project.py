@@ -57,7 +57,7 @@ _TYPE_BY_NAME = {
 }
 
 _NUMERIC = re.compile(
-    r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
+    r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb|total_price)$"
     r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$|_per_month$"
     # What a forecast expects is a fraction, and its fit has the letters of the literature.
     r"|^expected_|_error$|_likelihood$|^probability_alive$|^(r|alpha|a|b|p|q|v)$"
