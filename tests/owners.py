@@ -58,6 +58,10 @@ class Order:
         return self.payment_status == "completed" and self.order_status in ("refunded", "reversed")
 
     @property
+    def reference_code(self) -> str:
+        return f"REF-{str(self.order_id)[:8]}"
+
+    @property
     def campaign(self) -> tuple[str | None, str | None, str | None]:
         """Source, medium and name."""
         return _CAMPAIGNS.get(self.slug or "", (None, None, None))
@@ -212,11 +216,12 @@ def _fill(connection: Connection, shop: Shop, buyers: int, dice: random.Random) 
 def _write(connection: Connection, shop: Shop, order: Order) -> None:
     connection.execute(
         "insert into shop_orders (id, shop_id, customer_name, customer_email, customer_phone, network, volume_gb, "
-        "base_price, profit_amount, total_price, order_status, payment_status, created_at) "
-        "values (%s, %s, %s, %s, %s, %s, 2, %s, %s, %s, %s, %s, %s)",
+        "base_price, profit_amount, total_price, order_status, payment_status, reference_code, created_at) "
+        "values (%s, %s, %s, %s, %s, %s, 2, %s, %s, %s, %s, %s, %s, %s)",
         [
             order.order_id, shop.shop_id, order.name, order.email, f"0{order.phone[4:]}", order.network,
-            order.total - order.profit, order.profit, order.total, order.order_status, order.payment_status, order.at,
+            order.total - order.profit, order.profit, order.total, order.order_status, order.payment_status,
+            order.reference_code, order.at,
         ],
     )  # fmt: skip
     if order.has_visit:

@@ -18,6 +18,11 @@ E164 = "+233245550123"
 EMAIL = "efua.k@example.org"
 NAME = "Efua Koomson"
 IDENTITY = {"phone": PHONE, "email": EMAIL, "customer_name": NAME}
+ORIGIN = {
+    "referrer": f"https://wa.me/{E164[1:]}?text={EMAIL}",
+    "utm_source": PHONE, "utm_medium": EMAIL, "utm_campaign": f"chat with {NAME}",
+}  # fmt: skip
+"""Where a visit came from, in texts that name the person."""
 SPELLINGS = ["0245550123", "024 555 0123", "+233245550123", "00233-24-555-0123", "０２４５５５０１２３"]
 
 
@@ -36,7 +41,7 @@ def person_order(connection: Connection, shop: UUID, *, phone: str | None = PHON
 
 
 def checkout(shop: UUID, order: UUID, **facts: Any) -> Checkout:
-    return Checkout(shop_id=shop, order_id=order, **({"slug": "ama-data"} | IDENTITY | facts))
+    return Checkout(shop_id=shop, order_id=order, **({"slug": "ama-data"} | IDENTITY | ORIGIN | facts))
 
 
 def a_past(connection: Connection, shop: UUID, spool: Spool) -> dict[str, UUID]:

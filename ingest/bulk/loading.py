@@ -59,7 +59,8 @@ _KEEP_ERASED = """
     update incoming
     set
         erased_customer_id = erasures.shop_customer_id,
-        phone = null, customer_phone = null, customer_email = null, customer_name = null
+        phone = null, customer_phone = null, customer_email = null, customer_name = null,
+        referrer = null, utm_source = null, utm_medium = null, utm_campaign = null
     from regulars.tracking as standing
     inner join regulars.erasures as erasures
         on standing.shop_id = erasures.shop_id and standing.shop_customer_id = erasures.shop_customer_id
@@ -299,17 +300,18 @@ def _readings(
         e164, reason = read_phone(order.customer_phone, country=country)
         erased_customer_id = None
         name, email, phone = order.customer_name, order.customer_email, order.customer_phone
+        origin = (order.referrer, order.utm_source, order.utm_medium, order.utm_campaign)
         if proofs and (
             erased_customer_id := proofs.customer_of(shop_id=shop_id, e164=e164, ordered_at=order.created_at)
         ):
             e164 = name = email = phone = None
+            origin = (None, None, None, None)
         yield (
             line, order.id, shop_id, e164, reason, erased_customer_id,
             name, email, phone, order.network, order.volume_gb,
             order.base_price, order.profit_amount, order.total_price,
             order.order_status, order.payment_status, order.reference_code, order.created_at,
-            order.accessed_via_slug, order.accessed_at, order.referrer,
-            order.utm_source, order.utm_medium, order.utm_campaign,
+            order.accessed_via_slug, order.accessed_at, *origin,
         )  # fmt: skip
 
 

@@ -29,7 +29,9 @@ _ASSIGN = """
         insert into regulars.tracking (shop_id, shop_order_id, shop_customer_id)
         select shop_id, id, customer_id from cleared
         on conflict (shop_order_id) do update
-        set shop_customer_id = excluded.shop_customer_id, fingerprint = null
+        set
+            shop_customer_id = excluded.shop_customer_id, fingerprint = null, awaits_visit = false,
+            referrer = null, utm_source = null, utm_medium = null, utm_campaign = null
     )
     delete from regulars.unreadable_phones using found where unreadable_phones.order_id = found.order_id
 """
@@ -49,14 +51,29 @@ _CLEAR = """
         and concat(orders.customer_phone, orders.customer_email, orders.customer_name) <> ''
 """
 
+# An old export, or a visit that was on its way, may have written into an erased person's visit what may name them.
+_CLEAR_VISITS = """
+    update regulars.tracking as standing
+    set referrer = null, utm_source = null, utm_medium = null, utm_campaign = null, awaits_visit = false
+    from regulars.erasures as erasures
+    where
+        erasures.shop_id = standing.shop_id
+        and erasures.shop_customer_id = standing.shop_customer_id
+        and (
+            standing.awaits_visit
+            or num_nonnulls(standing.referrer, standing.utm_source, standing.utm_medium, standing.utm_campaign) > 0
+        )
+"""
+
 
 def assign_to_erased(connection: Connection, *, customers: dict[UUID, UUID]) -> None:
-    """Matches orders with erased customers (order → customer) and removes the identity from the orders."""
+    """Matches orders with erased customers (order → customer) and removes the identity from them and their visits."""
     facts = {"order_ids": list(customers), "customer_ids": list(customers.values())}
     connection.execute(_RESTORE_ERASED, facts)
     connection.execute(_ASSIGN, facts)
 
 
 def clear_erased_orders(connection: Connection) -> None:
-    """Removes the identity that has been written back into the orders of erased people."""
+    """Removes the identity that has been written back into the orders and visits of erased people."""
     connection.execute(_CLEAR)
+    connection.execute(_CLEAR_VISITS)

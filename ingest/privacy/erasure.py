@@ -1,5 +1,8 @@
 """Erasure: a person's phone, e-mail and name leave a shop's rows, notes and spool; the totals stay.
 
+Of their visits, the referrer and the campaign go too: both are free text, and may name them. What they bought then
+counts for the campaign `unknown`.
+
 A proof remains, which holds no phone: a hash of it, keyed with REGULARS_ERASURE_KEY. An order from before the erasure
 may still come later, from another machine's spool or an old export; the proof recognises it, and it is stored without
 identity. A purchase after the erasure makes a new customer: the buyer has given their data again.
@@ -77,6 +80,22 @@ _CLEAR_ORDERS = """
         delete from regulars.unreadable_phones using cleared where unreadable_phones.order_id = cleared.id
     )
     select id from cleared
+"""
+
+# Also the visit of an order that has been deleted. A visit that is on its way would bring its texts along, so that none
+# is awaited any more.
+_CLEAR_VISITS = """
+    update regulars.tracking
+    set referrer = null, utm_source = null, utm_medium = null, utm_campaign = null, awaits_visit = false
+    where shop_id = %(shop_id)s and shop_customer_id = %(customer_id)s
+"""
+
+_HAS_EARLIER_VISITS = "select regulars.has_earlier_tracking()"
+
+_CLEAR_EARLIER_VISITS = """
+    update public.customer_tracking
+    set referrer = null, utm_source = null, utm_medium = null, utm_campaign = null
+    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s)
 """
 
 # The storefront's own row stays, with its counters. Its phone becomes a placeholder, because the column may be unique
@@ -177,6 +196,9 @@ def _clear(connection: Connection, person: Person, *, customer_id: UUID) -> int:
     connection.execute(_RELEASE_ORDERS, facts)
     facts["order_ids"] = [order.order_id for order in person.orders]
     cleared = [order_id for (order_id,) in connection.execute(_CLEAR_ORDERS, facts)]
+    connection.execute(_CLEAR_VISITS, facts)
+    if connection.execute(_HAS_EARLIER_VISITS).fetchone() == (True,):
+        connection.execute(_CLEAR_EARLIER_VISITS, facts | {"order_ids": cleared})
     if person.earlier:
         connection.execute(_CLEAR_EARLIER, {"earlier_ids": [row.earlier_id for row in person.earlier]})
     of_shop = {"shop_id": person.shop_id}

@@ -28,7 +28,8 @@ Kind = Literal["checkout", "visit"]
 Batch = tuple[Kind, Sequence[str]]
 """Events of one kind, each as JSON."""
 
-_IDENTITY = ("phone", "email", "customer_name")
+# What names the buyer, and what may: an address that linked to the shop, or a campaign, can hold anything.
+_IDENTITY = ("phone", "email", "customer_name", "referrer", "utm_source", "utm_medium", "utm_campaign")
 
 SPOOL = "spool.db"
 """The file's name, in the settings' home."""

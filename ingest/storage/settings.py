@@ -1,6 +1,7 @@
 """The settings. This is the only module that reads them from the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
@@ -20,16 +21,26 @@ def _require_zone(name: str) -> str:
     return name
 
 
-def _split(tokens: object) -> object:
-    if isinstance(tokens, str):
-        return [token.strip() for token in tokens.split(",") if token.strip()]
-    return tokens
+def _split(listed: object) -> object:
+    if isinstance(listed, str):
+        return [one.strip() for one in listed.split(",") if one.strip()]
+    return listed
 
 
 def _require_long_tokens(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if any(len(token.get_secret_value()) < 16 for token in tokens):
         raise ValueError("each token needs at least 16 characters; separate several with commas")
     return tokens
+
+
+# As a browser sends it: in lower case, without a path and without the scheme's own port.
+_ORIGIN = re.compile(r"(http(?!\S+:80$)|https(?!\S+:443$))://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+
+
+def _require_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("an origin is a scheme and a host, such as https://shop.example: no path, no *, no capitals")
+    return origins
 
 
 def _require_long_key(key: SecretStr) -> SecretStr:
@@ -78,6 +89,9 @@ class Settings(BaseModel):
 
     dashboard_url: str = Field("http://127.0.0.1:8086", pattern="^https?://[^/?#]+(/[^?#]*)?$")
     """The address at which owners reach the dashboard; sign-in links begin with it."""
+
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_require_origins)] = ()
+    """The origins whose pages may read the owners' API from a browser, separated by commas. Unset: none."""
 
     dashboard_database_url: str | None = Field(None, min_length=1)
     """The dashboard's own database URL, for a user who is only a member of regulars_owner. Unset: DATABASE_URL."""

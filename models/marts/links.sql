@@ -25,9 +25,9 @@ numbered as (
 select
     shop_id,
     link,
-    max(case when number_from_newest = 1 then slug end) as current_slug,
+    max(case when number_from_newest = 1 then shown_slug end) as current_slug,
     string_agg(
-        case when number_from_newest > 1 then slug end, ', ' order by number_from_newest
+        case when number_from_newest > 1 then shown_slug end, ', ' order by number_from_newest
     ) as former_slugs,
     count(*) as slugs
 from numbered

@@ -9,7 +9,7 @@ renamed as (
         shop_id,
         recency_score,
         value_score,
-        segment
+        {{ without_contact('segment') }} as segment
     from source
 )
 

@@ -2,7 +2,8 @@
 select
     shop_id,
     slug,
-    link,
+    {{ without_contact('slug') }} as shown_slug,
+    {{ without_contact('link') }} as link,
     valid_from,
     valid_to
 from (

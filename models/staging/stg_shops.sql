@@ -9,8 +9,8 @@ source as (
 renamed as (
     select
         id as shop_id,
-        cast(shop_slug as text) as shop_slug,
-        cast(shop_name as text) as shop_name,
+        {{ without_contact('cast(shop_slug as text)') }} as shop_slug,
+        {{ without_contact('cast(shop_name as text)') }} as shop_name,
         coalesce(cast(currency as text), 'GHS') as currency,
         -- A zone that can't be read must not stop every other shop's numbers.
         case

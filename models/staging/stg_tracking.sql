@@ -5,12 +5,12 @@ select
     order_id,
     shop_customer_id,
     is_visit,
-    slug,
-    link,
-    referrer,
-    utm_source,
-    utm_medium,
-    utm_campaign,
+    {{ without_contact('slug') }} as slug,
+    {{ without_contact('link') }} as link,
+    {{ without_contact('referrer') }} as referrer,
+    {{ without_contact('utm_source') }} as utm_source,
+    {{ without_contact('utm_medium') }} as utm_medium,
+    {{ without_contact('utm_campaign') }} as utm_campaign,
     visited_at,
     {{ local_date('visited_at', 'time_zone') }} as visit_date
 from (
@@ -30,7 +30,8 @@ from (
                 then coalesce(slugs.link, {{ text_or_null('tracking.accessed_via_slug') }})
             else {{ text_or_null('tracking.accessed_via_slug') }}
         end as link,
-        {{ text_or_null('tracking.referrer') }} as referrer,
+        -- What follows the host may name a person: a chat's address has their phone number in it.
+        {{ scheme_and_host('trim(tracking.referrer)') }} as referrer,
         {{ text_or_null('tracking.utm_source') }} as utm_source,
         {{ text_or_null('tracking.utm_medium') }} as utm_medium,
         {{ text_or_null('tracking.utm_campaign') }} as utm_campaign,

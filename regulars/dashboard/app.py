@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,10 +14,12 @@ from starlette.staticfiles import StaticFiles
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
+from regulars.dashboard.api.cors import ApiCors
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
 from regulars.dashboard.pages import numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
+from regulars.dashboard.parameters import require_each_once
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
 from regulars.web.headers import Headers
@@ -63,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         description="Who comes back to a shop, which link brought them, and what they are worth.",
         lifespan=lifespan,
+        dependencies=[Depends(require_each_once)],
         docs_url=None,
         redoc_url=None,
     )
@@ -92,6 +95,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
+    if settings.cors_origins:
+        # The outermost, so that a page of these origins may read a defect's answer too.
+        app.add_middleware(ApiCors, origins=settings.cors_origins)
     return app
 
 

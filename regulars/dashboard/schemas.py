@@ -399,14 +399,37 @@ class CustomerRow(Row):
     erased_at: Annotated[datetime | None, Sql("contacts.erased_at")] = Field(examples=[None])
 
 
+class ListedCustomer(CustomerRow):
+    """A customer as the API and the pages return them. The storefront's own pages read the id under its own name."""
+
+    id: Annotated[UUID, Sql("customers.shop_customer_id")] = Field(
+        examples=["c1d5a1de-3b0c-4b6f-8a51-6f1f0f6f7d21"], description="The same as `customer_id`."
+    )
+
+
 class OrderRow(Row):
+    """An order; of some columns, under the storefront's name too, by which its own pages read them."""
+
     relation = "orders"
 
     order_id: UUID = Field(examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])
+    id: Annotated[UUID, Sql("orders.order_id")] = Field(
+        examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"], description="The same as `order_id`."
+    )
+    reference_code: str | None = Field(
+        examples=["ORD-1731-X7K2"],
+        description="The storefront's own; `hidden` where it looks like a phone number or an e-mail address.",
+    )
     ordered_at: datetime = Field(examples=["2026-03-12T18:40:00+00:00"])
+    created_at: Annotated[datetime, Sql("orders.ordered_at")] = Field(
+        examples=["2026-03-12T18:40:00+00:00"], description="The same as `ordered_at`."
+    )
     order_status: str | None = Field(examples=["completed"])
     payment_status: str | None = Field(examples=["completed"])
     is_sale: bool = Field(examples=[True])
+    total_price: Money = Field(
+        examples=[15.0], description="The price as ordered, whatever became of the order. To add up, use net_amount."
+    )
     gross_amount: Money = Field(examples=[15.0])
     refunded_amount: Money = Field(examples=[0.0])
     net_amount: Money = Field(examples=[15.0])
@@ -432,7 +455,7 @@ class VisitRow(Row):
 class CustomerHistory(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    customer: CustomerRow
+    customer: ListedCustomer
     orders: list[OrderRow]
     tracking: list[VisitRow]
 
@@ -440,7 +463,7 @@ class CustomerHistory(BaseModel):
 class CustomerPage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    customers: list[CustomerRow]
+    customers: list[ListedCustomer]
     total: int
     """How many customers match the filter; without one, as many as the last refresh counted."""
     limit: int

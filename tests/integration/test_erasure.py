@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from psycopg import sql
 
 from flows.steps import run_refresh
 from ingest import track
@@ -40,7 +41,8 @@ def test_any_spelling_erases_and_nothing_personal_is_left_anywhere(
     assert traces(connection, spool) == [
         "public.shop_orders.customer_email", "public.shop_orders.customer_name", "public.shop_orders.customer_phone",
         "regulars.conflicts.event", "regulars.customers.customer_name", "regulars.customers.email",
-        "regulars.customers.phone_number", "regulars.failures.event", SPOOL,
+        "regulars.customers.phone_number", "regulars.failures.event", "regulars.tracking.referrer",
+        "regulars.tracking.utm_campaign", "regulars.tracking.utm_medium", "regulars.tracking.utm_source", SPOOL,
     ]  # fmt: skip
     done = erased(connection, spool, phone=phone)
     assert (done.was_erased, done.erased_by, done.orders, done.events) == (False, "Yaw", 5, 5)
@@ -66,14 +68,47 @@ def test_the_totals_stay_through_a_refresh_and_a_rebuild(built: Database, spool:
         run_refresh(built.settings)
         # The next refresh would note its first attempt at a forecast.
         run_refresh(built.settings)
-        before = snapshot(connection)
+        before, of_campaigns = _without_campaigns(connection), fetch(connection, _CAMPAIGNS)
         assert before["customers"]
         erased(connection, spool)
-        run_refresh(built.settings)
-        assert snapshot(connection) == before
-        run_refresh(built.settings, mode="rebuild")
-        assert snapshot(connection) == before
-        assert traces(connection, spool) == []
+        for mode in ("refresh", "rebuild"):
+            run_refresh(built.settings, mode=mode)
+            assert _without_campaigns(connection) == before
+            # The campaigns named the person; what they sum up to stays.
+            assert fetch(connection, _CAMPAIGNS) == of_campaigns
+            assert traces(connection, spool) == []
+            assert fetch(connection, "select distinct utm_source, utm_campaign from analytics.campaign_analytics") == [
+                ("unknown", "unknown")
+            ]
+
+
+_CAMPAIGNS = """
+    select month, sum(visits), sum(orders), sum(sales), sum(new_customers), sum(net_amount), sum(first_touch_net_amount)
+    from analytics.campaign_months
+    group by month
+    order by month
+"""
+
+
+def _without_campaigns(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    """All that readers see, except for referrers and campaigns."""
+    rows = snapshot(connection)
+    for name in ("orders", "purchases", "visits"):
+        columns = [
+            str(column)
+            for (column,) in fetch(
+                connection,
+                "select column_name from information_schema.columns where table_schema = 'analytics' "
+                "and table_name = %s and column_name !~ 'utm_|referrer' order by 1",
+                name,
+            )
+        ]
+        query = sql.SQL("select {} from analytics.{}").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(name)
+        )
+        rows[name] = sorted(connection.execute(query), key=repr)
+        assert rows[name]
+    return {name: found for name, found in rows.items() if not name.startswith("campaign_")}
 
 
 def test_another_shops_customer_of_the_same_phone_is_untouched(connection: Connection, spool: Spool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from psycopg.rows import dict_row, tuple_row
 
-from ingest import track
+from ingest import Visit, track, visit
 from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
@@ -17,7 +17,7 @@ from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection
 from ingest.storage.errors import SettingError
-from tests.person import E164, EMAIL, KEY, NAME, PHONE, a_past, checkout, erased, person_order, traces
+from tests.person import E164, EMAIL, KEY, NAME, ORIGIN, PHONE, a_past, checkout, erased, person_order, traces
 from tests.storefront import add_order, add_shop, fetch
 from tests.unit.test_import_file import order as export_row
 from tests.unit.test_import_file import write
@@ -85,6 +85,69 @@ def test_nothing_that_arrives_again_brings_the_person_back(
         connection, "select count(shop_order_id) from regulars.tracking where shop_customer_id = %s", customer
     ) == [(8,)]
     assert fetch(connection, "select count(*) from regulars.unreadable_phones") == [(0,)]
+
+
+def _origins(connection: Connection) -> list[tuple[object, ...]]:
+    """Where the erased people's visits came from, as far as it is still kept."""
+    return fetch(
+        connection,
+        "select t.referrer, t.utm_source, t.utm_medium, t.utm_campaign from regulars.tracking as t "
+        "inner join regulars.erasures as e on t.shop_id = e.shop_id and t.shop_customer_id = e.shop_customer_id "
+        "where num_nonnulls(t.referrer, t.utm_source, t.utm_medium, t.utm_campaign) > 0",
+    )
+
+
+def test_a_visit_that_arrives_late_says_nothing_of_an_erased_person(connection: Connection, spool: Spool) -> None:
+    shop = add_shop(connection)
+    first, late = (Visit(shop_id=shop, slug="promo", **ORIGIN) for _ in range(2))
+    track(connection, checkout(shop, person_order(connection, shop), visit_id=first.visit_id))
+    erased(connection, spool)
+    # An older order, of which this database hears only now; its visit comes last.
+    old = add_order(connection, shop, phone=None)
+    track(connection, checkout(shop, old, visit_id=late.visit_id))
+    assert _origins(connection) == []
+    for each in (first, late):
+        visit(connection, each)
+    assert _origins(connection) == []
+    assert traces(connection, spool) == []
+    assert fetch(connection, "select count(distinct id) from regulars.tracking where shop_customer_id is not null") == [
+        (2,)
+    ]
+
+
+def test_a_visit_that_was_there_first_says_nothing_of_an_erased_person(connection: Connection, spool: Spool) -> None:
+    shop = add_shop(connection)
+    person_order(connection, shop)
+    erased(connection, spool)
+    opened = visit(connection, Visit(shop_id=shop, slug="promo", **ORIGIN))
+    track(connection, checkout(shop, add_order(connection, shop, phone=None), visit_id=opened))
+    assert _origins(connection) == []
+    assert traces(connection, spool) == []
+
+
+def test_an_old_export_brings_no_origin_of_an_erased_persons_visits_back(
+    connection: Connection, spool: Spool, tmp_path: Path
+) -> None:
+    shop = add_shop(connection)
+    known = person_order(connection, shop)
+    told = {"customer_phone": PHONE, "accessed_via_slug": "promo", **ORIGIN}
+    # An order that is known, and by the row alone known to be theirs; and one that is not.
+    rows = [export_row(id=str(known), **told | {"customer_phone": "12"}), export_row(**told)]
+    load_orders(connection, ImportFile(write(tmp_path / "before.csv", *rows[:1]), OrderRow))
+    person_order(connection, shop)
+    erased(connection, spool)
+    # The order with the unreadable phone is nobody's until the storefront says whose it is.
+    connection.execute("update shop_orders set customer_phone = %s where id = %s", [PHONE, known])
+    match_orders(connection)
+    assert _origins(connection) == []
+    assert load_orders(connection, ImportFile(write(tmp_path / "again.csv", *rows), OrderRow)).rejects == []
+    assert _origins(connection) == []
+    assert fetch(connection, "select count(*) from regulars.tracking where accessed_via_slug = 'promo'") == [(2,)]
+
+    # Whatever else has written there is removed by the next match.
+    connection.execute("update regulars.tracking set referrer = 'https://wa.me/233245550123', awaits_visit = true")
+    match_orders(connection)
+    assert _origins(connection) == []
 
 
 def test_a_failure_from_before_the_erasure_is_retried_without_identity(connection: Connection, spool: Spool) -> None:

@@ -80,6 +80,7 @@ _DAMAGE = """
     update building.purchases set
         purchase_number = 1, is_first_of_day = false, is_return_of_month = true,
         shop_customer_id = gen_random_uuid();
+    update building.visits set utm_campaign = 'call 0241112223';
     update building.customers set
         total_purchases = 0, repeat_customer = true, last_purchase_at = first_purchase_at - interval '1 day';
     update building.shop_days set customers = sales + 1;

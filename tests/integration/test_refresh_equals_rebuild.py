@@ -155,7 +155,7 @@ def _insert_slug(connection: Connection, step: Step) -> None:
             "insert into public.shop_slugs (shop_id, slug, label, valid_from) values (%s, %s, %s, %s) "
             "on conflict (slug) do update set shop_id = excluded.shop_id, label = excluded.label, "
             "valid_from = excluded.valid_from",
-            [shop[0], slug, (None, "WhatsApp", "poster")[step.also % 3], _MOMENTS[step.also % len(_MOMENTS)]],
+            [shop[0], slug, (None, "WhatsApp", "poster", "call 0241112223")[step.also % 4], _MOMENTS[step.also % len(_MOMENTS)]],
         )
 
 
@@ -163,7 +163,7 @@ def _campaign(connection: Connection, step: Step) -> None:
     if visit := _pick(connection, "regulars.tracking", step.which):
         connection.execute(
             "update regulars.tracking set utm_source = %s, utm_campaign = %s where id = %s",
-            [(None, "whatsapp", "radio")[step.how % 3], (None, "march")[step.also % 2], visit[0]],
+            [(None, "whatsapp", "ama@x.com")[step.how % 3], (None, "march")[step.also % 2], visit[0]],
         )
 
 

@@ -223,6 +223,11 @@ def test_a_person_is_erased_even_if_phone_and_email_are_not_null(storefront: Dat
         ((shop,),) = fetch(connection, "select id from user_shops where shop_slug = 'shop-0'")
         assert isinstance(shop, UUID)
         bought = [checkout_as_before(connection, shop, phone, slug="promo") for phone in spellings("241234567")]
+        connection.execute(
+            "update customer_tracking set referrer = 'https://wa.me/233241234567', utm_campaign = 'for 0241234567' "
+            "where shop_order_id = any(%s)",
+            [[order.order_id for order in bought]],
+        )
         migrate(connection)
         run_refresh(storefront.settings)
         numbers = published(connection)

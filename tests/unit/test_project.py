@@ -57,7 +57,7 @@ _TYPE_BY_NAME = {
 }
 
 _NUMERIC = re.compile(
-    r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb)$"
+    r"(amount|profit|spent|value|withdrawn|balance|revenue|ltv|rate|percentage|volume_gb|total_price)$"
     r"|_amount(_\d+|_to_date)$|per_customer(_\d+)?$|share(_of_\w+)?$|^median_|^gap_days$|_per_month$"
     # What a forecast expects is a fraction, and its fit has the letters of the literature.
     r"|^expected_|_error$|_likelihood$|^probability_alive$|^(r|alpha|a|b|p|q|v)$"
@@ -181,6 +181,17 @@ def no_mart_knows_a_person(manifest: Manifest) -> Iterator[str]:
             yield model.name
 
 
+def every_text_is_searched_for_contacts(manifest: Manifest) -> Iterator[str]:
+    audit = next(node for node in manifest.nodes.values() if node.name == "assert_no_text_looks_like_a_contact")
+    # The one text of `reconciliation` is the name of a mart.
+    searched = {*audit.depends_on_nodes, "model.regulars.reconciliation"}
+    for model in _models(manifest, "marts", "dashboard", "checks", "current"):
+        if model.unique_id not in searched:
+            yield from (f"{model.name}.{c.name}" for c in model.columns.values() if c.data_type == "text")
+        # It searches the columns of this type alone.
+        yield from (f"{model.name}.{c.name}" for c in model.columns.values() if re.search("char|json|\\[", c.data_type))
+
+
 def a_type_is_what_its_columns_name_says(manifest: Manifest) -> Iterator[str]:
     for model in _models(manifest, "marts", "dashboard", "checks", "current"):
         for column in model.columns.values():
@@ -273,6 +284,7 @@ _RULES: list[Callable[[Manifest], Iterator[str]]] = [
     descriptions_are_kept_in_the_database,
     every_key_is_tested_and_indexed_and_starts_with_the_shop,
     no_mart_knows_a_person,
+    every_text_is_searched_for_contacts,
     a_type_is_what_its_columns_name_says,
     every_join_names_the_shop,
     every_published_column_is_there,

@@ -1,5 +1,6 @@
--- Erasure: a person's phone, e-mail and name are removed; their orders and the totals stay. The
--- customer's row stays without identity, and a proof says when it was erased and by whom.
+-- Erasure: a person's phone, e-mail and name are removed, and what may name them in their visits;
+-- their orders and the totals stay. The customer's row stays without identity, and a proof says when
+-- it was erased and by whom.
 
 -- Proofs of erasure. The hash of the phone recognises old orders that arrive later; its key is a
 -- secret outside this database. There is no foreign key, because a proof must survive its shop.
@@ -55,10 +56,13 @@ as $$
     where a.attrelid = 'public.shop_orders'::regclass and a.attname = column_name
 $$;
 
--- The event without the person's identity.
+-- The event without the person's identity, and without what may hold it: an address that linked to
+-- the shop, or a campaign, can be any text.
 create function regulars.without_identity(event jsonb) returns jsonb
 language sql immutable strict parallel safe
-return event - cast('{phone,email,customer_name}' as text[]);
+return event - cast(
+    '{phone,email,customer_name,referrer,utm_source,utm_medium,utm_campaign}' as text[]
+);
 
 -- An order without any time counts as old: if in doubt, erase.
 create function regulars.ordered_at(created_at timestamptz, updated_at timestamptz)

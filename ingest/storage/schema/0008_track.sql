@@ -57,8 +57,9 @@ begin
 end
 $$;
 
--- Removes the identity from the storefront's row of an erased person's order. The order's tracking
--- row must exist already: the trigger on the phone sees in it that the order keeps its customer.
+-- Removes the identity from the storefront's row of an erased person's order, and from its visit,
+-- for which nothing is awaited any more. The order's tracking row must exist already: the trigger on
+-- the phone sees in it that the order keeps its customer.
 create function regulars.clear_erased_order(order_id uuid) returns void
 language sql set search_path = ''
 as $$
@@ -70,6 +71,16 @@ as $$
     where
         o.id = clear_erased_order.order_id
         and concat(o.customer_phone, o.customer_email, o.customer_name) <> '';
+    update regulars.tracking as t
+    set
+        referrer = null,
+        utm_source = null,
+        utm_medium = null,
+        utm_campaign = null,
+        awaits_visit = false
+    where
+        t.shop_order_id = clear_erased_order.order_id
+        and (t.awaits_visit or num_nonnulls(t.referrer, t.utm_source, t.utm_medium, t.utm_campaign) > 0);
     delete from regulars.unreadable_phones as n where n.order_id = clear_erased_order.order_id;
 $$;
 

@@ -12,12 +12,12 @@ from regulars.dashboard.schemas import (
     CampaignRow,
     CohortMonth,
     CohortWindow,
-    CustomerRow,
     ForecastError,
     ForecastFit,
     ForecastHorizon,
     LifetimeValueMonth,
     LinkRow,
+    ListedCustomer,
     MovementMonth,
     NetworkMonth,
     NetworkSwitch,
@@ -129,7 +129,7 @@ class SlugAnalyticsResponse(ShopResponse):
 
 
 class ListResponse(ShopResponse):
-    customers: list[CustomerRow] = []
+    customers: list[ListedCustomer] = []
     total: int | None = Field(
         None,
         examples=[180],
@@ -141,7 +141,7 @@ class ListResponse(ShopResponse):
 
 
 class HistoryResponse(ShopResponse):
-    customer: CustomerRow
+    customer: ListedCustomer
     orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
     tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
 

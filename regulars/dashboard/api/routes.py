@@ -37,7 +37,7 @@ from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
 from regulars.dashboard.queries import customers, metrics, segments
 from regulars.dashboard.queries.csv_export import Export
-from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Limit, Text
+from regulars.dashboard.queries.filters import ClampedLimit, CustomerFilter, CustomerQuery, Limit, Text
 from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shops import chosen_shop
@@ -56,10 +56,18 @@ _bearer = HTTPBearer(
 _SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
 
 
+# The storefront's own pages send these routes what the storefront's API takes.
+_IGNORES_OTHERS = ConfigDict(frozen=True, extra="ignore")
+
+
 class ShopQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shop: Text = _SHOP
+
+
+class StorefrontQuery(ShopQuery):
+    model_config = _IGNORES_OTHERS
 
 
 class ExportQuery(CustomerFilter):
@@ -67,7 +75,10 @@ class ExportQuery(CustomerFilter):
 
 
 class ListQuery(CustomerQuery):
+    model_config = _IGNORES_OTHERS
+
     shop: Text = _SHOP
+    limit: ClampedLimit = 50
 
 
 class AtRiskQuery(ShopQuery):
@@ -86,12 +97,13 @@ async def _signed_in(
 
 SignedIn = Annotated[Owner, Depends(_signed_in)]
 OneShop = Annotated[ShopQuery, Query()]
+OneStorefrontShop = Annotated[StorefrontQuery, Query()]
 
 Load = Callable[[Connection, Shop], dict[str, Any]]
 
 
 @router.get("/analytics", responses=responses(AnalyticsResponse))
-def analytics(request: Request, owner: SignedIn, query: OneShop) -> Response:
+def analytics(request: Request, owner: SignedIn, query: OneStorefrontShop) -> Response:
     """The nine cards, and this month beside the last."""
     return _respond(
         request, owner, query.shop, AnalyticsResponse, lambda c, s: metrics.overview(c, s).model_dump(by_alias=True)
@@ -242,7 +254,7 @@ def export(request: Request, owner: SignedIn, query: Annotated[ExportQuery, Quer
 
 
 @router.get("/{customer_id}/history", responses=responses(HistoryResponse))
-def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneShop) -> Response:
+def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneStorefrontShop) -> Response:
     """A customer, their orders, and the visits that brought the orders."""
     return _respond(
         request,

@@ -12,7 +12,7 @@ from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery
 from regulars.dashboard.queries.freshness import require_counted
 from regulars.dashboard.queries.select import fetch, fetch_as, select, select_list
 from regulars.dashboard.queries.sorting import after_cursor, key_column, order_by, read_cursor, write_cursor
-from regulars.dashboard.schemas import CustomerHistory, CustomerPage, CustomerRow, OrderRow, Shop, VisitRow
+from regulars.dashboard.schemas import CustomerHistory, CustomerPage, ListedCustomer, OrderRow, Shop, VisitRow
 
 MAX_EVENTS = 1000
 """A history holds this many orders, the newest, and their visits."""
@@ -146,11 +146,11 @@ def _total(
     return int(fetch(connection, count, parameters)[0][0])
 
 
-def _rows(connection: Connection, shop: Shop, customer_ids: list[UUID]) -> list[CustomerRow]:
+def _rows(connection: Connection, shop: Shop, customer_ids: list[UUID]) -> list[ListedCustomer]:
     """The customers with these ids, in this order."""
     return fetch_as(
         connection,
-        CustomerRow,
+        ListedCustomer,
         sql.SQL(
             """
             -- A look-up for each customer: in a join, the view's condition on the owner makes the planner
@@ -169,6 +169,6 @@ def _rows(connection: Connection, shop: Shop, customer_ids: list[UUID]) -> list[
             ) as contacts on true
             order by page.place
             """
-        ).format(select_list(CustomerRow)),
+        ).format(select_list(ListedCustomer)),
         {"shop_id": shop.shop_id, "customer_ids": customer_ids},
     )

@@ -22,6 +22,14 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _at_most_max_limit(value: object) -> object:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        digits = value.lstrip("0") or "0"
+        # A number of thousands of digits is not worth reading.
+        return str(MAX_LIMIT) if len(digits) > len(str(MAX_LIMIT)) else str(min(int(digits), MAX_LIMIT))
+    return value
+
+
 def _true_or_false(value: object) -> object:
     if isinstance(value, str) and value not in ("true", "false"):
         raise ValueError("is not true or false")
@@ -62,6 +70,12 @@ class CustomerFilter(BaseModel):
 
 
 Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
+ClampedLimit = Annotated[
+    int,
+    BeforeValidator(_whole_number),
+    BeforeValidator(_at_most_max_limit),
+    Field(ge=1, description=f"More than {MAX_LIMIT} counts as {MAX_LIMIT}."),
+]
 
 
 class CustomerQuery(CustomerFilter):
