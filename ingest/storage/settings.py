@@ -79,6 +79,9 @@ class Settings(BaseModel):
     dashboard_url: str = Field("http://127.0.0.1:8086", pattern="^https?://[^/?#]+(/[^?#]*)?$")
     """The address at which owners reach the dashboard; sign-in links begin with it."""
 
+    sign_in_url: str | None = Field(None, pattern="^https?://[^/?#]+(/.*)?$")
+    """The storefront's page from which owners open the dashboard: who isn't signed in is sent there by a button."""
+
     dashboard_database_url: str | None = Field(None, min_length=1)
     """The dashboard's own database URL, for a user who is only a member of regulars_owner. Unset: DATABASE_URL."""
 

@@ -14,18 +14,20 @@ from starlette.staticfiles import StaticFiles
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
+from regulars.dashboard.api import session
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
 from regulars.dashboard.pages import numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
+from regulars.web.head import Head
 from regulars.web.headers import Headers
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
 
-_ROUTERS = (api.router, numbers.router, pages.router)
+_ROUTERS = (api.router, session.router, numbers.router, pages.router)
 
 STATIC = Path(__file__).with_name("static")
 
@@ -35,7 +37,8 @@ SECURITY_HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not to other hosts; to our own, because a browser hides a form's Origin together with its referrer.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -90,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _handle_refusal)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_middleware(Head)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     return app

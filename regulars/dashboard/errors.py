@@ -34,6 +34,13 @@ class NotCountedYet(RegularsError):
         super().__init__("No refresh has counted this shop yet.")
 
 
+class NotFromHere(RegularsError):
+    """Another site made the browser send a form that only our own pages send."""
+
+    def __init__(self) -> None:
+        super().__init__("This was not sent from a page of Regulars.")
+
+
 class NotLoaded(RegularsError):
     """The database did not respond, or not in time."""
 

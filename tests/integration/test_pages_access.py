@@ -42,13 +42,15 @@ def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebu
 def test_without_a_session_there_is_a_page_that_says_how_to_get_one(dashboard: Dashboard, path: str) -> None:
     keys, somebody = Keys(dashboard.settings), str(dashboard.owners.ama)
     now = datetime.now(UTC)
-    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
+    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1), "jti": "1"}
     shown = {
         "nothing": "",
         "a forged session": jwt.encode(claims, SECRET[::-1], algorithm="HS256"),
         "an unsigned one": jwt.encode(claims, None, algorithm="none"),
         "an expired one": jwt.encode(claims | {"exp": now - timedelta(hours=1)}, SECRET, algorithm="HS256"),
-        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp")}, SECRET, algorithm="HS256"),
+        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp", "jti")}, SECRET, algorithm="HS256"),
+        "one without an id": jwt.encode({name: claims[name] for name in ("sub", "aud", "exp")}, SECRET),
+        "one that lasts too long": jwt.encode(claims | {"exp": now + timedelta(hours=13)}, SECRET),
         "a sign-in link's": keys.sign_in_link_token(somebody),
         "the API's": keys.api_token(somebody, lasts=timedelta(hours=1)),
         "no token": "nonsense",
@@ -57,7 +59,8 @@ def test_without_a_session_there_is_a_page_that_says_how_to_get_one(dashboard: D
         with dashboard.visitor(**({COOKIE: token} if token else {})) as client:
             answer = client.get(path)
         assert answer.status_code == 401, what
-        assert "regulars token --shop" in answer.text
+        assert "Open Regulars from your shop’s dashboard" in answer.text
+        assert "regulars token" not in answer.text
         assert not _UUID.search(answer.text)
 
 
@@ -67,6 +70,7 @@ def test_a_link_signs_in_and_no_address_holds_a_token_after_it(dashboard: Dashbo
         answer = client.get("/sign-in", params={"token": token})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert answer.headers["cache-control"] == "no-store"
+        # Of all pages only this one's address holds a token.
         assert answer.headers["referrer-policy"] == "no-referrer"
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
@@ -96,7 +100,7 @@ def test_an_invalid_link_sets_no_cookie(dashboard: Dashboard, kind: str) -> None
         "missing": "",
         "nonsense": "ey.ey.ey",
         "session": Keys(dashboard.settings).session(somebody),
-        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
+        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past, "jti": "1"}, SECRET, algorithm="HS256"),
     }
     with dashboard.visitor() as client:
         answer = client.get("/sign-in", params={"token": tokens[kind]})
@@ -154,7 +158,7 @@ def test_every_pages_policy_forbids_what_it_does_not_need(dashboard: Dashboard) 
         assert "unsafe" not in policy
         assert "http" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         if answer.headers["content-type"].startswith("text/html"):
             assert answer.headers["cache-control"] == "no-store"
 

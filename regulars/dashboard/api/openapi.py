@@ -1,5 +1,6 @@
 """What /openapi.json says of each route: the response with an example, the headers, and the errors."""
 
+from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -34,31 +35,29 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-def _problem(status: int, title: str, detail: str, description: str, **members: Any) -> dict[str, Any]:
-    example = {"type": "about:blank", "title": title, "status": status, "detail": detail} | members
+def problem(status: int, detail: str, description: str, **members: Any) -> dict[str, Any]:
+    """For a route's `responses`."""
+    example = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | members
     content = {"schema": _PROBLEM_SCHEMA, "examples": {"problem": {"value": example}}}
     return {"description": description, "content": {MEDIA_TYPE: content}}
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: _problem(401, "Unauthorized", "The token has expired.", "There is no token, or it is not valid."),
-    404: _problem(
+    401: problem(401, "The token has expired.", "There is no token, or it is not valid."),
+    404: problem(
         404,
-        "Not Found",
         "You have no such shop.",
         "The owner has no such shop or customer. Another owner's shop gets the same response.",
     ),
-    422: _problem(
+    422: problem(
         422,
-        "Unprocessable Content",
         "The query can't be read.",
         "A parameter can't be read, or the owner has several shops and named none.",
         errors=[{"parameter": "limit", "detail": "is less than 1"}],
     ),
-    500: _problem(500, "Internal Server Error", "Something broke in the dashboard.", "A defect of ours."),
-    503: _problem(
+    500: problem(500, "Something broke in the dashboard.", "A defect of ours."),
+    503: problem(
         503,
-        "Service Unavailable",
         "The numbers could not be loaded. Try again in a moment.",
         "The database did not respond, or not in time; Retry-After says when to try again.",
     ),

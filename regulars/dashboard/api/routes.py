@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.storage.connections import Connection
+from regulars.dashboard.api.bearer import SignedIn
 from regulars.dashboard.api.exact_json import as_json
 from regulars.dashboard.api.openapi import PROBLEMS, responses
 from regulars.dashboard.api.responses import (
@@ -42,16 +42,12 @@ from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shops import chosen_shop
 from regulars.dashboard.schemas import Shop
-from regulars.dashboard.security.tokens import Keys, NotSignedIn, Owner
+from regulars.dashboard.security.tokens import Owner
 
 PREFIX = "/api/admin/customers"
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
 router = APIRouter(prefix=PREFIX)
-
-_bearer = HTTPBearer(
-    auto_error=False, bearerFormat="JWT", description="A JWT whose `sub` is the user_id of the owner's shops."
-)
 
 _SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
 
@@ -74,17 +70,6 @@ class AtRiskQuery(ShopQuery):
     limit: Limit = 50
 
 
-async def _signed_in(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-) -> Owner:
-    # On the event loop: it takes a tenth of a millisecond.
-    if credentials is None:
-        raise NotSignedIn("missing")
-    keys: Keys = request.app.state.keys
-    return keys.verify(credentials.credentials)
-
-
-SignedIn = Annotated[Owner, Depends(_signed_in)]
 OneShop = Annotated[ShopQuery, Query()]
 
 Load = Callable[[Connection, Shop], dict[str, Any]]

@@ -6,13 +6,23 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from ingest.storage.settings import Settings
+from regulars.dashboard.errors import (
+    BadCursor,
+    NoSuchCustomer,
+    NoSuchShop,
+    NotCountedYet,
+    NotFromHere,
+    NotLoaded,
+    ShopNotNamed,
+)
 from regulars.dashboard.pages.context import PageContext
 from regulars.dashboard.pages.rendering import render
 from regulars.dashboard.security.tokens import NotSignedIn
 
 _NOTICES: dict[type[Exception], tuple[int, str]] = {
     NotSignedIn: (401, "sign_in"),
+    NotFromHere: (403, "not_from_here"),
     NoSuchShop: (404, "missing"),
     NoSuchCustomer: (404, "missing"),
     ShopNotNamed: (422, "unreadable"),
@@ -40,9 +50,19 @@ class PageRoute(APIRoute):
         return handle_with_error_pages
 
 
-def notice(request: Request, *, status: int, name: str) -> Response:
-    """A page with a notice, in the frame of the shop where the shop is known."""
+def notice(request: Request, *, status: int, name: str, token: str | None = None) -> Response:
+    """A page with a notice, in the frame of the shop where the shop is known. `token` is a sign-in link's."""
     # A page that could not be loaded shows no number, not even the time of the last refresh.
     context: PageContext | None = None if status == 503 else getattr(request.state, "page_context", None)
     headers = {"Retry-After": "30"} if status == 503 else None
-    return render("notice.html", status=status, headers=headers, name=name, page=context, place=None)
+    settings: Settings = request.app.state.settings
+    return render(
+        "notice.html",
+        status=status,
+        headers=headers,
+        name=name,
+        page=context,
+        place=None,
+        sign_in_url=settings.sign_in_url,
+        token=token,
+    )
