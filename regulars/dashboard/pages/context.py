@@ -12,6 +12,7 @@ from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NoSuchShop, NotCountedYet
 from regulars.dashboard.pages.formatting import zone_of
+from regulars.dashboard.pages.shop_switch import ShopSwitch, shop_switch
 from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.schemas import Freshness, Shop
@@ -28,6 +29,7 @@ class PageContext:
     shops: list[Shop]
     shop: Shop
     freshness: Freshness
+    switch: ShopSwitch
 
     @property
     def shop_key(self) -> str | None:
@@ -67,7 +69,8 @@ def open_page(request: Request, *, shop: str | None) -> Iterator[tuple[Connectio
         if not shops:
             raise NoSuchShop
         chosen = shops[0] if shop is None else chosen_shop(connection, shop)
-        context = PageContext(shops, chosen, freshness(connection, stale_after=stale_after(request)))
+        fresh = freshness(connection, stale_after=stale_after(request))
+        context = PageContext(shops, chosen, fresh, shop_switch(request, shops, chosen))
         request.state.page_context = context
         yield connection, context
 

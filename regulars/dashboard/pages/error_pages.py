@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
@@ -18,6 +19,7 @@ from regulars.dashboard.errors import (
 )
 from regulars.dashboard.pages.context import PageContext
 from regulars.dashboard.pages.rendering import render
+from regulars.dashboard.pages.shop_switch import shop_switch, switch_of_error_page
 from regulars.dashboard.security.tokens import NotSignedIn
 
 _NOTICES: dict[type[Exception], tuple[int, str]] = {
@@ -33,6 +35,8 @@ _NOTICES: dict[type[Exception], tuple[int, str]] = {
     NotCountedYet: (200, "not_counted"),
 }
 
+_IN_A_SHOP = ("missing", "unreadable", "not_counted")
+
 
 class PageRoute(APIRoute):
     """A route whose errors are pages too."""
@@ -45,7 +49,7 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except tuple(_NOTICES) as error:
                 status, name = _NOTICES[type(error)]
-                return notice(request, status=status, name=name)
+                return await run_in_threadpool(notice, request, status=status, name=name)
 
         return handle_with_error_pages
 
@@ -54,6 +58,14 @@ def notice(request: Request, *, status: int, name: str, token: str | None = None
     """A page with a notice, in the frame of the shop where the shop is known. `token` is a sign-in link's."""
     # A page that could not be loaded shows no number, not even the time of the last refresh.
     context: PageContext | None = None if status == 503 else getattr(request.state, "page_context", None)
+    switch = None
+    if name in _IN_A_SHOP:
+        # The same query would be as unreadable in another shop.
+        keeps_query = name != "unreadable"
+        if context is None:
+            switch = switch_of_error_page(request, keeps_query=keeps_query)
+        else:
+            switch = shop_switch(request, context.shops, context.shop, keeps_query=keeps_query)
     headers = {"Retry-After": "30"} if status == 503 else None
     settings: Settings = request.app.state.settings
     return render(
@@ -63,6 +75,7 @@ def notice(request: Request, *, status: int, name: str, token: str | None = None
         name=name,
         page=context,
         place=None,
+        switch=switch,
         sign_in_url=settings.sign_in_url,
         token=token,
     )
