@@ -15,7 +15,15 @@ from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
 from regulars.dashboard.api import session
-from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from regulars.dashboard.errors import (
+    BadCursor,
+    NoSuchCustomer,
+    NoSuchShop,
+    NotCountedYet,
+    NotLoaded,
+    ShopNotNamed,
+    TooManyAtOnce,
+)
 from regulars.dashboard.pages import numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
@@ -124,6 +132,8 @@ def _as_problem(error: Exception) -> Problem:
             return _unreadable({"parameter": "cursor", "detail": str(error)})
         case RequestValidationError():
             return Problem(422, "The query can't be read.", errors=_parameter_errors(error.errors()))
+        case TooManyAtOnce():
+            return Problem(429, str(error), headers={"Retry-After": "2"})
         case NotLoaded() | NotCountedYet():
             return Problem(503, str(error), headers=_RETRY_AFTER)
     return _BROKEN

@@ -48,6 +48,13 @@ class NotLoaded(RegularsError):
         super().__init__("The numbers could not be loaded. Try again in a moment.")
 
 
+class TooManyAtOnce(RegularsError):
+    """The owner's own requests take up the connections that one owner may have."""
+
+    def __init__(self) -> None:
+        super().__init__("You have too many requests under way. Wait for some of them, and try again.")
+
+
 class BadCursor(RegularsError):
     """The cursor is not one that we made, or belongs to another sort."""
 

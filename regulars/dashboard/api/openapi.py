@@ -55,6 +55,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "A parameter can't be read, or the owner has several shops and named none.",
         errors=[{"parameter": "limit", "detail": "is less than 1"}],
     ),
+    429: problem(
+        429,
+        "You have too many requests under way. Wait for some of them, and try again.",
+        "The owner's other requests take up what one owner may have at once; Retry-After says when to try again.",
+    ),
     500: problem(500, "Something broke in the dashboard.", "A defect of ours."),
     503: problem(
         503,

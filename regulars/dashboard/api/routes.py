@@ -40,6 +40,7 @@ from regulars.dashboard.queries.csv_export import Export
 from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery, Limit, Text
 from regulars.dashboard.queries.freshness import freshness
 from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.queries.shares import Kind
 from regulars.dashboard.queries.shops import chosen_shop
 from regulars.dashboard.schemas import Shop
 from regulars.dashboard.security.tokens import Owner
@@ -171,6 +172,7 @@ def at_risk(request: Request, owner: SignedIn, query: Annotated[AtRiskQuery, Que
         query.shop,
         AtRiskResponse,
         lambda c, s: {"customers": segments.at_risk(c, s, limit=query.limit), "limit": query.limit},
+        reads="customers",
         if_not_counted={"limit": query.limit},
     )
 
@@ -206,6 +208,7 @@ def list_customers(request: Request, owner: SignedIn, query: Annotated[ListQuery
         query.shop,
         ListResponse,
         lambda c, s: dict(customers.customers(c, s, query)),
+        reads="customers",
         if_not_counted={"limit": query.limit, "offset": query.offset},
     )
 
@@ -235,6 +238,7 @@ def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneShop
         query.shop,
         HistoryResponse,
         lambda c, s: dict(customers.customer_history(c, s, customer_id)),
+        reads="customers",
         # Before the first refresh nobody knows whether the customer exists.
         if_not_counted=None,
     )
@@ -247,6 +251,7 @@ def _respond(
     model: type[ShopResponse],
     load: Load,
     *,
+    reads: Kind = "numbers",
     if_not_counted: Mapping[str, Any] | None = MappingProxyType({}),
 ) -> Response:
     """The response with what `load` reads of the owner's shop.
@@ -255,7 +260,7 @@ def _respond(
     NotCountedYet is raised.
     """
     reader: Reader = request.app.state.reader
-    with reader.as_owner(owner) as connection:
+    with reader.as_owner(owner, reads=reads) as connection:
         shop = chosen_shop(connection, slug)
         fresh = freshness(connection, stale_after=_stale_after(request))
         age = {"as_of": fresh.as_of, "stale": fresh.stale}

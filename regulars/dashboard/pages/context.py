@@ -14,6 +14,7 @@ from regulars.dashboard.errors import NoSuchShop, NotCountedYet
 from regulars.dashboard.pages.formatting import zone_of
 from regulars.dashboard.pages.shop_switch import ShopSwitch, shop_switch
 from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.shares import Kind
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.schemas import Freshness, Shop
 from regulars.dashboard.security import session
@@ -58,13 +59,15 @@ class PageContext:
 
 
 @contextmanager
-def open_page(request: Request, *, shop: str | None) -> Iterator[tuple[Connection, PageContext]]:
+def open_page(
+    request: Request, *, shop: str | None, reads: Kind = "numbers"
+) -> Iterator[tuple[Connection, PageContext]]:
     """One transaction for the whole page, so that its numbers agree.
 
-    Without `shop` it is the first of the owner's shops. Raises NotSignedIn, NoSuchShop and NotLoaded.
+    Without `shop` it is the first of the owner's shops. Raises NotSignedIn, NoSuchShop, TooManyAtOnce and NotLoaded.
     """
     owner = session.owner(request)
-    with request.app.state.reader.as_owner(owner) as connection:
+    with request.app.state.reader.as_owner(owner, reads=reads) as connection:
         shops = own_shops(connection)
         if not shops:
             raise NoSuchShop

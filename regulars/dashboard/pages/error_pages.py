@@ -16,6 +16,7 @@ from regulars.dashboard.errors import (
     NotFromHere,
     NotLoaded,
     ShopNotNamed,
+    TooManyAtOnce,
 )
 from regulars.dashboard.pages.context import PageContext
 from regulars.dashboard.pages.rendering import render
@@ -31,9 +32,12 @@ _NOTICES: dict[type[Exception], tuple[int, str]] = {
     BadCursor: (422, "unreadable"),
     RequestValidationError: (422, "unreadable"),
     NotLoaded: (503, "not_loaded"),
+    TooManyAtOnce: (429, "too_many"),
     # Not an error: the page is right, and nothing is known yet.
     NotCountedYet: (200, "not_counted"),
 }
+
+_RETRY_AFTER = {429: "2", 503: "30"}
 
 _IN_A_SHOP = ("missing", "unreadable", "not_counted")
 
@@ -57,7 +61,7 @@ class PageRoute(APIRoute):
 def notice(request: Request, *, status: int, name: str, token: str | None = None) -> Response:
     """A page with a notice, in the frame of the shop where the shop is known. `token` is a sign-in link's."""
     # A page that could not be loaded shows no number, not even the time of the last refresh.
-    context: PageContext | None = None if status == 503 else getattr(request.state, "page_context", None)
+    context: PageContext | None = None if status in _RETRY_AFTER else getattr(request.state, "page_context", None)
     switch = None
     if name in _IN_A_SHOP:
         # The same query would be as unreadable in another shop.
@@ -66,7 +70,7 @@ def notice(request: Request, *, status: int, name: str, token: str | None = None
             switch = switch_of_error_page(request, keeps_query=keeps_query)
         else:
             switch = shop_switch(request, context.shops, context.shop, keeps_query=keeps_query)
-    headers = {"Retry-After": "30"} if status == 503 else None
+    headers = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else None
     settings: Settings = request.app.state.settings
     return render(
         "notice.html",

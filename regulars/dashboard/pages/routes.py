@@ -37,7 +37,7 @@ class ExportQuery(CustomerFilter):
 @router.get("/customers")
 def customers(request: Request, parameters: Annotated[ListQuery, Query()]) -> Response:
     query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
-    with open_page(request, shop=parameters.shop) as (connection, page):
+    with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         found = customer_queries.customers(connection, page.shop, query)
         slugs = [row.slug for row in metrics.slugs(connection, page.shop) if row.new_customers][:MAX_LINKS]
         networks = _networks(connection, page.shop, page.as_of)
@@ -78,7 +78,7 @@ def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Res
 
 @router.get("/customers/{customer_id}")
 def customer(request: Request, customer_id: str, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
+    with open_page(request, shop=shop, reads="customers") as (connection, page):
         try:
             wanted = UUID(customer_id)
         except ValueError:

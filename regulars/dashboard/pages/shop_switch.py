@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from regulars.dashboard.errors import NotLoaded
+from regulars.dashboard.errors import NotLoaded, TooManyAtOnce
 from regulars.dashboard.pages.rendering import link
 from regulars.dashboard.queries.shops import own_shops
 from regulars.dashboard.schemas import Shop
@@ -43,5 +43,5 @@ def switch_of_error_page(request: Request, *, keeps_query: bool) -> ShopSwitch |
     try:
         with request.app.state.reader.as_owner(session.owner(request)) as connection:
             return shop_switch(request, own_shops(connection), None, keeps_query=keeps_query)
-    except (NotSignedIn, NotLoaded):
+    except (NotSignedIn, NotLoaded, TooManyAtOnce):
         return None

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ingest.storage.errors import SettingError
 from ingest.storage.pool import Pool
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NotLoaded
+from regulars.dashboard.queries.shares import Kind, Shares
 from regulars.dashboard.security import ended_tokens
 from regulars.dashboard.security.tokens import NotSignedIn, Owner
 
@@ -28,6 +28,7 @@ _READING = sql.SQL("begin isolation level repeatable read read only")
 # Of two who end the same token at once, the second waits for the first, and then sees its row.
 _WRITING = sql.SQL("begin isolation level read committed read write")
 
+_SECONDS_FOR_A_TURN = 1.5
 _SECONDS_FOR_A_CONNECTION = 1.0
 _SECONDS_IDLE = 60
 
@@ -50,7 +51,7 @@ class Reader:
         )
         self._timeout = settings.dashboard_timeout_ms / 1000
         self._pool: Pool | None = None
-        self._export_slots = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
+        self._shares = Shares(settings.dashboard_connections)
 
     def open(self) -> None:
         """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
@@ -68,13 +69,16 @@ class Reader:
             self._pool.close()
 
     @contextmanager
-    def as_owner(self, owner: Owner) -> Iterator[BudgetedConnection]:
+    def as_owner(self, owner: Owner, *, reads: Kind = "numbers") -> Iterator[BudgetedConnection]:
         """A read-only snapshot of what the owner may see.
 
-        Raises NotSignedIn where the session was signed out, and NotLoaded for every failure of the database or the
-        network, also in the middle of the transaction.
+        Raises NotSignedIn where the session was signed out, TooManyAtOnce where the owner has too many under way, and
+        NotLoaded for every failure of the database or the network, also in the middle of the transaction.
         """
-        with self._transaction(owner, _READING) as connection:
+        with (
+            self._shares.hold(owner.sub, reads, timeout=_SECONDS_FOR_A_TURN),
+            self._transaction(owner, _READING) as connection,
+        ):
             yield connection
 
     def end_token(self, owner: Owner) -> bool:
@@ -109,17 +113,6 @@ class Reader:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             log.warning("the database did not respond: %s", type(error).__name__)
             raise NotLoaded from None
-
-    @contextmanager
-    def export_slot(self) -> Iterator[None]:
-        """Lets exports hold half of the connections at most, so that pages still load. Raises NotLoaded."""
-        if not self._export_slots.acquire(timeout=_SECONDS_FOR_A_CONNECTION):
-            log.warning("too many exports at once")
-            raise NotLoaded
-        try:
-            yield
-        finally:
-            self._export_slots.release()
 
     def renew_deadline(self, connection: BudgetedConnection) -> None:
         """Gives a long transaction its full time again.
