@@ -15,6 +15,7 @@ from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
 from regulars.dashboard.api import session
+from regulars.dashboard.api.openapi import TAGS, Described
 from regulars.dashboard.errors import (
     BadCursor,
     NoSuchCustomer,
@@ -69,11 +70,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await run_in_threadpool(reader.close)
 
-    app = FastAPI(
+    app = Described(
         title="Regulars",
         version="1",
         description="Who comes back to a shop, which link brought them, and what they are worth.",
         lifespan=lifespan,
+        # The operation's name in every generated client.
+        generate_unique_id_function=lambda route: route.name,
+        openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
     )

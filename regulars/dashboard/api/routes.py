@@ -48,7 +48,7 @@ from regulars.dashboard.security.tokens import Owner
 PREFIX = "/api/admin/customers"
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
-router = APIRouter(prefix=PREFIX)
+router = APIRouter(prefix=PREFIX, tags=["customers"])
 
 _SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
 

@@ -26,7 +26,6 @@ class SignInAddress(BaseModel):
 @router.post(
     "/session",
     status_code=201,
-    operation_id="create_session",
     response_model=SignInAddress,
     responses={
         201: {"headers": {"Location": {"schema": {"type": "string"}, "description": "The same address."}}},

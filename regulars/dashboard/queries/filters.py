@@ -61,7 +61,7 @@ class CustomerFilter(BaseModel):
     network: Text = Field(None, description="The network ordered most often.")
 
 
-Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole_number)]
 
 
 class CustomerQuery(CustomerFilter):
