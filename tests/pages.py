@@ -61,7 +61,9 @@ class Dashboard:
     """Owns one shop, which has no sale."""
 
     def visitor(self, **cookies: str) -> httpx.Client:
-        return httpx.Client(base_url=self.address, cookies=cookies, timeout=30)
+        """As a browser that opens pages."""
+        headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
+        return httpx.Client(base_url=self.address, cookies=cookies, headers=headers, timeout=30)
 
     def owner(self, sub: object) -> httpx.Client:
         return self.visitor(**{COOKIE: Keys(self.settings).session(str(sub))})

@@ -11,6 +11,7 @@ def grant_roles(connection: Connection) -> list[str]:
     Idempotent: once that user has created the roles, call it again to grant the rest. `connection` is in autocommit.
     """
     to_run = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
+    connection.execute("select regulars.let_owners_end_tokens()")
     connection.execute("select regulars.revoke_from_strangers()")
     return to_run
 

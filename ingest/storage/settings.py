@@ -93,6 +93,9 @@ class Settings(BaseModel):
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_require_origins)] = ()
     """The origins whose pages may read the owners' API from a browser, separated by commas. Unset: none."""
 
+    sign_in_url: str | None = Field(None, pattern="^https?://[^/?#]+(/.*)?$")
+    """The storefront's page from which owners open the dashboard: who isn't signed in is sent there by a button."""
+
     dashboard_database_url: str | None = Field(None, min_length=1)
     """The dashboard's own database URL, for a user who is only a member of regulars_owner. Unset: DATABASE_URL."""
 

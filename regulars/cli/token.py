@@ -16,6 +16,7 @@ from regulars.cli.opening import open_database
 def token(
     shop: Annotated[str, typer.Option(help="The slug of one of the owner's shops.")],
     for_api: Annotated[bool, typer.Option("--api", help="Print a Bearer token for the API instead.")] = False,
+    reusable: Annotated[bool, typer.Option("--reusable", help="Let the link work more than once.")] = False,
     hours: Annotated[int, typer.Option(min=1, max=24 * 365, help="How long the Bearer token is valid.")] = 1,
 ) -> None:
     """Print a link that signs a shop's owner in to the dashboard, or a token for its API."""
@@ -32,11 +33,12 @@ def token(
             f"It is valid for {hours} h and for every shop of this owner. Anyone who has it reads what the owner reads."
         )
         return
-    typer.echo(f"{settings.dashboard_url.rstrip('/')}/sign-in?token={keys.sign_in_link_token(sub)}")
+    link_token = keys.sign_in_link_token(sub, is_reusable=reusable)
+    typer.echo(f"{settings.dashboard_url.rstrip('/')}/sign-in?token={link_token}")
     minutes, hours_in = SIGN_IN_LASTS.seconds // 60, SESSION_LASTS.seconds // 3600
     note.print(
-        f"The link works for {minutes} minutes and signs in for {hours_in} h. "
-        "Anyone who opens it is signed in as this owner: send it to nobody else."
+        f"The link works {'any number of times' if reusable else 'once'} within {minutes} minutes and signs in for "
+        f"{hours_in} h. Whoever opens it is signed in as this owner: send it to nobody else."
     )
 
 

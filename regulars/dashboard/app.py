@@ -14,20 +14,31 @@ from starlette.staticfiles import StaticFiles
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
+from regulars.dashboard.api import session
 from regulars.dashboard.api.cors import ApiCors
-from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
+from regulars.dashboard.api.openapi import TAGS, Described
+from regulars.dashboard.errors import (
+    BadCursor,
+    NoSuchCustomer,
+    NoSuchShop,
+    NotCountedYet,
+    NotLoaded,
+    ShopNotNamed,
+    TooManyAtOnce,
+)
 from regulars.dashboard.pages import numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.parameters import require_each_once
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
+from regulars.web.head import Head
 from regulars.web.headers import Headers
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
 
-_ROUTERS = (api.router, numbers.router, pages.router)
+_ROUTERS = (api.router, session.router, numbers.router, pages.router)
 
 STATIC = Path(__file__).with_name("static")
 
@@ -37,7 +48,8 @@ SECURITY_HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not to other hosts; to our own, because a browser hides a form's Origin together with its referrer.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -60,12 +72,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await run_in_threadpool(reader.close)
 
-    app = FastAPI(
+    app = Described(
         title="Regulars",
         version="1",
         description="Who comes back to a shop, which link brought them, and what they are worth.",
         lifespan=lifespan,
         dependencies=[Depends(require_each_once)],
+        # The operation's name in every generated client.
+        generate_unique_id_function=lambda route: route.name,
+        openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
     )
@@ -93,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _handle_refusal)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_middleware(Head)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     if settings.cors_origins:
@@ -126,6 +142,8 @@ def _as_problem(error: Exception) -> Problem:
             return _unreadable({"parameter": "cursor", "detail": str(error)})
         case RequestValidationError():
             return Problem(422, "The query can't be read.", errors=_parameter_errors(error.errors()))
+        case TooManyAtOnce():
+            return Problem(429, str(error), headers={"Retry-After": "2"})
         case NotLoaded() | NotCountedYet():
             return Problem(503, str(error), headers=_RETRY_AFTER)
     return _BROKEN

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from regulars.dashboard.errors import NotLoaded
 from regulars.dashboard.queries.csv_export import Export
+from regulars.web.head import is_head
 
 
 class Download(Response):
@@ -27,13 +28,15 @@ class Download(Response):
         del self.headers["Content-Length"]
         self._export = export
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: NotLoaded | None = None
         try:
             async with anyio.create_task_group() as group:
+                if is_head(scope):
+                    self._export.rows = 0  # for the log: nobody gets them
                 group.start_soon(_cancel_on_disconnect, receive, group.cancel_scope)
                 try:
-                    await self._send_all(send)
+                    await self._send_all(send, is_head=is_head(scope))
                 except NotLoaded as error:
                     failure = error
                 group.cancel_scope.cancel()
@@ -43,9 +46,9 @@ class Download(Response):
         if failure is not None:
             raise failure
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, send: Send, *, is_head: bool) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while part := await run_in_threadpool(self._export.next_part):
+        while not is_head and (part := await run_in_threadpool(self._export.next_part)):
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 

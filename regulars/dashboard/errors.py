@@ -34,11 +34,25 @@ class NotCountedYet(RegularsError):
         super().__init__("No refresh has counted this shop yet.")
 
 
+class NotFromHere(RegularsError):
+    """Another site made the browser send a form that only our own pages send."""
+
+    def __init__(self) -> None:
+        super().__init__("This was not sent from a page of Regulars.")
+
+
 class NotLoaded(RegularsError):
     """The database did not respond, or not in time."""
 
     def __init__(self) -> None:
         super().__init__("The numbers could not be loaded. Try again in a moment.")
+
+
+class TooManyAtOnce(RegularsError):
+    """The owner's own requests take up the connections that one owner may have."""
+
+    def __init__(self) -> None:
+        super().__init__("You have too many requests under way. Wait for some of them, and try again.")
 
 
 class BadCursor(RegularsError):

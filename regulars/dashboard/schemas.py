@@ -20,9 +20,9 @@ def with_cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.01")) if isinstance(exponent, int) and exponent > -2 else amount
 
 
-Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-Money = Annotated[Decimal, AfterValidator(with_cents), WithJsonSchema({"type": "number"})]
-Rate = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
+Number = Annotated[Decimal, WithJsonSchema({"type": "number", "format": "decimal"})]
+Money = Annotated[Decimal, AfterValidator(with_cents), WithJsonSchema({"type": "number", "format": "decimal"})]
+Rate = Annotated[Decimal, WithJsonSchema({"type": "number", "format": "decimal", "minimum": 0, "maximum": 1})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from regulars.ingest_api.bodies import (
 from regulars.ingest_api.metrics import Metrics
 from regulars.ingest_api.people import People
 from regulars.ingest_api.readiness import database_answers, spool_opens
+from regulars.web.head import Head
 from regulars.web.problems import Problem, answer_exception, answer_problem
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
@@ -158,6 +159,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_exception)
     paths = [route.path for route in app.routes if hasattr(route, "path")]
+    app.add_middleware(Head)
     app.add_middleware(RequestLog, paths=paths, logger="regulars.ingest_api")
     return app
 

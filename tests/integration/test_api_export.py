@@ -59,7 +59,7 @@ def client(app: FastAPI, settings: Settings, owners: TwoOwners) -> Iterator[http
 def _everything_is_logged(app: FastAPI, client: httpx.Client) -> Iterator[None]:
     """Waits for the log: a response can arrive before its log line, which the next test must not see."""
     yield
-    with app.state.reader.export_slot():
+    with app.state.reader._shares.hold("somebody else", "export", timeout=10):
         client.get("/healthz")
 
 
@@ -185,7 +185,11 @@ def _is_free(client: httpx.Client) -> bool:
 
 @pytest.mark.usefixtures("few_rows_per_fetch")
 def test_a_client_that_disconnects_returns_the_connection(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: httpx.Client,
+    settings: Settings,
+    owners: TwoOwners,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     fetch, going_on = csv_export.Export._fetch, threading.Event()
 
@@ -198,8 +202,11 @@ def test_a_client_that_disconnects_returns_the_connection(
         monkeypatch.setattr(csv_export.Export, "_fetch", slowly)
         with client.stream("GET", f"{API}/export.csv?shop=ama-data") as answer:
             assert next(answer.iter_raw()).startswith(_MARK)
-            # Meanwhile the exports' half of the connections is taken, and other requests succeed.
-            assert client.get(f"{API}/export.csv?shop=ama-data").status_code == 503
+            # Meanwhile the owner gets no other export, and nobody does: the exports' half of the connections is
+            # taken. Other requests succeed.
+            assert client.get(f"{API}/export.csv?shop=ama-data").status_code == 429
+            kofi = bearer(settings, owners.kofi)
+            assert client.get(f"{API}/export.csv", headers=kofi).status_code == 503
             assert client.get(f"{API}/analytics?shop=ama-data").status_code == 200
         going_on.set()
         (line,) = _lines(caplog, "customers were exported")

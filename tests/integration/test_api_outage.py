@@ -97,7 +97,8 @@ def test_after_a_silence_with_more_requests_than_connections_the_next_request_su
             began = time.monotonic()
             with ThreadPoolExecutor(100) as threads:
                 statuses = [answer.status_code for answer in threads.map(client.get, [KOFI] * 150)]
-            assert set(statuses) == {503}
+            # An owner's many requests wait for each other, too.
+            assert {503} <= set(statuses) <= {503, 429}
             # Each batch of forty threads waits a second for a connection; the threads that open one wait two more.
             assert time.monotonic() - began < 30
             proxy.fault = "none"

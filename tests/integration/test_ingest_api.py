@@ -227,6 +227,7 @@ def test_events_are_spooled_while_the_database_is_down_and_counted_once_afterwar
             assert [answer["outcome"] for answer in many.json()["answers"]] == ["spooled"] * 3
             assert _metric(client, "regulars_spool_events") == 4
             assert client.get("/healthz").status_code == 200
+            assert client.head("/healthz").status_code == 200
             proxy.listen_again()
             for _ in range(200):
                 if _metric(client, "regulars_spool_events") == 0:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
 
+import httpx
 import jwt
 import pytest
 
@@ -12,7 +13,7 @@ from flows.steps import run_refresh
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.owners import SECRET
-from tests.pages import HOSTILE, PATHS, Dashboard, Seen, Walk, walk
+from tests.pages import HOSTILE, NOBODY, PAGES, PATHS, Dashboard, Seen, Walk, walk
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -42,13 +43,15 @@ def test_two_owners_see_no_row_of_each_other_on_any_page_before_and_after_a_rebu
 def test_without_a_session_there_is_a_page_that_says_how_to_get_one(dashboard: Dashboard, path: str) -> None:
     keys, somebody = Keys(dashboard.settings), str(dashboard.owners.ama)
     now = datetime.now(UTC)
-    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1)}
+    claims = {"sub": somebody, "aud": SESSION, "exp": now + timedelta(hours=1), "jti": "1"}
     shown = {
         "nothing": "",
         "a forged session": jwt.encode(claims, SECRET[::-1], algorithm="HS256"),
         "an unsigned one": jwt.encode(claims, None, algorithm="none"),
         "an expired one": jwt.encode(claims | {"exp": now - timedelta(hours=1)}, SECRET, algorithm="HS256"),
-        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp")}, SECRET, algorithm="HS256"),
+        "one of nobody": jwt.encode({name: claims[name] for name in ("aud", "exp", "jti")}, SECRET, algorithm="HS256"),
+        "one without an id": jwt.encode({name: claims[name] for name in ("sub", "aud", "exp")}, SECRET),
+        "one that lasts too long": jwt.encode(claims | {"exp": now + timedelta(hours=13)}, SECRET),
         "a sign-in link's": keys.sign_in_link_token(somebody),
         "the API's": keys.api_token(somebody, lasts=timedelta(hours=1)),
         "no token": "nonsense",
@@ -57,7 +60,8 @@ def test_without_a_session_there_is_a_page_that_says_how_to_get_one(dashboard: D
         with dashboard.visitor(**({COOKIE: token} if token else {})) as client:
             answer = client.get(path)
         assert answer.status_code == 401, what
-        assert "regulars token --shop" in answer.text
+        assert "Open Regulars from your shop’s dashboard" in answer.text
+        assert "regulars token" not in answer.text
         assert not _UUID.search(answer.text)
 
 
@@ -67,6 +71,7 @@ def test_a_link_signs_in_and_no_address_holds_a_token_after_it(dashboard: Dashbo
         answer = client.get("/sign-in", params={"token": token})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert answer.headers["cache-control"] == "no-store"
+        # Of all pages only this one's address holds a token.
         assert answer.headers["referrer-policy"] == "no-referrer"
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
@@ -96,7 +101,7 @@ def test_an_invalid_link_sets_no_cookie(dashboard: Dashboard, kind: str) -> None
         "missing": "",
         "nonsense": "ey.ey.ey",
         "session": Keys(dashboard.settings).session(somebody),
-        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past}, SECRET, algorithm="HS256"),
+        "expired": jwt.encode({"sub": somebody, "aud": SIGN_IN, "exp": past, "jti": "1"}, SECRET, algorithm="HS256"),
     }
     with dashboard.visitor() as client:
         answer = client.get("/sign-in", params={"token": tokens[kind]})
@@ -123,9 +128,10 @@ def test_another_owners_customer_looks_like_one_that_does_not_exist(dashboard: D
         assert another.status_code == nobody.status_code == no_id.status_code == 404
         assert another.text == nobody.text == no_id.text
         others = (kofi.slug, str(kofi.shop_id), "none")
-        shops = [client.get(path, params={"shop": shop}) for path in PATHS for shop in others]
-        assert {answer.status_code for answer in shops} == {404}
-        assert len({answer.text for answer in shops}) == 1
+        for path in PATHS:
+            shops = [client.get(path, params={"shop": shop}) for shop in others]
+            assert {answer.status_code for answer in shops} == {404}
+            assert len({answer.text for answer in shops}) == 1
 
 
 def test_html_in_any_text_is_text_on_every_page_and_picture(dashboard: Dashboard, walks: dict[UUID, Walk]) -> None:
@@ -156,7 +162,7 @@ def test_every_pages_policy_forbids_what_it_does_not_need(dashboard: Dashboard) 
         assert "unsafe" not in policy
         assert "http" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         if answer.headers["content-type"].startswith("text/html"):
             assert answer.headers["cache-control"] == "no-store"
 
@@ -181,3 +187,45 @@ def test_no_token_and_no_search_term_is_logged(dashboard: Dashboard, caplog: pyt
     told = "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
     assert "/sign-in" in told
     assert not any(secret in told for secret in (token, session, "0241000003"))
+
+
+def _switches(client: httpx.Client, address: str) -> tuple[int, list[str]]:
+    """The status of a page, and where the links in its list of shops lead."""
+    answer = client.get(address)
+    menu = re.search(r'<details class="shops">(.*?)</details>', answer.text, re.DOTALL)
+    return answer.status_code, Seen(menu[1]).leads if menu else []
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "kept"),
+    [
+        *((path, 200, path) for path in (*PAGES, "/segments")),
+        ("/customers?shop=ama-more&repeat=true&search=A%26b&offset=50", 200, "/customers?repeat=true&search=A%26b"),
+        (f"{NOBODY}?shop=ama-data", 404, "/customers"),
+        ("/customers?shop=none&repeat=true", 404, "/customers?repeat=true"),
+        ("/retention?shop=none", 404, "/retention"),
+        ("/customers?limit=0", 422, "/customers"),
+        ("/customers?cursor=x", 422, "/customers"),
+        ("/nothing", 404, "/"),
+        ("//evil.example/customers", 404, "/"),
+    ],
+)
+def test_the_switch_of_an_owner_of_several_shops_keeps_the_page_and_its_query(
+    dashboard: Dashboard, address: str, status: int, kept: str
+) -> None:
+    sign = "&" if "?" in kept else "?"
+    expected = [f"{kept}{sign}shop={shop}" for shop in ("ama-data", "ama-more")]
+    with dashboard.owner(dashboard.owners.ama) as client:
+        client.headers["Accept"] = "text/html"
+        found, leads = _switches(client, f"{dashboard.address}{address}")
+        assert (found, sorted(leads)) == (status, expected)
+        if status == 200:
+            assert {client.get(lead).status_code for lead in leads} == {200}
+
+
+def test_there_is_no_switch_for_who_owns_one_shop_or_is_not_signed_in(dashboard: Dashboard) -> None:
+    with dashboard.owner(dashboard.owners.kofi) as client:
+        assert _switches(client, "/customers") == (200, [])
+        assert _switches(client, "/customers?limit=0") == (422, [])
+    with dashboard.visitor() as client:
+        assert _switches(client, "/customers") == (401, [])

@@ -34,7 +34,8 @@ from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, Stat
 class ShopResponse(BaseModel):
     """Amounts are numbers in the shop's currency with two decimals or more; an unknown value is null, never 0."""
 
-    model_config = ConfigDict(frozen=True)
+    # What has a default is always sent, too.
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     success: Literal[True] = True
     shop_id: UUID = Field(examples=["0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"])

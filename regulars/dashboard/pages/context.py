@@ -12,7 +12,9 @@ from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NoSuchShop, NotCountedYet
 from regulars.dashboard.pages.formatting import zone_of
+from regulars.dashboard.pages.shop_switch import ShopSwitch, shop_switch
 from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.shares import Kind
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.schemas import Freshness, Shop
 from regulars.dashboard.security import session
@@ -28,6 +30,7 @@ class PageContext:
     shops: list[Shop]
     shop: Shop
     freshness: Freshness
+    switch: ShopSwitch
 
     @property
     def shop_key(self) -> str | None:
@@ -56,18 +59,21 @@ class PageContext:
 
 
 @contextmanager
-def open_page(request: Request, *, shop: str | None) -> Iterator[tuple[Connection, PageContext]]:
+def open_page(
+    request: Request, *, shop: str | None, reads: Kind = "numbers"
+) -> Iterator[tuple[Connection, PageContext]]:
     """One transaction for the whole page, so that its numbers agree.
 
-    Without `shop` it is the first of the owner's shops. Raises NotSignedIn, NoSuchShop and NotLoaded.
+    Without `shop` it is the first of the owner's shops. Raises NotSignedIn, NoSuchShop, TooManyAtOnce and NotLoaded.
     """
     owner = session.owner(request)
-    with request.app.state.reader.as_owner(owner) as connection:
+    with request.app.state.reader.as_owner(owner, reads=reads) as connection:
         shops = own_shops(connection)
         if not shops:
             raise NoSuchShop
         chosen = shops[0] if shop is None else chosen_shop(connection, shop)
-        context = PageContext(shops, chosen, freshness(connection, stale_after=stale_after(request)))
+        fresh = freshness(connection, stale_after=stale_after(request))
+        context = PageContext(shops, chosen, fresh, shop_switch(request, shops, chosen))
         request.state.page_context = context
         yield connection, context
 

@@ -147,7 +147,7 @@ def links(request: Request, shop: ShopName = None) -> Response:
 
 @router.get("/segments")
 def segments(request: Request, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
+    with open_page(request, shop=shop, reads="customers") as (connection, page):
         has_segments = segment_queries.shop_segments(connection, page.shop)
         sizes = segment_queries.segments(connection, page.shop)
         states = segment_queries.states(connection, page.shop)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.download import Download
+from regulars.dashboard.errors import NotLoaded
 from regulars.dashboard.pages.context import MAX_LINKS, ShopName, open_page, stale_after
 from regulars.dashboard.pages.error_pages import PageRoute, notice
 from regulars.dashboard.pages.rendering import link, render
@@ -36,7 +37,7 @@ class ExportQuery(CustomerFilter):
 @router.get("/customers")
 def customers(request: Request, parameters: Annotated[ListQuery, Query()]) -> Response:
     query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
-    with open_page(request, shop=parameters.shop) as (connection, page):
+    with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         found = customer_queries.customers(connection, page.shop, query)
         slugs = [row.slug for row in metrics.slugs(connection, page.shop) if row.new_customers][:MAX_LINKS]
         networks = _networks(connection, page.shop, page.as_of)
@@ -77,7 +78,7 @@ def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Res
 
 @router.get("/customers/{customer_id}")
 def customer(request: Request, customer_id: str, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
+    with open_page(request, shop=shop, reads="customers") as (connection, page):
         try:
             wanted = UUID(customer_id)
         except ValueError:
@@ -94,17 +95,29 @@ def customer(request: Request, customer_id: str, shop: ShopName = None) -> Respo
 
 
 @router.get("/sign-in")
-def sign_in(request: Request, token: str = "") -> Response:
-    # Redirects at once to an address without the token.
-    response = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
-    session.sign_in(request, response, token=token)
+def sign_in(request: Request, token: str = "", pressed: str = "") -> Response:
+    """Signs in by a link. A link that works once waits for a person, who may have to press a button."""
+    link = session.link_owner(request, token=token)
+    if not (pressed or session.is_opened_by_a_person(request) or session.is_reusable(link)):
+        response: Response = notice(request, status=200, name="press_to_sign_in", token=token)
+    else:
+        # Redirects at once to an address without the token.
+        response = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
+        try:
+            session.sign_in(request, response, link=link)
+        except NotLoaded:
+            response = notice(request, status=503, name="no_sign_in")
+    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
 @router.post("/sign-out")
 def sign_out(request: Request) -> Response:
     response = notice(request, status=200, name="signed_out")
-    session.sign_out(request, response)
+    try:
+        session.sign_out(request, response)
+    except NotLoaded:
+        return notice(request, status=503, name="no_sign_out")
     return response
 
 

@@ -46,15 +46,14 @@ class Export:
     def __init__(
         self, reader: Reader, owner: Owner, slug: str | None, query: CustomerFilter, *, stale_after: timedelta
     ) -> None:
-        """Fetches the first rows. Raises NoSuchShop, ShopNotNamed, NotCountedYet and NotLoaded."""
+        """Fetches the first rows. Raises NoSuchShop, ShopNotNamed, NotCountedYet, TooManyAtOnce and NotLoaded."""
         self._reader = reader
         self._owner = owner
         self._started = time.monotonic()
         self._is_complete = False
         self.rows = 0
         with ExitStack() as stack:
-            stack.enter_context(reader.export_slot())
-            self._connection = stack.enter_context(reader.as_owner(owner))
+            self._connection = stack.enter_context(reader.as_owner(owner, reads="export"))
             self.shop = chosen_shop(self._connection, slug)
             self.freshness = freshness(self._connection, stale_after=stale_after)
             require_counted(self._connection, self.shop)

@@ -69,12 +69,12 @@ class CustomerFilter(BaseModel):
     network: Text = Field(None, description="The network ordered most often.")
 
 
-Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole_number)]
 ClampedLimit = Annotated[
     int,
+    Field(ge=1, description=f"More than {MAX_LIMIT} counts as {MAX_LIMIT}."),
     BeforeValidator(_whole_number),
     BeforeValidator(_at_most_max_limit),
-    Field(ge=1, description=f"More than {MAX_LIMIT} counts as {MAX_LIMIT}."),
 ]
 
 

@@ -2,10 +2,10 @@
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -16,16 +16,30 @@ from ingest.storage.errors import SettingError
 from ingest.storage.pool import Pool
 from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.security.tokens import Owner
+from regulars.dashboard.queries.shares import Kind, Shares
+from regulars.dashboard.security import ended_tokens
+from regulars.dashboard.security.tokens import NotSignedIn, Owner
 
 log = logging.getLogger("regulars.dashboard")
 
 ROLE = "regulars_owner"
 
+_READING = sql.SQL("begin isolation level repeatable read read only")
+# Of two who end the same token at once, the second waits for the first, and then sees its row.
+_WRITING = sql.SQL("begin isolation level read committed read write")
+
+_SECONDS_FOR_A_TURN = 1.5
 _SECONDS_FOR_A_CONNECTION = 1.0
 _SECONDS_IDLE = 60
 
 _NOBODY = Owner("")
+
+_NOT_ALLOWED = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
 
 
 class Reader:
@@ -37,7 +51,7 @@ class Reader:
         )
         self._timeout = settings.dashboard_timeout_ms / 1000
         self._pool: Pool | None = None
-        self._export_slots = threading.BoundedSemaphore(max(1, settings.dashboard_connections // 2))
+        self._shares = Shares(settings.dashboard_connections)
 
     def open(self) -> None:
         """May start the embedded server; opens no connection. Raises DatabaseError, SettingError."""
@@ -55,18 +69,43 @@ class Reader:
             self._pool.close()
 
     @contextmanager
-    def as_owner(self, owner: Owner) -> Iterator[BudgetedConnection]:
+    def as_owner(self, owner: Owner, *, reads: Kind = "numbers") -> Iterator[BudgetedConnection]:
         """A read-only snapshot of what the owner may see.
 
-        Raises NotLoaded for every failure of the database or the network, also in the middle of the transaction.
+        Raises NotSignedIn where the session was signed out, TooManyAtOnce where the owner has too many under way, and
+        NotLoaded for every failure of the database or the network, also in the middle of the transaction.
         """
+        with (
+            self._shares.hold(owner.sub, reads, timeout=_SECONDS_FOR_A_TURN),
+            self._transaction(owner, _READING) as connection,
+        ):
+            yield connection
+
+    def end_token(self, owner: Owner) -> bool:
+        """Ends the owner's link or session, and returns whether it was valid until now. Raises NotLoaded.
+
+        The API's tokens have no end but their expiry.
+        """
+        if owner.token is None:
+            return False
+        with self._transaction(owner, _WRITING) as connection:
+            try:
+                was_valid = ended_tokens.end(connection, owner.token)
+                connection.execute("commit")
+            except _NOT_ALLOWED:
+                log.error("this database user may not end sessions: run `regulars migrate`")
+                raise NotLoaded from None
+            return was_valid
+
+    @contextmanager
+    def _transaction(self, owner: Owner, begin: sql.SQL) -> Iterator[BudgetedConnection]:
         if self._pool is None:
             raise NotLoaded
         try:
             with self._pool.connection(timeout=_SECONDS_FOR_A_CONNECTION) as connection:
                 self.renew_deadline(connection)
                 try:
-                    self._begin(connection, owner)
+                    self._begin(connection, owner, begin)
                     yield connection
                 finally:
                     if not connection.closed:
@@ -74,17 +113,6 @@ class Reader:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             log.warning("the database did not respond: %s", type(error).__name__)
             raise NotLoaded from None
-
-    @contextmanager
-    def export_slot(self) -> Iterator[None]:
-        """Lets exports hold half of the connections at most, so that pages still load. Raises NotLoaded."""
-        if not self._export_slots.acquire(timeout=_SECONDS_FOR_A_CONNECTION):
-            log.warning("too many exports at once")
-            raise NotLoaded
-        try:
-            yield
-        finally:
-            self._export_slots.release()
 
     def renew_deadline(self, connection: BudgetedConnection) -> None:
         """Gives a long transaction its full time again.
@@ -111,8 +139,11 @@ class Reader:
         except NotLoaded:
             return False
 
-    def _begin(self, connection: Connection, owner: Owner) -> None:
-        """Begins in one round trip. Every setting is local to the transaction."""
+    def _begin(self, connection: Connection, owner: Owner, begin: sql.SQL) -> None:
+        """Begins in one round trip. Every setting is local to the transaction.
+
+        Raises NotSignedIn where a session that would read was signed out.
+        """
         milliseconds = int(self._timeout * 1000)
         local = {
             "role": ROLE,
@@ -126,17 +157,33 @@ class Reader:
             # Compiling costs short queries more than it saves.
             "jit": "off",
         }
-        begin = sql.SQL("begin isolation level repeatable read read only; select {}").format(
+        configure = sql.SQL("select {}").format(
             sql.SQL(", ").join(
                 sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
                 for name, value in local.items()
             )
         )
+        statements: list[sql.Composable] = [begin, configure]
+        asks = owner.token is not None and begin is _READING
+        if owner.token is not None and asks:
+            statements.append(ended_tokens.question(owner.token))
         try:
-            connection.execute(begin)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
+            cursor = connection.execute(sql.SQL("; ").join(statements))
+        except _NOT_ALLOWED:
             log.error("this database user may not read as %s: `regulars dashboard` says why when it starts", ROLE)
             raise NotLoaded from None
+        except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
+            log.error("this database is a read-only replica: nobody can sign in or out there")
+            raise NotLoaded from None
+        if asks and _last_answer(cursor) != (False,):
+            raise NotSignedIn("ended")
+
+
+def _last_answer(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    """The row of the last of several statements."""
+    while cursor.nextset():
+        pass
+    return cursor.fetchone()
 
 
 def _require_role(connection: Connection) -> None:
@@ -149,7 +196,15 @@ def _require_role(connection: Connection) -> None:
                 select has_schema_privilege(oid, to_regnamespace('dashboard'), 'usage')
                 from pg_roles
                 where rolname = %(role)s
-            ), false)
+            ), false) and exists (
+                select 1
+                from pg_proc as procedures
+                inner join pg_roles as roles on roles.rolname = %(role)s
+                where
+                    procedures.pronamespace = to_regnamespace('dashboard')
+                    and procedures.proname = 'end_token'
+                    and has_function_privilege(roles.oid, procedures.oid, 'execute')
+            )
         """,
         {"role": ROLE},
     ).fetchone()
@@ -166,4 +221,4 @@ def _require_role(connection: Connection) -> None:
         grant = sql.SQL("grant {} to {};").format(sql.Identifier(ROLE), sql.Identifier(user)).as_string()
         raise SettingError(f"The dashboard's database user may not read as an owner: run {grant}") from None
     if not may_read:
-        raise SettingError(f"The role {ROLE} may not read schema dashboard: run `regulars migrate`.")
+        raise SettingError(f"The role {ROLE} may not use schema dashboard as it should: run `regulars migrate`.")

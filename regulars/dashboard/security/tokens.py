@@ -1,13 +1,15 @@
 """Tokens: our own for sign-in links and sessions, and for the API also ones that another service signed.
 
 A token names the owner in `sub`, the `user_id` of their shops. Each key verifies exactly one algorithm; a token can't
-choose another.
+choose another. Our own for links and sessions also have an id (`jti`), by which they can be ended before they expire.
 """
 
+import hashlib
 import logging
+import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +25,9 @@ log = logging.getLogger("regulars.dashboard")
 SIGN_IN = "regulars:sign-in"
 SESSION = "regulars:session"
 SIGN_IN_LASTS = timedelta(minutes=15)
+"""How long an operator's link works, which a person sends to another."""
+BUTTON_LASTS = timedelta(minutes=2)
+"""How long an address of `POST /session` works, which a browser opens at once."""
 SESSION_LASTS = timedelta(hours=12)
 _OUR_AUDIENCES = (SIGN_IN, SESSION)
 
@@ -33,8 +38,19 @@ _PUBLIC_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _REASONS = {
     "missing": "Send a token: Authorization: Bearer <token>.",
     "expired": "The token has expired.",
+    "ended": "The token has been used, or its session was signed out.",
     "not valid": "The token is not valid.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What ends a sign-in link or a session before it expires."""
+
+    id_hash: bytes
+    expires_at: datetime
+    is_reusable: bool
+    """A link that signs in any number of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +58,14 @@ class Owner:
     """Who is signed in: owns the shops with this user_id."""
 
     sub: str
+    token: Token | None = field(default=None, compare=False)
+    """The link's or the session's; the API's tokens can't be ended."""
 
 
 class NotSignedIn(RegularsError):
     """There is no token, or it is not valid. The message says no more than `reason`."""
 
-    def __init__(self, reason: Literal["missing", "expired", "not valid"]) -> None:
+    def __init__(self, reason: Literal["missing", "expired", "ended", "not valid"]) -> None:
         super().__init__(_REASONS[reason])
         self.reason = reason
 
@@ -83,8 +101,12 @@ class Keys:
         self._public_keys = _read(self._file) if self._file else []
 
     def verify(self, token: str, *, audience: str | None = None) -> Owner:
-        """The owner whom the token names; `audience` defaults to the API's. Raises NotSignedIn."""
+        """The owner whom the token names; `audience` defaults to the API's. Raises NotSignedIn.
+
+        Whether the token was ended only the database knows: `Reader.as_owner` asks it.
+        """
         audience = audience or self._audience
+        is_ours = audience in _OUR_AUDIENCES
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
@@ -92,7 +114,7 @@ class Keys:
         # PyJWT checks `crit` only from 2.12 on. We support no critical extension, so a token with one is not ours.
         if "crit" in header:
             raise NotSignedIn("not valid")
-        for key in self._keys(header, is_ours=audience in _OUR_AUDIENCES):
+        for key in self._keys(header, is_ours=is_ours):
             try:
                 claims = jwt.decode(
                     token,
@@ -100,7 +122,7 @@ class Keys:
                     algorithms=[key.algorithm],
                     audience=audience,
                     leeway=_LEEWAY,
-                    options=Options(require=["exp", "sub", "aud"]),
+                    options=Options(require=["exp", "sub", "aud", *(["jti"] if is_ours else [])]),
                 )
             except jwt.InvalidSignatureError:
                 continue
@@ -108,28 +130,32 @@ class Keys:
                 raise NotSignedIn("expired") from None
             except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError, TypeError, OverflowError, RecursionError):
                 break
-            return Owner(sub=_sub(claims["sub"]))
+            return Owner(sub=_sub(claims["sub"]), token=_token(claims) if is_ours else None)
         raise NotSignedIn("not valid")
 
-    def sign_in_link_token(self, sub: str) -> str:
-        """A token for a sign-in link, valid for SIGN_IN_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
-        return self._sign(sub, audience=SIGN_IN, lasts=SIGN_IN_LASTS)
+    def sign_in_link_token(self, sub: str, *, lasts: timedelta = SIGN_IN_LASTS, is_reusable: bool = False) -> str:
+        """A token for a sign-in link, which works once unless it is reusable.
+
+        Raises SettingError without REGULARS_JWT_SECRET.
+        """
+        reusable = {"reusable": True} if is_reusable else {}
+        return self._sign(sub, audience=SIGN_IN, lasts=lasts, jti=secrets.token_urlsafe(16), **reusable)
 
     def session(self, sub: str) -> str:
         """A token for a session's cookie, valid for SESSION_LASTS. Raises SettingError without REGULARS_JWT_SECRET."""
-        return self._sign(sub, audience=SESSION, lasts=SESSION_LASTS)
+        return self._sign(sub, audience=SESSION, lasts=SESSION_LASTS, jti=secrets.token_urlsafe(16))
 
     def api_token(self, sub: str, *, lasts: timedelta) -> str:
         """A token for the API. Raises SettingError without REGULARS_JWT_SECRET."""
         return self._sign(sub, audience=self._audience, lasts=lasts)
 
-    def _sign(self, sub: str, *, audience: str, lasts: timedelta) -> str:
+    def _sign(self, sub: str, *, audience: str, lasts: timedelta, **more: object) -> str:
         if self._secret is None:
             raise SettingError(
                 "REGULARS_JWT_SECRET is not set and signs the tokens: set it to what `openssl rand -hex 32` prints."
             )
         now = datetime.now(UTC)
-        claims = {"sub": sub, "aud": audience, "iat": now, "exp": now + lasts}
+        claims = {"sub": sub, "aud": audience, "iat": now, "exp": now + lasts} | more
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def _keys(self, header: dict[str, Any], *, is_ours: bool) -> Iterator[_Key]:
@@ -164,6 +190,18 @@ def _sub(claimed: object) -> str:
     if not claimed.strip():
         raise NotSignedIn("not valid")
     return claimed
+
+
+def _token(claims: dict[str, Any]) -> Token:
+    """Raises NotSignedIn where the token lasts longer than any of ours: it would outlive the record of its end."""
+    last = datetime.now(UTC) + SESSION_LASTS + _LEEWAY
+    if int(claims["exp"]) > last.timestamp():
+        raise NotSignedIn("not valid")
+    return Token(
+        id_hash=hashlib.sha256(claims["jti"].encode()).digest(),
+        expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        is_reusable=claims.get("reusable") is True,
+    )
 
 
 def _state(file: Path | None) -> object:

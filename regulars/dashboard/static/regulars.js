@@ -20,6 +20,8 @@ if (form) {
       // If the session has ended or the database is down, the page itself says so best.
       if (!response.ok || !results) return location.assign(address);
       document.getElementById("results").replaceWith(results);
+      // The switch to another shop keeps the filters.
+      document.querySelector(".shops ul")?.replaceWith(page.querySelector(".shops ul"));
       history.replaceState(null, "", address);
     } catch (error) {
       if (error.name !== "AbortError") location.assign(address);
