@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from uuid import UUID
 
 import numpy as np
@@ -244,6 +245,26 @@ def test_a_fit_that_does_not_converge_says_so_and_keeps_the_last_good_one(fitted
         assert before == fetch(
             connection, "select * from analytics.customer_forecasts order by shop_id, shop_customer_id"
         )
+
+
+def test_a_fit_whose_predictions_cant_be_computed_keeps_the_last_good_one_and_fails_no_refresh(
+    fitted: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.forecast import bgnbd
+
+    # No small shop leads the search there, so its end is injected: 2F1 overflows with parameters in the thousands.
+    found = SimpleNamespace(x=np.log((9_000.0, 1.0, 9_000.0, 9_000.0)), success=True)
+    monkeypatch.setattr(bgnbd, "minimize", lambda *_, **__: found)
+    predicted = "select * from analytics.customer_forecasts order by shop_id, shop_customer_id"
+    with fitted.connect() as connection:
+        before = fetch(connection, predicted)
+        assert _refresh(fitted, as_of=NEXT_DAY + timedelta(days=7)).status == "succeeded"
+        assert fetch(
+            connection,
+            "select converged, is_in_use, reason from analytics.forecast_fits where shop_id = %s order by fit_id",
+            _shop(connection, "cdnow"),
+        ) == [(True, True, None), (False, False, "what its parameters predict can't be computed")]
+        assert fetch(connection, predicted) == before
 
 
 def test_many_customers_who_bought_once_fail_no_fit(published: Database) -> None:

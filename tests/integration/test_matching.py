@@ -107,7 +107,7 @@ def test_no_chunk_is_matched_by_a_plan_that_was_made_for_smaller_tables(migrated
         shop = add_shop(connection)
         for _ in range(20):
             add_order(connection, shop)
-        # A kept plan would come after five executions that psycopg doesn't prepare, and five that PostgreSQL plans anew.
+        # psycopg prepares what has run five times, and PostgreSQL keeps a plan after five executions of that.
         match_orders(connection, chunk=1)
         kept = fetch(
             connection,
