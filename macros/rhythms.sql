@@ -1,5 +1,6 @@
 {#-
     The rhythm of every customer, as CTEs ending in `rhythms`. Two views have it: published views read no other view.
+    `rhythm_state()` names its three conditions, which are null together in a shop without a gap.
 -#}
 {% macro rhythms() -%}
     {%- set at_risk_gaps = 2 -%}
@@ -17,7 +18,7 @@
     ),
 
     -- The mean of the two in the middle; of an odd number, both are the same one.
-    shop_medians as (
+    middles as (
         select
             shop_id,
             (
@@ -28,6 +29,17 @@
         group by shop_id
     ),
 
+    -- Rounded up once a shop, and not for each customer who has the shop's median.
+    shop_medians as (
+        select
+            shop_id,
+            gap_days,
+            cast(ceil(gap_days) as integer) as days_to_due,
+            cast(ceil({{ at_risk_gaps }} * gap_days) as integer) as days_to_at_risk,
+            cast(ceil({{ lapsed_gaps }} * gap_days) as integer) as days_to_lapsed
+        from middles
+    ),
+
     -- Distinct, so that the clock is read once a shop and not several times a customer.
     days as (
         select distinct
@@ -36,23 +48,20 @@
         from {{ ref('shops') }}
     ),
 
-    paced as (
+    met as (
         select
             customers.shop_id,
             customers.shop_customer_id,
-            case
-                when customers.total_purchases >= 3 and customers.median_gap_days is not null
-                    then customers.median_gap_days
-                else shop_medians.gap_days
-            end as gap_days,
-            case
-                when shop_medians.gap_days is not null
-                    then not (customers.total_purchases >= 3 and customers.median_gap_days is not null)
-            end as uses_shop_median,
+            customers.median_gap_days,
+            customers.total_purchases >= 3 and customers.median_gap_days is not null as has_own,
             customers.first_purchase_date,
             customers.last_purchase_date,
             customers.total_spent,
-            days.today
+            days.today,
+            shop_medians.gap_days as shop_gap_days,
+            shop_medians.days_to_due,
+            shop_medians.days_to_at_risk,
+            shop_medians.days_to_lapsed
         from {{ ref('customers') }} as customers
         inner join days on customers.shop_id = days.shop_id
         left join shop_medians on customers.shop_id = shop_medians.shop_id
@@ -60,17 +69,38 @@
 
     dated as (
         select
-            *,
+            shop_id,
+            shop_customer_id,
+            case when has_own then median_gap_days else shop_gap_days end as gap_days,
+            case when shop_gap_days is not null then not has_own end as uses_shop_median,
+            first_purchase_date,
+            last_purchase_date,
+            total_spent,
+            today,
             today - last_purchase_date as days_since,
-            last_purchase_date + cast(ceil(gap_days) as integer) as due_on,
-            last_purchase_date
-            + cast(ceil({{ at_risk_gaps }} * gap_days) as integer) as at_risk_from,
-            last_purchase_date + cast(ceil({{ lapsed_gaps }} * gap_days) as integer) as lapsed_from,
+            last_purchase_date + case
+                when has_own then cast(ceil(median_gap_days) as integer)
+                else days_to_due
+            end as due_on,
+            last_purchase_date + case
+                when has_own then cast(ceil({{ at_risk_gaps }} * median_gap_days) as integer)
+                else days_to_at_risk
+            end as at_risk_from,
+            last_purchase_date + case
+                when has_own then cast(ceil({{ lapsed_gaps }} * median_gap_days) as integer)
+                else days_to_lapsed
+            end as lapsed_from
+        from met
+    ),
+
+    worded as (
+        select
+            *,
             case
                 when gap_days = 1 then 'day'
                 else replace(cast(round(gap_days, 1) as text), '.0', '') || ' days'
             end as gap_in_words
-        from paced
+        from dated
     ),
 
     rhythms as (
@@ -85,13 +115,9 @@
             due_on,
             at_risk_from,
             lapsed_from,
-            case
-                when gap_days is null then null
-                when today < due_on then 'active'
-                when today < at_risk_from then 'due'
-                when today < lapsed_from then 'at risk'
-                else 'lapsed'
-            end as state,
+            today >= due_on as is_due,
+            today >= at_risk_from as is_at_risk,
+            today >= lapsed_from as is_lapsed,
             case
                 when gap_days is null then 'nobody has come back to the shop on another day yet'
                 when uses_shop_median then 'the shop''s customers buy every ' || gap_in_words
@@ -103,6 +129,6 @@
                 else '; ' || days_since || ' days ago'
             end as reason,
             round(total_spent * 30 / (due_on - first_purchase_date), 2) as net_per_month
-        from dated
+        from worded
     )
 {%- endmacro %}

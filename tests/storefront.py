@@ -1,6 +1,7 @@
 """Writes a storefront's rows as the storefront does, in plain SQL, without ingest."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -44,6 +45,21 @@ def add_order(
         ],
     )  # fmt: skip
     return order_id
+
+
+def add_purchases(connection: Connection, shop: UUID, purchases: Iterable[tuple[int, date, Decimal]]) -> None:
+    """Completed orders of an American shop: customer number, day (at noon in New York), amount."""
+    with connection.cursor().copy(
+        "copy public.shop_orders (id, shop_id, customer_name, customer_phone, network, base_price, profit_amount, "
+        "total_price, order_status, payment_status, created_at) from stdin"
+    ) as copy:
+        for number, (customer, day, amount) in enumerate(purchases):
+            copy.write_row(
+                [
+                    UUID(int=(shop.int + number) % 2**128), shop, "Ama", f"+1213{2_000_000 + customer}", None, amount,
+                    0, amount, "completed", "completed", f"{day} 16:00:00+00",
+                ]
+            )  # fmt: skip
 
 
 def fetch(connection: Connection, query: str, *parameters: object) -> list[tuple[object, ...]]:

@@ -13,7 +13,7 @@ select
     due_on,
     at_risk_from,
     lapsed_from,
-    state,
+    {{ rhythm_state() }} as state,
     reason,
     net_per_month
 from rhythms

@@ -1,18 +1,5 @@
 with
 
-segments as (
-    select
-        customer_segments.shop_id,
-        customer_segments.shop_customer_id,
-        customer_segments.segment,
-        customers.total_spent
-    from {{ ref('customer_segments') }} as customer_segments
-    inner join {{ ref('customers') }} as customers
-        on
-            customer_segments.shop_id = customers.shop_id
-            and customer_segments.shop_customer_id = customers.shop_customer_id
-),
-
 changes_of_month as (
     select
         segment_changes.shop_id,
@@ -32,17 +19,17 @@ changes_of_month as (
 -- From the segment of the month's beginning to the present one, whatever lay in between.
 moves as (
     select
-        segments.shop_id,
+        customer_segments.shop_id,
         changes_of_month.from_segment,
-        segments.segment as to_segment
+        customer_segments.segment as to_segment
     from changes_of_month
-    inner join segments
+    inner join {{ ref('customer_segments') }} as customer_segments
         on
-            changes_of_month.shop_id = segments.shop_id
-            and changes_of_month.shop_customer_id = segments.shop_customer_id
+            changes_of_month.shop_id = customer_segments.shop_id
+            and changes_of_month.shop_customer_id = customer_segments.shop_customer_id
     where
         changes_of_month.number_in_month = 1
-        and changes_of_month.from_segment <> segments.segment
+        and changes_of_month.from_segment <> customer_segments.segment
 ),
 
 counted as (
@@ -53,7 +40,7 @@ counted as (
         sum(total_spent) as net_amount,
         0 as moved_in,
         0 as moved_out
-    from segments
+    from {{ ref('customer_segments') }}
     group by shop_id, segment
     union all
     select

@@ -19,6 +19,7 @@ scored as (
     select
         customers.shop_id,
         customers.shop_customer_id,
+        customers.total_spent,
         {{ fifth_of('customers.last_purchase_date', 'rfm_cuts.recency_date') }} as recency_score,
         {{ fifth_of('customers.total_purchases', 'rfm_cuts.frequency') }} as frequency_score,
         {{ fifth_of('customers.total_spent', 'rfm_cuts.monetary_amount') }} as monetary_score
@@ -45,7 +46,8 @@ select
     valued.frequency_score,
     valued.monetary_score,
     valued.value_score,
-    coalesce(own.segment, by_default.segment, 'unnamed') as segment
+    coalesce(own.segment, by_default.segment, 'unnamed') as segment,
+    valued.total_spent
 from valued
 left join grid as own
     on

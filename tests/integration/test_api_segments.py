@@ -1,6 +1,7 @@
 """Segments and who is at risk, in the API and on their page: what Python counts by each customer's own rhythm."""
 
 import json
+import random
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -8,18 +9,24 @@ from itertools import pairwise
 from math import ceil
 from statistics import median
 from typing import Any
+from uuid import UUID
 
 import pytest
 from psycopg import sql
 
+from flows.steps import run_refresh
+from ingest.storage.connections import Connection
 from regulars.dashboard.app import create_app
 from regulars.dashboard.pages.numbers import MAX_AT_RISK
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.api import API, Api, assert_head, bearer
-from tests.owners import Order, Shop, rounded
+from tests.conftest import Database
+from tests.owners import Order, Shop, rounded, settings_of
 from tests.pages import Seen
+from tests.scores import read_grid, read_purchases, score_customers
 from tests.served import served
+from tests.storefront import MOMENT, add_order, add_shop, fetch
 
 
 @pytest.fixture(params=["ama-data", "ama-more", "kofi-data"])
@@ -109,3 +116,50 @@ def test_states_are_what_python_counts_and_without_fifty_customers_there_is_no_s
     assert f"There are no segments yet: {answer['reason']}." in page.text
     late = states["at risk"]
     assert (f"{late} customer" if late else "Nobody is at risk.") in page.text
+
+
+def test_segments_of_a_shop_with_sixty_customers_are_what_python_counts(built: Database) -> None:
+    chance = random.Random(9)
+
+    def buy(connection: Connection, *, first: int, last: int, orders: int) -> None:
+        for _ in range(orders):
+            add_order(
+                connection, shop, phone=f"024{1_000_000 + chance.randrange(60)}", total=str(chance.randrange(1, 90)),
+                at=MOMENT + timedelta(days=chance.randrange(first, last)),
+            )  # fmt: skip
+
+    with built.connect() as connection:
+        shop = add_shop(connection)
+        for number in range(60):
+            add_order(connection, shop, phone=f"024{1_000_000 + number}", at=MOMENT + timedelta(days=number))
+        buy(connection, first=0, last=90, orders=100)
+        run_refresh(built.settings)
+        grid = read_grid(connection)
+        before = score_customers(read_purchases(connection)[shop], grid, shop=shop)
+        buy(connection, first=60, last=120, orders=25)
+        connection.execute("update shop_orders set order_status = 'refunded' where customer_phone = '0241000003'")
+        run_refresh(built.settings)
+        after = score_customers(read_purchases(connection)[shop], grid, shop=shop)
+        ((owner,),) = fetch(connection, "select user_id from user_shops")
+    assert len(after) == 59, "one has no purchase left"
+    moved = [(before[customer].segment, score.segment) for customer, score in after.items()]
+    moved = [(old, new) for old, new in moved if old != new]
+    assert moved
+    sizes = Counter(score.segment for score in after.values())
+    settings = settings_of(built)
+    with served(create_app(settings), headers=bearer(settings, UUID(str(owner)))) as client:
+        answer = json.loads(client.get(f"{API}/segments").text, parse_float=Decimal)
+    assert (answer["has_segments"], answer["reason"]) == (True, None)
+    assert [row["customers"] for row in answer["segments"]] == sorted(
+        (row["customers"] for row in answer["segments"]), reverse=True
+    )
+    assert {row["segment"]: row for row in answer["segments"]} == {
+        segment: {
+            "segment": segment,
+            "customers": sizes[segment],
+            "net_amount": sum((score.spent for score in after.values() if score.segment == segment), Decimal(0)),
+            "moved_in": sum(new == segment for _, new in moved),
+            "moved_out": sum(old == segment for old, _ in moved),
+        }
+        for segment in {*sizes, *(old for old, _ in moved)}
+    }

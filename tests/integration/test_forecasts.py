@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from uuid import UUID
 
 import numpy as np
@@ -17,26 +18,11 @@ from ingest.storage.connections import Connection
 from tests.cdnow import CALIBRATION_END, purchase_days
 from tests.conftest import NAME, Database, Server
 from tests.snapshot import snapshot
-from tests.storefront import add_shop, fetch
+from tests.storefront import add_purchases, add_shop, fetch
 
 # The day after the literature's calibration period; noon in New York.
 NEXT_DAY = datetime(1997, 10, 1, 16, 0, tzinfo=UTC)
 HORIZONS = (30, 90, 365)
-
-
-def _add_purchases(connection: Connection, shop: UUID, purchases: list[tuple[int, date, Decimal]]) -> None:
-    """Completed orders: customer number, day (at noon in New York), amount."""
-    with connection.cursor().copy(
-        "copy public.shop_orders (id, shop_id, customer_name, customer_phone, network, base_price, profit_amount, "
-        "total_price, order_status, payment_status, created_at) from stdin"
-    ) as copy:
-        for number, (customer, day, amount) in enumerate(purchases):
-            copy.write_row(
-                [
-                    UUID(int=(shop.int + number) % 2**128), shop, "Ama", f"+1213{2_000_000 + customer}", None, amount,
-                    0, amount, "completed", "completed", f"{day} 16:00:00+00",
-                ]
-            )  # fmt: skip
 
 
 def _regulars(*, customers: int, weeks: int, first: date) -> list[tuple[int, date, Decimal]]:
@@ -81,7 +67,7 @@ def published_template(server: Server, built_template: str) -> str:
             ("young", _regulars(customers=110, weeks=4, first=CALIBRATION_END - timedelta(weeks=4))),
         ):
             shop = add_shop(connection, slug, country="US", timezone="America/New_York")
-            _add_purchases(connection, shop, purchases)
+            add_purchases(connection, shop, purchases)
     run_refresh(database.settings)
     return server.rename(database, f"{NAME}_forecast_published")
 
@@ -243,7 +229,7 @@ def test_a_fit_that_does_not_converge_says_so_and_keeps_the_last_good_one(fitted
         shop = _shop(connection, "cdnow")
         before = fetch(connection, "select * from analytics.customer_forecasts order by shop_id, shop_customer_id")
         connection.execute("delete from shop_orders where shop_id = %s", [shop])
-        _add_purchases(connection, shop, _regulars(customers=120, weeks=30, first=date(1997, 3, 12)))
+        add_purchases(connection, shop, _regulars(customers=120, weeks=30, first=date(1997, 3, 12)))
     run_refresh(fitted.settings, mode="rebuild")
     done = _refresh(fitted, as_of=NEXT_DAY + timedelta(days=7))
     assert done.status == "succeeded"
@@ -259,6 +245,26 @@ def test_a_fit_that_does_not_converge_says_so_and_keeps_the_last_good_one(fitted
         assert before == fetch(
             connection, "select * from analytics.customer_forecasts order by shop_id, shop_customer_id"
         )
+
+
+def test_a_fit_whose_predictions_cant_be_computed_keeps_the_last_good_one_and_fails_no_refresh(
+    fitted: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.forecast import bgnbd
+
+    # No small shop leads the search there, so its end is injected: 2F1 overflows with parameters in the thousands.
+    found = SimpleNamespace(x=np.log((9_000.0, 1.0, 9_000.0, 9_000.0)), success=True)
+    monkeypatch.setattr(bgnbd, "minimize", lambda *_, **__: found)
+    predicted = "select * from analytics.customer_forecasts order by shop_id, shop_customer_id"
+    with fitted.connect() as connection:
+        before = fetch(connection, predicted)
+        assert _refresh(fitted, as_of=NEXT_DAY + timedelta(days=7)).status == "succeeded"
+        assert fetch(
+            connection,
+            "select converged, is_in_use, reason from analytics.forecast_fits where shop_id = %s order by fit_id",
+            _shop(connection, "cdnow"),
+        ) == [(True, True, None), (False, False, "what its parameters predict can't be computed")]
+        assert fetch(connection, predicted) == before
 
 
 def test_many_customers_who_bought_once_fail_no_fit(published: Database) -> None:

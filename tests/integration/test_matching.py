@@ -100,3 +100,18 @@ def test_a_match_is_deleted_with_its_order_and_a_visit_stays(migrated: Database)
         connection.execute("delete from shop_orders")
         assert fetch(connection, "select shop_order_id, accessed_via_slug from regulars.tracking") == [(None, "promo")]
         assert matched
+
+
+def test_no_chunk_is_matched_by_a_plan_that_was_made_for_smaller_tables(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        for _ in range(20):
+            add_order(connection, shop)
+        # psycopg prepares what has run five times, and PostgreSQL keeps a plan after five executions of that.
+        match_orders(connection, chunk=1)
+        kept = fetch(
+            connection,
+            "select sum(custom_plans) >= 10, sum(generic_plans) from pg_prepared_statements "
+            "where position('regulars.customers' in statement) > 0",
+        )
+    assert kept == [(True, 0)]

@@ -50,3 +50,26 @@ def test_a_connection_that_the_server_ended_fails_one_test_and_is_opened_anew_fo
     failures = str(failed.value).partition("numbers stay up. ")[2].split("; ")
     assert len(failures) == 1
     assert failures[0].startswith("assert_the_server_stays: ")
+
+
+def test_what_one_test_leaves_open_ends_before_the_next(
+    built: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open transaction would hold its locks and its snapshot until its thread has another model or test."""
+    project = Project(tmp_path, monkeypatch)
+    for name in ("first", "second"):
+        # A setting that is local to the transaction: each test looks for the other's, and leaves its own.
+        project.write(
+            f"../tests/dbt/assert_nothing_is_left_open_{name}.sql",
+            """
+            with settings as materialized (
+                select
+                    current_setting('regulars.left_open', true) as found,
+                    set_config('regulars.left_open', 'yes', true) as left_open
+                from {{ ref('orders') }}
+            )
+            select * from settings where found = 'yes'
+            """,
+        )
+    _sell(built)
+    assert run_refresh(built.settings.model_copy(update={"threads": 1})).status == "succeeded"

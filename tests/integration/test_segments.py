@@ -1,10 +1,7 @@
 """Segments: fifths, the grid, and the record of who moved, after refreshes and rebuilds."""
 
 import random
-from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,12 +10,12 @@ from flows.errors import BuildFailed
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
+from tests.scores import read_grid, read_purchases, score_customers
 from tests.snapshot import snapshot
 from tests.storefront import add_order, add_shop, fetch
 
 _START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
-Value = TypeVar("Value", date, int, Decimal)
 Scores = dict[UUID, tuple[int, int, int, int, str]]
 
 
@@ -43,43 +40,15 @@ def _customer(connection: Connection, shop: UUID, number: int) -> UUID:
     return customer
 
 
-def _fifth(value: Value, values: list[Value]) -> int:
-    return 1 + 5 * sum(other < value for other in values) // len(values)
-
-
 def _expected(connection: Connection) -> Scores:
     """Scores and segments of every customer, counted from the raw orders."""
-    bought: dict[tuple[UUID, UUID], list[tuple[date, Decimal]]] = defaultdict(list)
-    for shop, customer, day, amount in connection.execute(
-        "select o.shop_id, t.shop_customer_id, (o.created_at at time zone s.timezone)::date, o.total_price "
-        "from public.shop_orders as o inner join regulars.tracking as t on o.id = t.shop_order_id "
-        "inner join public.user_shops as s on o.shop_id = s.id "
-        "where o.payment_status = 'completed' and o.order_status = 'completed'"
-    ):
-        bought[shop, customer].append((day, amount))
-    grid = {
-        (shop, recency, value): segment
-        for shop, recency, value, segment in connection.execute(
-            "select shop_id, recency_score, value_score, segment from regulars.segment_grid"
-        )
-    }
-    shops: dict[UUID, dict[UUID, tuple[date, int, Decimal]]] = defaultdict(dict)
-    for (shop, customer), purchases in bought.items():
-        shops[shop][customer] = (
-            max(day for day, _ in purchases),
-            len(purchases),
-            sum((amount for _, amount in purchases), Decimal(0)),
-        )
+    grid = read_grid(connection)
     scores: Scores = {}
-    for shop, customers in shops.items():
-        if len(customers) < 50:
-            continue
-        days, counts, sums = (list(values) for values in zip(*customers.values(), strict=True))
-        for customer, (day, count, spent) in customers.items():
-            recency, frequency, monetary = _fifth(day, days), _fifth(count, counts), _fifth(spent, sums)
-            value = int(Decimal(frequency + monetary) / 2 + Decimal("0.5"))
-            segment = grid.get((shop, recency, value), grid[None, recency, value])
-            scores[customer] = (recency, frequency, monetary, value, segment)
+    for shop, customers in read_purchases(connection).items():
+        scores |= {
+            customer: (score.recency, score.frequency, score.monetary, score.value, score.segment)
+            for customer, score in score_customers(customers, grid, shop=shop).items()
+        }
     return scores
 
 

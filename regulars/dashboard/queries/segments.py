@@ -2,7 +2,7 @@
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.queries.freshness import require_counted
-from regulars.dashboard.queries.select import select
+from regulars.dashboard.queries.select import fetch, select
 from regulars.dashboard.schemas import Shop
 from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, ShopSegments, StateSize
 
@@ -28,6 +28,18 @@ def states(connection: Connection, shop: Shop) -> list[StateSize]:
 def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerAtRisk]:
     """The customers who are at risk today, those who were worth the most a month first. Raises NotCountedYet."""
     require_counted(connection, shop)
+    late = fetch(
+        connection,
+        """
+        select shop_customer_id
+        from dashboard.customer_rhythms
+        where shop_id = %s and state = 'at risk'
+        order by net_per_month desc nulls last, shop_customer_id
+        limit %s
+        """,
+        [shop.shop_id, limit],
+    )
+    # In a second query: joined to the first, every customer of the shop would be looked up and not the few.
     return select(
         connection,
         CustomerAtRisk,
@@ -35,9 +47,8 @@ def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerA
         left join dashboard.customer_contacts as contacts
             on customer_rhythms.shop_id = contacts.shop_id
             and customer_rhythms.shop_customer_id = contacts.shop_customer_id
-        where customer_rhythms.shop_id = %s and customer_rhythms.state = 'at risk'
+        where customer_rhythms.shop_id = %s and customer_rhythms.shop_customer_id = any(%s)
         order by customer_rhythms.net_per_month desc nulls last, customer_rhythms.shop_customer_id
-        limit %s
         """,
-        [shop.shop_id, limit],
+        [shop.shop_id, [customer_id for (customer_id,) in late]],
     )
