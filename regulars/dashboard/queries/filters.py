@@ -35,12 +35,12 @@ def _storable(value: object) -> object:
     return value
 
 
-def _none_if_blank(value: object) -> object:
+def none_if_blank(value: object) -> object:
     """A form sends its empty fields too."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Text = Annotated[str | None, Field(max_length=100), BeforeValidator(_storable), BeforeValidator(_none_if_blank)]
+Text = Annotated[str | None, Field(max_length=100), BeforeValidator(_storable), BeforeValidator(none_if_blank)]
 
 
 class CustomerFilter(BaseModel):
@@ -51,7 +51,7 @@ class CustomerFilter(BaseModel):
     sort: Sort = Field(
         "-last_purchase", description="With -, the largest or latest first. The customer's id breaks ties."
     )
-    repeat: Annotated[bool | None, BeforeValidator(_true_or_false), BeforeValidator(_none_if_blank)] = Field(
+    repeat: Annotated[bool | None, BeforeValidator(_true_or_false), BeforeValidator(none_if_blank)] = Field(
         None, description="true: two purchases or more; false: one."
     )
     search: Text = Field(
@@ -69,7 +69,7 @@ class CustomerQuery(CustomerFilter):
 
     limit: Limit = 50
     offset: Annotated[int, BeforeValidator(_whole_number)] = Field(0, ge=0, le=MAX_OFFSET)
-    cursor: Annotated[str | None, Field(max_length=400), BeforeValidator(_none_if_blank)] = Field(
+    cursor: Annotated[str | None, Field(max_length=400), BeforeValidator(none_if_blank)] = Field(
         None, description="The previous page's next_cursor, with the same sort and without an offset."
     )
 
