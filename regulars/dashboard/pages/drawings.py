@@ -174,8 +174,9 @@ def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currenc
 
 
 def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
-    days = [date.fromisoformat(row["day"]) for row in rows]
-    named = [day.isoformat() for day in days if day.day in ((1,) if size == "narrow" else (1, 15))]
+    days = [row["day"] for row in rows]
+    step = -(-len(days) // (5 if size == "narrow" else 8))
+    named = days[::step]
     names = "utcFormat(toDate(datum.value), '%e %b')"
     x = alt.X(
         "day:O", sort=None, axis=alt.Axis(values=named, labelExpr=names, title=None, labelOverlap=False),
@@ -188,7 +189,7 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
         .encode(
             x=x,
             y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_SHORT)),
-            opacity=alt.condition("datum.unfinished", alt.value(0.3), alt.value(0.55)),
+            opacity=alt.condition("datum.unfinished || datum.earlier", alt.value(0.25), alt.value(0.6)),
         )
     )
     mean = (

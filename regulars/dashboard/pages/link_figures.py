@@ -8,6 +8,7 @@ from decimal import Decimal
 from regulars.dashboard.pages.figures import Figure, span
 from regulars.dashboard.pages.formatting import counted, full_month, money, number, percent
 from regulars.dashboard.pages.months import months_between
+from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.schemas import CampaignRow, LinkRow, NetworkMonth, NetworkSwitch
 
 MAX_LINKS = 12
@@ -18,7 +19,7 @@ UNKNOWN = "unknown"
 OTHERS = "other networks"
 
 
-def links(rows: Sequence[LinkRow], *, currency: str, limit: int = MAX_LINKS) -> Figure:
+def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = MAX_LINKS) -> Figure:
     """The links with the largest revenue, each by its own sales and by those to the customers whom it brought."""
     sold = sorted(
         (row for row in rows if row.sales or row.first_touch_net_amount),

@@ -82,7 +82,7 @@ class Period:
     compared: Span | None
     """The earlier days: of a period that is not over, only as many as are over; None where none is."""
     counted: Span | None
-    """What is set against `compared`: the whole days of the span. The two are equally long, give or take 29 February."""
+    """The whole days of the span, which are set against `compared`: equally many, give or take 29 February."""
 
 
 def resolve(query: PeriodQuery, *, today: date) -> Period:
