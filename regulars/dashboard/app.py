@@ -15,7 +15,7 @@ from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.dashboard.api import routes as api
 from regulars.dashboard.errors import BadCursor, NoSuchCustomer, NoSuchShop, NotCountedYet, NotLoaded, ShopNotNamed
-from regulars.dashboard.pages import numbers
+from regulars.dashboard.pages import files, numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.queries.reader import Reader
@@ -25,7 +25,7 @@ from regulars.web.problems import ParameterError, Problem, answer_exception, ans
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
 
-_ROUTERS = (api.router, numbers.router, pages.router)
+_ROUTERS = (api.router, numbers.router, pages.router, files.router)
 
 STATIC = Path(__file__).with_name("static")
 

@@ -399,6 +399,14 @@ class CustomerRow(Row):
     erased_at: Annotated[datetime | None, Sql("contacts.erased_at")] = Field(examples=[None])
 
 
+class PhoneRow(Row):
+    """A customer's phone number alone; None after an erasure."""
+
+    relation = "customers"
+
+    phone_number: Annotated[str | None, Sql("contacts.phone_number")] = Field(examples=["+233241234567"])
+
+
 class OrderRow(Row):
     relation = "orders"
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ConfigDict, Field
 
 from ingest.storage.connections import Connection
 from regulars.dashboard import cards
@@ -25,24 +24,17 @@ from regulars.dashboard.pages.drawings import Size
 from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.figures import Figure, Name
 from regulars.dashboard.pages.months import month_after, recent_months
-from regulars.dashboard.pages.period import CHOICES, Control, drawn
+from regulars.dashboard.pages.period import CHOICES, Control, PagePeriod, drawn, open_control
 from regulars.dashboard.pages.rendering import render
 from regulars.dashboard.queries import customers, metrics, period_numbers
 from regulars.dashboard.queries import segments as segment_queries
-from regulars.dashboard.queries.periods import PeriodQuery, Span
+from regulars.dashboard.queries.periods import Span
 from regulars.dashboard.schemas import RevenueDay
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
 MAX_AT_RISK = 25
 MAX_TO_CALL = 3
-
-
-class PagePeriod(PeriodQuery):
-    # An address may have grown a parameter on its way, by an app that counts clicks, say.
-    model_config = ConfigDict(extra="ignore")
-
-    shop: str | None = Field(None, max_length=200)
 
 
 class ChartQuery(PagePeriod):
@@ -73,7 +65,7 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext, Control], Figure]] = {
         currency=page.shop.currency,
     ),
     "links": lambda connection, page, control: link_figures.links(
-        period_numbers.links(connection, page.shop, _span(control)), currency=page.shop.currency
+        period_numbers.links(connection, page.shop, control.span), currency=page.shop.currency
     ),
     "networks": lambda connection, page, _: link_figures.networks(
         metrics.networks(connection, page.shop),
@@ -95,7 +87,7 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext, Control], Figure]] = {
 @router.get("/")
 def overview(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Response:
     with open_page(request, shop=parameters.shop) as (connection, page):
-        control = _control(connection, page, parameters)
+        control = open_control(connection, page.shop, parameters)
         numbers = metrics.overview(connection, page.shop)
         months = metrics.acquisition(connection, page.shop)
         revenue, days = _revenue(connection, page, control)
@@ -159,8 +151,8 @@ def retention(request: Request, shop: ShopName = None) -> Response:
 @router.get("/links")
 def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Response:
     with open_page(request, shop=parameters.shop) as (connection, page):
-        control = _control(connection, page, parameters)
-        in_period = period_numbers.links(connection, page.shop, _span(control))
+        control = open_control(connection, page.shop, parameters)
+        in_period = period_numbers.links(connection, page.shop, control.span)
         months = metrics.acquisition(connection, page.shop)
         rows = metrics.links(connection, page.shop)
         campaigns = metrics.campaigns(connection, page.shop)
@@ -173,7 +165,7 @@ def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Respo
         place="links",
         control=control,
         choices=CHOICES,
-        months=moving.months_of(_span(control)),
+        months=moving.months_of(control.span),
         links=link_figures.links(in_period, currency=currency),
         in_period=in_period[:MAX_LINKS],
         rows=rows[:MAX_LINKS],
@@ -234,7 +226,7 @@ def forecast(request: Request, shop: ShopName = None) -> Response:
 def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query()]) -> Response:
     """Browsers store the picture and revalidate it each time: only a refresh changes it, or a day that comes."""
     with open_page(request, shop=parameters.shop) as (connection, page):
-        figure = _FIGURES[name](connection, page, _control(connection, page, parameters))
+        figure = _FIGURES[name](connection, page, open_control(connection, page.shop, parameters))
     if not figure.rows:
         return Response(status_code=404, headers={"Cache-Control": "no-store"})
     theme, size, currency = parameters.theme, parameters.size, page.shop.currency
@@ -247,15 +239,6 @@ def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query(
     except charts.DrawingFailed:
         return Response(status_code=503, headers={"Cache-Control": "no-store"})
     return Response(svg, media_type="image/svg+xml", headers=headers)
-
-
-def _control(connection: Connection, page: PageContext, parameters: PagePeriod) -> Control:
-    query = PeriodQuery.model_validate(parameters.model_dump(include=set(PeriodQuery.model_fields)))
-    return Control(query, period_numbers.period_of(connection, page.shop, query))
-
-
-def _span(control: Control) -> Span:
-    return control.period.covered or control.period.span
 
 
 def _sums(connection: Connection, page: PageContext, span: Span | None) -> dict[str, int | Decimal] | None:

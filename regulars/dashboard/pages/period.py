@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 
+from pydantic import ConfigDict, Field
+
+from ingest.storage.connections import Connection
 from regulars.dashboard.pages import moving
 from regulars.dashboard.pages.formatting import span
+from regulars.dashboard.queries import period_numbers
 from regulars.dashboard.queries.periods import Against, Kind, Period, PeriodQuery, Span
+from regulars.dashboard.schemas import Shop
 
 MAX_BARS = 92
 """Days in the picture of the days."""
@@ -18,6 +23,19 @@ CHOICES: tuple[tuple[Kind, str], ...] = (
 )
 
 
+class PagePeriod(PeriodQuery):
+    # An address may have grown a parameter on its way, by an app that counts clicks, say.
+    model_config = ConfigDict(extra="ignore")
+
+    shop: str | None = Field(None, max_length=200)
+
+
+def open_control(connection: Connection, shop: Shop, parameters: PagePeriod) -> "Control":
+    """Raises NotCountedYet."""
+    query = PeriodQuery.model_validate(parameters.model_dump(include=set(PeriodQuery.model_fields)))
+    return Control(query, period_numbers.period_of(connection, shop, query))
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     query: PeriodQuery
@@ -29,14 +47,18 @@ class Control:
         return self.query.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=set(_FIELDS))
 
     @property
+    def span(self) -> Span:
+        """The days that the numbers cover; where they cover none, those asked for."""
+        return self.period.covered or self.period.span
+
+    @property
     def title(self) -> str:
         return moving.title(self.period)
 
     @property
     def days(self) -> str:
         """The days that are covered, and what they are compared with: "1 to 25 Nov 2026"."""
-        covered = self.period.covered or self.period.span
-        return span(covered.first, covered.last)
+        return span(self.span.first, self.span.last)
 
     def to_kind(self, kind: Kind) -> dict[str, str | None]:
         """The parameters of another period, compared in the same way."""

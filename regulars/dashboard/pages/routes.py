@@ -21,7 +21,7 @@ from regulars.dashboard.pages.rendering import link, render
 from regulars.dashboard.queries import customers as customer_queries
 from regulars.dashboard.queries import metrics
 from regulars.dashboard.queries import segments as segment_queries
-from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.csv_export import Export, PhonesExport, WorkbookExport
 from regulars.dashboard.queries.filters import MAX_OFFSET, CustomerFilter, CustomerQuery, Sort
 from regulars.dashboard.schemas import CustomerPage, Shop
 from regulars.dashboard.security import session
@@ -39,6 +39,9 @@ SORTS: tuple[tuple[Sort, str], ...] = (
     ("-first_purchase", "First purchase, latest first"),
     ("first_purchase", "First purchase, oldest first"),
 )
+
+
+_EXPORTS: dict[str, type[Export]] = {kind.suffix: kind for kind in (Export, WorkbookExport, PhonesExport)}
 
 
 class ListQuery(CustomerQuery):
@@ -89,11 +92,15 @@ def _addresses(shop_key: str | None, query: CustomerQuery) -> Callable[..., str]
 
 
 @router.get("/customers.csv")
+@router.get("/customers.xlsx")
+@router.get("/customers.txt")
 def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Response:
+    """All customers of the filtered list; as text, their phone numbers alone."""
+    kind = _EXPORTS[request.url.path.rpartition(".")[2]]
     owner = session.owner(request)
     query = CustomerFilter(**parameters.model_dump(exclude={"shop"}))
     reader = request.app.state.reader
-    return Download(Export(reader, owner, parameters.shop, query, stale_after=stale_after(request)))
+    return Download(kind(reader, owner, parameters.shop, query, stale_after=stale_after(request)))
 
 
 @router.get("/customers/{customer_id}")
