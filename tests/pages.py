@@ -113,8 +113,8 @@ def walk(dashboard: Dashboard, owner: UUID) -> Walk:
             address = wanted.pop()
             if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
                 continue
-            # Other sorts show the same people: one sort, one theme and one size are enough.
-            if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
+            # One sort, one theme and one size are enough, of one period and of all segments.
+            if any(same in address for same in ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=")):
                 continue
             answer = client.get(address)
             assert answer.status_code == 200, (address, answer.text)
