@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import get_args
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -93,6 +94,10 @@ def write_hostile(database: Database, shop: Shop) -> None:
         )
 
 
+def is_file(address: str) -> bool:
+    return urlsplit(address).path.endswith((".csv", ".xlsx", ".txt"))
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Every page and picture that an owner reaches from the overview by links, by address."""
@@ -114,7 +119,9 @@ def walk(dashboard: Dashboard, owner: UUID) -> Walk:
             if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
                 continue
             # One sort, one theme and one size are enough, of one period and of all segments.
-            if any(same in address for same in ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=")):
+            if any(
+                same in address for same in ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=")
+            ):
                 continue
             answer = client.get(address)
             assert answer.status_code == 200, (address, answer.text)
