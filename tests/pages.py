@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import get_args
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -95,6 +96,10 @@ def write_hostile(database: Database, shop: Shop) -> None:
         )
 
 
+def is_file(address: str) -> bool:
+    return urlsplit(address).path.endswith((".csv", ".xlsx", ".txt"))
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Every page and picture that an owner reaches from the overview by links, by address."""
@@ -115,8 +120,10 @@ def walk(dashboard: Dashboard, owner: UUID) -> Walk:
             address = wanted.pop()
             if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
                 continue
-            # Other sorts show the same people: one sort, one theme and one size are enough.
-            if "sort=" in address or "theme=dark" in address or "size=narrow" in address:
+            # One sort, one theme and one size are enough, of one period and of all segments.
+            if any(
+                same in address for same in ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=")
+            ):
                 continue
             answer = client.get(address)
             assert answer.status_code == 200, (address, answer.text)

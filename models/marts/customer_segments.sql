@@ -5,7 +5,10 @@
         'keys': ['shop_id', 'shop_customer_id'],
         'more_keys': 'regraded_customers',
     },
-    indexes=[{'columns': ['shop_id', 'shop_customer_id'], 'unique': true}]
+    indexes=[
+        {'columns': ['shop_id', 'shop_customer_id'], 'unique': true},
+        {'columns': ['shop_id', 'segment', 'shop_customer_id']},
+    ]
 ) }}
 
 with

@@ -7,7 +7,7 @@
 {%- set measures = [
     'visits', 'converted_visits', 'orders', 'sales', 'new_customers', 'returning_customers',
     'net_amount', 'first_touch_sales', 'first_touch_net_amount', 'later_net_amount_30',
-    'later_net_amount_90', 'later_net_amount_365'
+    'later_net_amount_90', 'later_net_amount_365', 'came_back_customers', 'brought_net_amount'
 ] -%}
 
 with
@@ -65,6 +65,8 @@ summands as (
             'later_net_amount_365':
                 'case when purchase_number > 1 and days_since <= 365'
                 ~ ' then weight * net_amount else 0 end',
+            'came_back_customers': 'case when purchase_number = 2 then weight else 0 end',
+            'brought_net_amount': 'weight * net_amount',
         }
     ) }}
 )

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from ingest.storage.connections import conninfo
 from ingest.storage.settings import Settings
 from regulars.demo.dashboard import served_dashboard
 from regulars.demo.database import DATABASE
-from regulars.demo.sample_data import SampleData, make_sample_data
+from regulars.demo.sample_data import SampleData, make_sample_data, yesterday
 from regulars.demo.show import play
 
 _ADDRESS = ("host", "port", "user", "dbname")
@@ -21,6 +22,10 @@ _ADDRESS = ("host", "port", "user", "dbname")
 
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same people and numbers.")] = 7,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], show_default="yesterday", help="The last day of the year that it shows."),
+    ] = None,
     keep: Annotated[
         bool,
         typer.Option(
@@ -33,7 +38,8 @@ def demo(
 
     The demo has a database of its own, regulars_demo, which it drops and creates each time.
     """
-    settings, console, data = Settings.from_environment(), Console(highlight=False), make_sample_data(seed=seed)
+    settings, console = Settings.from_environment(), Console(highlight=False)
+    data = make_sample_data(seed=seed, until=until.date() if until else yesterday(datetime.now(UTC)))
     play(settings, data, console=console)
     _print_next_steps(settings, console, is_there=keep or settings.database_url is not None)
     if keep:

@@ -7,7 +7,18 @@ from ingest.storage.errors import SettingError
 
 PACKAGES = {
     "ingest-api": {"anyio", "fastapi", "prometheus_client", "starlette", "uvicorn"},
-    "dashboard": {"altair", "anyio", "cachetools", "fastapi", "jinja2", "jwt", "starlette", "uvicorn", "vl_convert"},
+    "dashboard": {
+        "altair",
+        "anyio",
+        "cachetools",
+        "fastapi",
+        "jinja2",
+        "jwt",
+        "starlette",
+        "uvicorn",
+        "vl_convert",
+        "xlsxwriter",
+    },
 }
 """What the code of each extra imports beyond the packages of `regulars[pipeline]` and of a checkout."""
 

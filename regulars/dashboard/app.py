@@ -26,7 +26,7 @@ from regulars.dashboard.errors import (
     ShopNotNamed,
     TooManyAtOnce,
 )
-from regulars.dashboard.pages import numbers
+from regulars.dashboard.pages import files, numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.parameters import require_each_once
@@ -38,7 +38,7 @@ from regulars.web.problems import ParameterError, Problem, answer_exception, ans
 from regulars.web.readiness import Readiness
 from regulars.web.request_log import RequestLog
 
-_ROUTERS = (api.router, session.router, numbers.router, pages.router)
+_ROUTERS = (api.router, session.router, numbers.router, pages.router, files.router)
 
 STATIC = Path(__file__).with_name("static")
 

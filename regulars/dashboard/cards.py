@@ -15,8 +15,7 @@ _SO_FAR = "From the first day until the last refresh."
 class Card:
     """`name` is the field of `schemas.Overview`.
 
-    `share` is the column of `shop_overview` that is shown beside it, a percentage; `month` is the monthly figure that
-    shows how it moves. Both may be missing.
+    `share` is the column of `shop_overview` that is shown beside it, a percentage; it may be missing.
     """
 
     name: str
@@ -24,7 +23,6 @@ class Card:
     kind: Literal["money", "count"]
     meaning: str
     window: str
-    month: str | None = None
     share: str | None = None
 
 
@@ -43,7 +41,7 @@ EARNINGS = (
     Card(
         "total_orders", "Total orders", "count",
         f"The number of sales, including sales without a readable phone number. {_SALE}",
-        _SO_FAR, "sales",
+        _SO_FAR,
     ),
     Card(
         "pending_withdrawals", "Pending withdrawals", "count",
@@ -63,7 +61,7 @@ CUSTOMERS = (
     Card(
         "new_customers_month", "New this month", "count",
         "Customers whose first purchase is in the current month. The count starts anew on the 1st, before any refresh.",
-        "The current calendar month so far.", "new_customers",
+        "The current calendar month so far.",
     ),
     Card(
         "average_ltv", "Average LTV", "money",
@@ -81,9 +79,18 @@ CUSTOMERS = (
 CARDS = (*EARNINGS, *CUSTOMERS)
 
 MONTHLY = (
+    ("net_amount", "Revenue", "money"),
+    ("sales", "Sales", "count"),
     ("new_customers", "New customers", "count"),
     ("returning_customers", "Returning customers", "count"),
-    ("active_customers", "Active customers", "count"),
-    ("sales", "Sales", "count"),
-    ("net_amount", "Revenue", "money"),
+    ("active_customers", "Customers who bought", "count"),
 )
+"""What is counted by calendar month."""
+
+DAILY = (
+    ("net_amount", "Revenue", "money"),
+    ("profit_amount", "Your profit", "money"),
+    ("sales", "Sales", "count"),
+    ("new_customers", "New customers", "count"),
+)
+"""What is counted by day, and so for any period."""

@@ -13,17 +13,16 @@ from regulars.web.head import is_head
 class Download(Response):
     """Sends an export. If the rest can't be read it drops the connection, so that a part never looks complete."""
 
-    media_type = "text/csv"
-
     def __init__(self, export: Export) -> None:
         as_of = export.freshness.as_of
         super().__init__(
+            media_type=export.media_type,
             headers={
                 "Content-Disposition": f'attachment; filename="{export.filename}"',
                 "Cache-Control": "private, no-store",
                 "Regulars-As-Of": as_of.isoformat() if as_of else "",
                 "Regulars-Stale": "true" if export.freshness.stale else "false",
-            }
+            },
         )
         del self.headers["Content-Length"]
         self._export = export
@@ -48,8 +47,9 @@ class Download(Response):
 
     async def _send_all(self, send: Send, *, is_head: bool) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while not is_head and (part := await run_in_threadpool(self._export.next_part)):
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        while not is_head and (part := await run_in_threadpool(self._export.next_part)) is not None:
+            if part:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -407,6 +407,14 @@ class ListedCustomer(CustomerRow):
     )
 
 
+class PhoneRow(Row):
+    """A customer's phone number alone; None after an erasure."""
+
+    relation = "customers"
+
+    phone_number: Annotated[str | None, Sql("contacts.phone_number")] = Field(examples=["+233241234567"])
+
+
 class OrderRow(Row):
     """An order; of some columns, under the storefront's name too, by which its own pages read them."""
 

@@ -14,6 +14,9 @@ from ingest.checkout import Checkout, Visit
 
 _DAYS = 365
 
+FIXED_DAY = date(2026, 10, 31)
+"""The last day of the year where none is asked for, so that tests and benchmarks always see the same data."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -150,7 +153,12 @@ def unreadable(number: str) -> tuple[str | None, ...]:
     return (None, "same as last time", number[:5], "0000000000", "call me first", number + "4477")
 
 
-def make_sample_data(*, seed: int, until: date = date(2026, 10, 31)) -> SampleData:
+def yesterday(now: datetime) -> date:
+    """The last local day that is over in every shop's time zone."""
+    return min(now.astimezone(ZoneInfo(zone)).date() for _, _, _, zone, *_ in _SHOPS) - timedelta(days=1)
+
+
+def make_sample_data(*, seed: int, until: date = FIXED_DAY) -> SampleData:
     """The year that ends with the local day `until`, in each shop's own time zone."""
     random = Random(seed)  # noqa: S311 - sample data, not a secret
     first_day = until - timedelta(days=_DAYS - 1)

@@ -52,7 +52,9 @@ def test_the_cards_are_what_python_counts_of_the_orders(dashboard: Dashboard) ->
 def test_each_card_says_what_it_means_its_window_and_its_zone(dashboard: Dashboard) -> None:
     with dashboard.owner(dashboard.owners.ama) as client:
         seen = Seen(client.get("/", params={"shop": "ama-more"}).text)
-    assert seen.text.count("What this means") == len(CARDS)
+    asked = [a["aria-label"] for tag, a in seen.elements if tag == "summary" and "aria-label" in a]
+    assert {f"What {card.label} means" for card in CARDS} <= set(asked)
+    assert "What this means" not in seen.text, "each definition is behind a question mark, not a sentence"
     assert seen.text.count("Days are those of Pacific/Auckland.") == len(CARDS)
     assert all(f"{card.meaning} {card.window}" in seen.text for card in CARDS)
 
@@ -72,7 +74,7 @@ def test_every_page_says_as_of_when_in_the_shops_zone(dashboard: Dashboard) -> N
 def test_a_shop_without_a_sale_has_unknown_rates_and_no_picture(dashboard: Dashboard) -> None:
     with dashboard.owner(dashboard.quiet) as client:
         seen = Seen(client.get("/").text)
-        assert "Repeat customers 0 What" in seen.text, "a percentage of nobody is not shown"
+        assert "Repeat customers 0 ?" in seen.text, "a percentage of nobody is not shown"
         assert "Average LTV not known yet" in seen.text
         assert "Total orders 0 " in seen.text
         assert "Nobody has bought yet" in seen.text
@@ -90,9 +92,9 @@ def test_a_shop_that_no_refresh_has_counted_shows_no_number(dashboard: Dashboard
         connection.execute("update user_shops set user_id = %s where id = %s", [late, shop_id])
         seen = Seen(client.get(path).text)
         connection.execute("delete from user_shops where id = %s", [shop_id])
-    assert "Not counted yet" in seen.text
+    assert seen.text.count("Your numbers will be here tomorrow morning.") == 2
     assert "As of" in seen.text
-    assert not re.search(r"\d", seen.text.split("Not counted yet", 2)[2].split("As of")[0])
+    assert not re.search(r"\d", seen.text.rsplit("tomorrow morning.", 1)[1].split("As of")[0])
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def test_old_numbers_are_marked_as_old_on_every_page(dashboard: Dashboard) -> No
     assert all("These numbers are old" in page for page in pages)
     # A month that began after the last refresh is unknown.
     assert "is not counted yet" in pages[0]
-    assert Seen(pages[0]).text.count("not known yet") >= 10
+    assert Seen(pages[0]).text.count("not known yet") >= 6
 
 
 def test_a_failed_refresh_is_shown_until_one_succeeds(dashboard: Dashboard) -> None:
@@ -153,7 +155,7 @@ def test_without_a_database_the_page_says_so_and_holds_no_number(lost: httpx.Cli
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     seen = Seen(answer.text)
-    assert "could not be loaded" in seen.text
+    assert "We can't show your numbers now. Your sales are safe. Try again in a minute." in seen.text
     assert not re.search(r"\d", seen.text)
     assert set(PAGES) <= set(seen.leads)
 
@@ -180,7 +182,7 @@ def test_filters_stay_while_the_owner_sorts_turns_pages_and_downloads(dashboard:
         while address:
             seen = Seen(client.get(address).text)
             assert ("th", {"scope": "col", "aria-sort": "ascending"}) in seen.elements
-            spent += re.findall(r"\+233\d+(?: \S+@\S+)? \d+ (\d+\.\d\d) ", seen.text)
+            spent += re.findall(r"Copy \d+ GHS (\d+\.\d\d) ", seen.text)
             address = next((a["href"] or "" for _, a in seen.elements if a.get("rel") == "next"), "")
         assert [float(amount) for amount in spent] == [float(row["total_spent"]) for row in expected]
         download = next(lead for lead in seen.leads if lead.startswith("/customers.csv"))

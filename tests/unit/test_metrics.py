@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from regulars.dashboard.cards import CARDS, MONTHLY, Card
+from regulars.dashboard.cards import CARDS, DAILY, MONTHLY, Card
+from regulars.dashboard.period_schemas import PeriodNewcomers, PeriodSums
 from regulars.dashboard.schemas import AcquisitionMonth, Cards, Money, Number, Overview, RevenueDay, Row, Sql
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -85,7 +86,6 @@ def test_the_kind_of_a_card_is_its_fields_type_and_its_share_is_a_percentage(car
     assert card.share is None or Number in get_args(hints[card.share])
 
 
-def test_every_monthly_figure_is_a_field_of_the_month() -> None:
-    names = [name for name, _, _ in MONTHLY]
-    assert set(names) <= set(AcquisitionMonth.model_fields)
-    assert {card.month for card in CARDS if card.month} <= set(names)
+def test_every_monthly_figure_is_a_field_of_the_month_and_every_daily_one_of_a_periods_sums() -> None:
+    assert {name for name, _, _ in MONTHLY} <= set(AcquisitionMonth.model_fields)
+    assert {name for name, _, _ in DAILY} <= {*PeriodSums.model_fields, *PeriodNewcomers.model_fields}

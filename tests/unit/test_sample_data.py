@@ -1,13 +1,13 @@
 """The demo's sample data: the same for a seed, with everything in it that is hard about a storefront's data."""
 
 from collections import defaultdict
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from ingest.phone import read_phone
-from regulars.demo.sample_data import SampleData, Shop, make_sample_data, spellings, unreadable
+from regulars.demo.sample_data import SampleData, Shop, make_sample_data, spellings, unreadable, yesterday
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,17 @@ def test_the_year_fills_each_local_day_from_the_first_to_the_given_last() -> Non
         days = {order.history[0][2].astimezone(zone).date() for order in shop.orders}
         assert date(2024, 4, 1) <= min(days) <= date(2024, 4, 15)
         assert date(2025, 3, 25) <= max(days) <= date(2025, 3, 31)
+
+
+@pytest.mark.parametrize("hour", [0, 3, 12, 23])
+def test_yesterday_is_over_in_every_shop_and_no_event_of_a_demo_is_in_the_future(hour: int) -> None:
+    now = datetime(2026, 11, 25, hour, tzinfo=UTC)
+    last = yesterday(now)
+    shops = make_sample_data(seed=7, until=last).shops
+    assert min(now.astimezone(ZoneInfo(shop.time_zone)).date() for shop in shops) == last + timedelta(days=1)
+    for shop in shops:
+        for row in (*shop.orders, *shop.profits):
+            assert row.history[-1][-1] < now
 
 
 def test_some_orders_fall_in_another_month_in_utc_than_in_the_shop(data: SampleData) -> None:

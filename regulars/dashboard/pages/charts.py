@@ -29,7 +29,7 @@ _EDITION = hashlib.sha256(_SOURCES + alt.__version__.encode()).hexdigest()
 def height(figure: Figure) -> int:
     """In pixels, the same for every size and theme, so that a page can reserve the space."""
     if figure.name == "cohorts":
-        return 62 + 24 * len({row["cohort"] for row in figure.rows})
+        return 118 + 24 * len({row["cohort"] for row in figure.rows})
     if figure.name == "links":
         return 70 + 18 * len(figure.rows)
     if figure.name == "segments":

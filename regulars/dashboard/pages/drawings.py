@@ -9,6 +9,7 @@ import altair as alt
 
 from regulars.dashboard.pages.colours import Colours, blend
 from regulars.dashboard.pages.figures import Name
+from regulars.dashboard.pages.formatting import shortened
 
 Size = Literal["wide", "narrow"]
 
@@ -138,26 +139,31 @@ def _networks(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: s
 
 
 def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
-    columns = len({row["since"] for row in rows})
-    most = max((row["rate"] for row in rows), default=0) or 1
+    """Boxes with how many of 100 bought again; the legend names the colours of the fewest and the most."""
+    most = max((row["of_100"] for row in rows), default=0) or 1
     labels = list(dict.fromkeys(row["label"] for row in rows))
     axis = alt.Axis(grid=False, labelLimit=120, minExtent=_room(labels, 120))
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("since:O", title="Months after the first purchase", axis=alt.Axis(orient="top", labelOverlap=True)),
+        x=alt.X("since:O", title="Months after the first purchase", axis=alt.Axis(orient="top", labelOverlap=False)),
         y=alt.Y("label:O", title=None, sort=labels, axis=axis),
     )
     scale = alt.Scale(domain=[0, most], range=[colours.low, colours.high], interpolate="lab")
-    tiles = base.mark_rect(stroke=None).encode(color=alt.Color("rate:Q", scale=scale, legend=None))
-    if columns > (7 if size == "narrow" else 14):
-        return tiles  # too narrow for a number: the table has them
-    on_tile = alt.condition(f"datum.rate > {most * 0.55}", alt.value(colours.on_high), alt.value(colours.on_low))
-    return tiles + base.mark_text(fontSize=11).encode(text=alt.Text("rate:Q", format=".0%"), color=on_tile)
+    legend = alt.Legend(
+        orient="bottom", direction="horizontal", title="Of 100 customers, bought again", titleFontWeight="normal",
+        titleColor=colours.muted, titleFontSize=11, labelFontSize=11, gradientLength=160, gradientThickness=10,
+        values=[0, most], format=".0f", titleLimit=300,
+    )  # fmt: skip
+    boxes = base.mark_rect(stroke=None).encode(color=alt.Color("of_100:Q", scale=scale, legend=legend))
+    on_box = alt.condition(f"datum.of_100 > {most * 0.55}", alt.value(colours.on_high), alt.value(colours.on_low))
+    return boxes + base.mark_text(fontSize=11 if size == "wide" else 10).encode(
+        text=alt.Text("of_100:Q", format=".0f"), color=on_box
+    )
 
 
 def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
     # By rank, because two links may be shortened to the same label.
-    names = list({row["rank"]: row["link"] for row in rows}.values())
     limit = 110 if size == "narrow" else 190
+    names = [shortened(name, limit // 7) for name in {row["rank"]: row["link"] for row in rows}.values()]
     axis = alt.Axis(
         title=None, labelExpr=f"{json.dumps(names)}[datum.value]", labelLimit=limit, labelColor=colours.ink,
         labelFontSize=12, grid=False, minExtent=_room(names, limit),
@@ -174,8 +180,9 @@ def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currenc
 
 
 def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currency: str) -> Any:
-    days = [date.fromisoformat(row["day"]) for row in rows]
-    named = [day.isoformat() for day in days if day.day in ((1,) if size == "narrow" else (1, 15))]
+    days = [row["day"] for row in rows]
+    step = -(-len(days) // (5 if size == "narrow" else 8))
+    named = days[::step]
     names = "utcFormat(toDate(datum.value), '%e %b')"
     x = alt.X(
         "day:O", sort=None, axis=alt.Axis(values=named, labelExpr=names, title=None, labelOverlap=False),
@@ -188,7 +195,7 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
         .encode(
             x=x,
             y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_SHORT)),
-            opacity=alt.condition("datum.unfinished", alt.value(0.3), alt.value(0.55)),
+            opacity=alt.condition("datum.unfinished || datum.earlier", alt.value(0.25), alt.value(0.6)),
         )
     )
     mean = (

@@ -58,22 +58,37 @@ def acquisition(months: Sequence[AcquisitionMonth], *, unfinished: date) -> Figu
     )
 
 
-def revenue(days: Sequence[RevenueDay], *, currency: str) -> Figure:
-    """The days up to `as_of`; the last one is not over."""
+def revenue(
+    days: Sequence[RevenueDay], *, title: str, today: date, currency: str, earlier: int = 0, is_cut: bool = False
+) -> Figure:
+    """The days of a period, named by `title`, after as many `earlier` ones; `today` is not over.
+
+    `is_cut`: the period has more days than the picture.
+    """
+    of_period = days[earlier:]
     if not any(row.sales or row.refunded_amount for row in days):
-        return Figure("revenue", (), f"No sale in these {len(days)} days." if days else "No day has been counted yet.")
+        return Figure("revenue", (), f"No sale on these {len(days)} days." if days else "No day has been counted yet.")
     rows = tuple(
-        {"day": row.order_date.isoformat(), "net": float(row.net_amount), "unfinished": row is days[-1]} for row in days
+        {
+            "day": row.order_date.isoformat(),
+            "net": float(row.net_amount),
+            "unfinished": row.order_date >= today,
+            "earlier": place < earlier,
+        }
+        for place, row in enumerate(days)
     )
-    total = sum(row.net_amount for row in days)
+    total = sum(row.net_amount for row in of_period)
     together = money(total, currency) if total else "nothing"
-    sales = sum(row.sales for row in days)
+    sales = sum(row.sales for row in of_period)
+    when = f"The last {len(of_period)} days" if is_cut else title
+    answer = f"{when}: {counted(sales, 'sale')} brought {together}."
     return Figure(
         "revenue",
         rows,
         f"Columns of the revenue of each day, {day(days[0].order_date)} to {day(days[-1].order_date)}, with a line of "
-        f"the mean of seven days. Together {together}.",
-        f"{counted(sales, 'sale')} in the last {len(days)} days brought {together}.",
+        f"the mean of seven days. {answer}",
+        answer,
+        f"The picture shows the last {len(of_period)} days of the period." if is_cut else "",
     )
 
 

@@ -49,6 +49,23 @@ def change(rate: Decimal) -> str:
     return f"{rounded:+,}%".replace("-", _MINUS) if rounded else "0%"
 
 
+def shortened(text: str, limit: int = 28) -> str:
+    """A long text without its middle: of a link, both the beginning and the end tell it from others."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+def span(first: date, last: date) -> str:
+    """1 to 24 Nov 2026; 30 Oct to 24 Nov 2026; 1 Dec 2025 to 24 Nov 2026"""
+    if first == last:
+        return day(last)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {day(last)}"
+    return f"{first.day} {first:%b}{'' if first.year == last.year else f' {first.year}'} to {day(last)}"
+
+
 def volume(gigabytes: Decimal) -> str:
     """1.5, 10: without trailing zeros."""
     written = f"{gigabytes:,f}"

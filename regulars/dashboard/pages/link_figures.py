@@ -6,8 +6,9 @@ from datetime import date
 from decimal import Decimal
 
 from regulars.dashboard.pages.figures import Figure, span
-from regulars.dashboard.pages.formatting import counted, full_month, money, number, percent
+from regulars.dashboard.pages.formatting import counted, full_month, money, number, percent, shortened
 from regulars.dashboard.pages.months import months_between
+from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.schemas import CampaignRow, LinkRow, NetworkMonth, NetworkSwitch
 
 MAX_LINKS = 12
@@ -18,7 +19,7 @@ UNKNOWN = "unknown"
 OTHERS = "other networks"
 
 
-def links(rows: Sequence[LinkRow], *, currency: str, limit: int = MAX_LINKS) -> Figure:
+def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = MAX_LINKS) -> Figure:
     """The links with the largest revenue, each by its own sales and by those to the customers whom it brought."""
     sold = sorted(
         (row for row in rows if row.sales or row.first_touch_net_amount),
@@ -28,17 +29,20 @@ def links(rows: Sequence[LinkRow], *, currency: str, limit: int = MAX_LINKS) -> 
     if not sold:
         return Figure("links", (), "No link has brought a sale yet.")
     drawn = tuple(
-        {"link": row.link, "rank": rank, "touch": touch, "net": float(net)}
+        {"link": _called(row.link), "rank": rank, "touch": touch, "net": float(net)}
         for rank, row in enumerate(sold[:limit])
         for touch, net in (("Last touch", row.last_touch_net_amount), ("First touch", row.first_touch_net_amount))
     )
-    largest = ", ".join(f"{row.link} {money(row.last_touch_net_amount, currency)}" for row in sold[:3])
+    largest = ", ".join(
+        f"{shortened(_called(row.link))} {money(row.last_touch_net_amount, currency)}" for row in sold[:3]
+    )
     known = [row for row in sold if row.link != UNKNOWN]
     answer = "No sale has come by a known link yet."
     if known:
         best = known[0]
         answer = (
-            f"{best.link} brought the most: {money(best.last_touch_net_amount, currency)} by its own sales, and "
+            f"{shortened(best.link)} brought the most: {money(best.last_touch_net_amount, currency)} by its own sales, "
+            "and "
             f"{money(best.first_touch_net_amount, currency)} by all sales to the "
             f"{counted(best.new_customers, 'customer')} whose first purchase it brought."
         )
@@ -51,6 +55,10 @@ def links(rows: Sequence[LinkRow], *, currency: str, limit: int = MAX_LINKS) -> 
     )
 
 
+def _called(link: str) -> str:
+    return "no link" if link == UNKNOWN else link
+
+
 def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
     """The answer in a sentence. There is no picture: most shops have a handful of campaigns, or none."""
     named = [row for row in rows if campaign_name(row)]
@@ -58,7 +66,7 @@ def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
         return "No visit has named a campaign yet. A link names one by utm_source, utm_medium and utm_campaign."
     best = max(named, key=lambda row: row.last_touch_net_amount)
     return (
-        f"{campaign_name(best)} brought the most: {counted(best.sales, 'sale')} from "
+        f"{shortened(campaign_name(best))} brought the most: {counted(best.sales, 'sale')} from "
         f"{counted(best.visits, 'visit')}, {money(best.last_touch_net_amount, currency)}."
     )
 

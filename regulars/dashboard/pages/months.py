@@ -1,4 +1,4 @@
-"""This month, the last and the one before: how much of each the numbers cover, and what may be compared."""
+"""This month, the last and an earlier one: how much of each the numbers cover, and what may be compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 
+from regulars.dashboard.queries.periods import Against
 from regulars.dashboard.schemas import AcquisitionMonth
 
 
@@ -40,6 +41,7 @@ class RecentMonths:
     this: Month
     last: Month
     before: Month
+    """What the last one is compared with."""
 
     def change(self, name: str) -> Decimal | None:
         """The last month relative to the one before; None unless both are whole and the earlier figure is above 0."""
@@ -50,7 +52,9 @@ class RecentMonths:
         return Decimal(figure) / Decimal(base) - 1
 
 
-def recent_months(months: Sequence[AcquisitionMonth], *, current: date, as_of: datetime, zone: tzinfo) -> RecentMonths:
+def recent_months(
+    months: Sequence[AcquisitionMonth], *, current: date, as_of: datetime, zone: tzinfo, against: Against = "before"
+) -> RecentMonths:
     """`current`: first day of the shop's present month. A month without a row had no sale."""
     rows = {row.month: row for row in months}
     local_as_of = as_of.astimezone(zone).date()
@@ -68,7 +72,8 @@ def recent_months(months: Sequence[AcquisitionMonth], *, current: date, as_of: d
         return Month(month, coverage(month), *customers, row.sales, row.net_amount)
 
     last = month_before(current)
-    return RecentMonths(figures(current), figures(last), figures(month_before(last)))
+    compared = last.replace(year=last.year - 1) if against == "year" else month_before(last)
+    return RecentMonths(figures(current), figures(last), figures(compared))
 
 
 def month_before(month: date) -> date:

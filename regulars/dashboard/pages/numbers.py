@@ -2,60 +2,80 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from ingest.storage.connections import Connection
 from regulars.dashboard import cards
-from regulars.dashboard.pages import charts, figures, forecast_figures, link_figures, retention_figures, segment_figures
+from regulars.dashboard.pages import (
+    charts,
+    figures,
+    forecast_figures,
+    link_figures,
+    moving,
+    retention_figures,
+    segment_figures,
+)
 from regulars.dashboard.pages.colours import Theme
 from regulars.dashboard.pages.context import MAX_LINKS, PageContext, ShopName, open_page
 from regulars.dashboard.pages.drawings import Size
 from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.figures import Figure, Name
 from regulars.dashboard.pages.months import month_after, recent_months
+from regulars.dashboard.pages.period import CHOICES, Control, PagePeriod, drawn, open_control
 from regulars.dashboard.pages.rendering import render
-from regulars.dashboard.queries import metrics
+from regulars.dashboard.queries import customers, metrics, period_numbers
 from regulars.dashboard.queries import segments as segment_queries
+from regulars.dashboard.queries.periods import Span
+from regulars.dashboard.schemas import RevenueDay
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
 MAX_AT_RISK = 25
+MAX_TO_CALL = 3
 
-_FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
-    "acquisition": lambda connection, page: figures.acquisition(
+
+class ChartQuery(PagePeriod):
+    theme: Theme = "light"
+    size: Size = "wide"
+
+
+_FIGURES: dict[Name, Callable[[Connection, PageContext, Control], Figure]] = {
+    "acquisition": lambda connection, page, _: figures.acquisition(
         metrics.acquisition(connection, page.shop), unfinished=page.unfinished_month
     ),
-    "revenue": lambda connection, page: figures.revenue(
-        metrics.revenue_days(connection, page.shop), currency=page.shop.currency
-    ),
-    "movement": lambda connection, page: retention_figures.movement(
+    "revenue": lambda connection, page, control: _revenue(connection, page, control)[0],
+    "movement": lambda connection, page, _: retention_figures.movement(
         metrics.movement(connection, page.shop), unfinished=page.unfinished_month
     ),
-    "repeat-rates": lambda connection, page: retention_figures.repeat_rates(
+    "repeat-rates": lambda connection, page, _: retention_figures.repeat_rates(
         metrics.repeat_rates(connection, page.shop), unfinished=page.unfinished_month
     ),
-    "repurchase": lambda connection, page: retention_figures.repurchase(metrics.cohort_windows(connection, page.shop)),
-    "cohorts": lambda connection, page: retention_figures.cohorts(
+    "repurchase": lambda connection, page, _: retention_figures.repurchase(
+        metrics.cohort_windows(connection, page.shop)
+    ),
+    "cohorts": lambda connection, page, _: retention_figures.cohorts(
         metrics.cohorts(connection, page.shop), unfinished=page.unfinished_month
     ),
-    "lifetime-values": lambda connection, page: retention_figures.lifetime_values(
+    "lifetime-values": lambda connection, page, _: retention_figures.lifetime_values(
         metrics.lifetime_values(connection, page.shop),
         metrics.cohort_windows(connection, page.shop),
         currency=page.shop.currency,
     ),
-    "links": lambda connection, page: link_figures.links(
-        metrics.links(connection, page.shop), currency=page.shop.currency
+    "links": lambda connection, page, control: link_figures.links(
+        period_numbers.links(connection, page.shop, control.span), currency=page.shop.currency
     ),
-    "networks": lambda connection, page: link_figures.networks(
+    "networks": lambda connection, page, _: link_figures.networks(
         metrics.networks(connection, page.shop),
         metrics.network_switches(connection, page.shop),
         unfinished=page.unfinished_month,
     ),
-    "segments": lambda connection, page: segment_figures.segments(
+    "segments": lambda connection, page, _: segment_figures.segments(
         segment_queries.shop_segments(connection, page.shop), segment_queries.segments(connection, page.shop)
     ),
-    "forecast": lambda connection, page: forecast_figures.forecast(
+    "forecast": lambda connection, page, _: forecast_figures.forecast(
         metrics.forecast_fits(connection, page.shop),
         metrics.forecast(connection, page.shop),
         metrics.forecast_errors(connection, page.shop),
@@ -65,12 +85,20 @@ _FIGURES: dict[Name, Callable[[Connection, PageContext], Figure]] = {
 
 
 @router.get("/")
-def overview(request: Request, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
+def overview(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Response:
+    with open_page(request, shop=parameters.shop) as (connection, page):
+        control = open_control(connection, page.shop, parameters)
         numbers = metrics.overview(connection, page.shop)
         months = metrics.acquisition(connection, page.shop)
-        days = metrics.revenue_days(connection, page.shop)
-    recent = recent_months(months, current=numbers.month, as_of=page.as_of, zone=page.zone)
+        revenue, days = _revenue(connection, page, control)
+        to_call = customers.silent(connection, page.shop, limit=MAX_TO_CALL)
+        against, currency = control.query.against, page.shop.currency
+        recent = recent_months(months, current=numbers.month, as_of=page.as_of, zone=page.zone, against=against)
+        if control.query.period == "month":
+            moved = moving.by_month(recent, against=against, currency=currency)
+        else:
+            now, then = (_sums(connection, page, span) for span in (control.period.counted, control.period.compared))
+            moved = moving.by_day(control.period, now, then, currency=currency)
     return render(
         "overview.html",
         page=page,
@@ -79,12 +107,17 @@ def overview(request: Request, shop: ShopName = None) -> Response:
         numbers=numbers.model_dump() | {"new_customers_month": recent.this.figure("new_customers")},
         earnings=cards.EARNINGS,
         of_customers=cards.CUSTOMERS,
-        monthly=cards.MONTHLY,
+        control=control,
+        choices=CHOICES,
+        today=page.as_of.astimezone(page.zone).date(),
+        moved=moved,
         recent=recent,
+        to_call=to_call,
+        silent_after=customers.SILENT_AFTER,
         months=months,
         days=days,
         acquisition=figures.acquisition(months, unfinished=page.unfinished_month),
-        revenue=figures.revenue(days, currency=page.shop.currency),
+        revenue=revenue,
     )
 
 
@@ -116,8 +149,10 @@ def retention(request: Request, shop: ShopName = None) -> Response:
 
 
 @router.get("/links")
-def links(request: Request, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop) as (connection, page):
+def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Response:
+    with open_page(request, shop=parameters.shop) as (connection, page):
+        control = open_control(connection, page.shop, parameters)
+        in_period = period_numbers.links(connection, page.shop, control.span)
         months = metrics.acquisition(connection, page.shop)
         rows = metrics.links(connection, page.shop)
         campaigns = metrics.campaigns(connection, page.shop)
@@ -128,7 +163,11 @@ def links(request: Request, shop: ShopName = None) -> Response:
         "links.html",
         page=page,
         place="links",
-        links=link_figures.links(rows, currency=currency),
+        control=control,
+        choices=CHOICES,
+        months=moving.months_of(control.span),
+        links=link_figures.links(in_period, currency=currency),
+        in_period=in_period[:MAX_LINKS],
         rows=rows[:MAX_LINKS],
         number_of_links=len(rows),
         # Later revenue is known of a month whose last customers have had 30 days.
@@ -184,13 +223,13 @@ def forecast(request: Request, shop: ShopName = None) -> Response:
 
 
 @router.get("/charts/{name}.svg")
-def chart(request: Request, name: Name, theme: Theme = "light", size: Size = "wide", shop: ShopName = None) -> Response:
+def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query()]) -> Response:
     """Browsers store the picture and revalidate it each time: only a refresh changes it, or a day that comes."""
-    with open_page(request, shop=shop) as (connection, page):
-        figure = _FIGURES[name](connection, page)
+    with open_page(request, shop=parameters.shop) as (connection, page):
+        figure = _FIGURES[name](connection, page, open_control(connection, page.shop, parameters))
     if not figure.rows:
         return Response(status_code=404, headers={"Cache-Control": "no-store"})
-    currency = page.shop.currency
+    theme, size, currency = parameters.theme, parameters.size, page.shop.currency
     etag = f'"{charts.key(figure, theme=theme, size=size, currency=currency)}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Cookie"}
     if etag in request.headers.get("if-none-match", ""):
@@ -200,3 +239,25 @@ def chart(request: Request, name: Name, theme: Theme = "light", size: Size = "wi
     except charts.DrawingFailed:
         return Response(status_code=503, headers={"Cache-Control": "no-store"})
     return Response(svg, media_type="image/svg+xml", headers=headers)
+
+
+def _sums(connection: Connection, page: PageContext, span: Span | None) -> dict[str, int | Decimal] | None:
+    if span is None:
+        return None
+    new = period_numbers.newcomers(connection, page.shop, span)
+    return period_numbers.sums(connection, page.shop, span).model_dump() | {"new_customers": new}
+
+
+def _revenue(connection: Connection, page: PageContext, control: Control) -> tuple[Figure, list[RevenueDay]]:
+    """The figure of the days, and those of the period that it draws."""
+    span, earlier, is_cut = drawn(control.period)
+    days = metrics.revenue_days(connection, page.shop, span) if span else []
+    figure = figures.revenue(
+        days,
+        title=control.title,
+        today=page.as_of.astimezone(page.zone).date(),
+        currency=page.shop.currency,
+        earlier=earlier,
+        is_cut=is_cut,
+    )
+    return figure, days[earlier:]

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from regulars.dashboard.pages import charts, formatting
+from regulars.dashboard.pages import charts, formatting, segment_words
 
 _STATIC = files("regulars.dashboard") / "static"
 
@@ -59,8 +59,14 @@ def _environment() -> Environment:
         "full_month",
         "month_name",
         "volume",
+        "shortened",
     ):
         environment.filters[name] = getattr(formatting, name)
-    environment.filters |= {"width": charts.width, "height": charts.height}
+    environment.filters |= {
+        "width": charts.width,
+        "height": charts.height,
+        "segment_label": segment_words.label,
+        "segment_meaning": segment_words.meaning,
+    }
     environment.globals |= {"link": link, "static": _static}
     return environment

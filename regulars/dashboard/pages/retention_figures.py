@@ -11,6 +11,8 @@ from regulars.dashboard.pages.months import month_after, month_before, months_be
 from regulars.dashboard.schemas import CohortMonth, CohortWindow, LifetimeValueMonth, MovementMonth, RepeatRate
 
 MAX_COHORTS = 24
+MAX_BOXES = 12
+"""Rows and columns of the picture of the cohorts: with more, a number is too small to read on a phone."""
 MAX_CURVES = 12
 MAX_MONTHS = 24
 MAX_CENTURY = 1200
@@ -149,7 +151,7 @@ def _from_when_on(row: CohortWindow) -> str:
     )
 
 
-def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_COHORTS) -> Figure:
+def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_BOXES) -> Figure:
     """Month 0 retains everybody by definition, so drawing starts with month 1."""
     later = [row for row in rows if row.months_since > 0]
     if not rows:
@@ -164,7 +166,7 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_C
             "cohort": row.cohort_month.isoformat(),
             "label": f"{month(row.cohort_month)} ({number(row.cohort_size)})",
             "since": row.months_since,
-            "rate": float(row.retention_rate),
+            "of_100": round(100 * float(row.retention_rate), 2),
         }
         for row in later
         if row.cohort_month in shown and row.months_since <= limit
@@ -177,7 +179,8 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_C
     summary = f"A map of how many of each month's new customers bought again, {span(shown[0], shown[-1])}. {answer}"
     is_cut = shown[0] > min(row.cohort_month for row in later) or any(row.months_since > limit for row in later)
     note = f"The picture shows the latest {limit} cohorts and the first {limit} months of each." if is_cut else ""
-    return Figure("cohorts", drawn, summary.strip(), answer, note)
+    how = "Each box: how many of 100 bought again 1, 2, 3… months later."
+    return Figure("cohorts", drawn, summary.strip(), f"{how} {answer}".strip(), note)
 
 
 def lifetime_values(

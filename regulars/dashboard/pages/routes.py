@@ -1,5 +1,7 @@
 """The pages about customers, and signing in and out. Each page is read in one transaction, off the event loop."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import Annotated
@@ -13,17 +15,34 @@ from pydantic import Field
 from ingest.storage.connections import Connection
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.pages.context import MAX_LINKS, ShopName, open_page, stale_after
+from regulars.dashboard.pages import segment_words
+from regulars.dashboard.pages.context import MAX_LINKS, open_page, stale_after
 from regulars.dashboard.pages.error_pages import PageRoute, notice
 from regulars.dashboard.pages.rendering import link, render
 from regulars.dashboard.queries import customers as customer_queries
 from regulars.dashboard.queries import metrics
-from regulars.dashboard.queries.csv_export import Export
-from regulars.dashboard.queries.filters import MAX_OFFSET, CustomerFilter, CustomerQuery
+from regulars.dashboard.queries import segments as segment_queries
+from regulars.dashboard.queries.csv_export import Export, PhonesExport, WorkbookExport
+from regulars.dashboard.queries.filters import MAX_OFFSET, CustomerFilter, CustomerQuery, Sort
 from regulars.dashboard.schemas import CustomerPage, Shop
 from regulars.dashboard.security import session
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
+
+
+SORTS: tuple[tuple[Sort, str], ...] = (
+    ("-last_purchase", "Last purchase, latest first"),
+    ("last_purchase", "Last purchase, oldest first"),
+    ("-total_spent", "Spent, most first"),
+    ("total_spent", "Spent, least first"),
+    ("-total_purchases", "Purchases, most first"),
+    ("total_purchases", "Purchases, fewest first"),
+    ("-first_purchase", "First purchase, latest first"),
+    ("first_purchase", "First purchase, oldest first"),
+)
+
+
+_EXPORTS: dict[str, type[Export]] = {kind.suffix: kind for kind in (Export, WorkbookExport, PhonesExport)}
 
 
 class ListQuery(CustomerQuery):
@@ -39,46 +58,57 @@ def customers(request: Request, parameters: Annotated[ListQuery, Query()]) -> Re
     query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
     with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         found = customer_queries.customers(connection, page.shop, query)
-        slugs = [row.slug for row in metrics.slugs(connection, page.shop) if row.new_customers][:MAX_LINKS]
+        rows = metrics.slugs(connection, page.shop)
         networks = _networks(connection, page.shop, page.as_of)
-    filters = {
-        "search": query.search, "repeat": query.repeat, "slug": query.slug, "network": query.network,
-    }  # fmt: skip
+        sizes = _segment_sizes(connection, page.shop, page.as_of)
     return render(
         "customers.html",
         page=page,
         place="customers",
         query=query,
         found=found,
-        is_filtered=any(value is not None for value in filters.values()),
-        slugs=_including(query.slug, slugs),
+        sorts=SORTS,
+        segments=_tabs(query.segment, sizes),
+        meaning=segment_words.meaning(query.segment) if query.segment else "",
+        is_filtered=bool(query.given),
+        has_more_filters=bool(query.given.keys() - {"search", "segment"}),
+        slugs=_including(query.slug, [row.slug for row in rows if row.new_customers][:MAX_LINKS]),
+        last_slugs=_including(query.last_slug, [row.slug for row in rows if row.sales][:MAX_LINKS]),
         networks=_including(query.network, networks),
         page_links=_page_links(found),
         has_next=found.next_cursor is not None and found.offset + found.limit <= MAX_OFFSET,
-        address=lambda path="/customers", **changes: link(
-            path,
-            **{
-                "shop": page.shop_key,
-                **filters,
-                "sort": None if query.sort == "-last_purchase" else query.sort,
-                "limit": None if query.limit == 50 else query.limit,
-            }
-            | changes,
-        ),
+        address=_addresses(page.shop_key, query),
     )
 
 
+def _addresses(shop_key: str | None, query: CustomerQuery) -> Callable[..., str]:
+    """Makes addresses that keep the shop, the filters, the order and the length of a page."""
+    kept = {
+        "shop": shop_key,
+        **query.given,
+        "sort": None if query.sort == "-last_purchase" else query.sort,
+        "limit": None if query.limit == 50 else query.limit,
+    }
+    return lambda path="/customers", **changes: link(path, **(kept | changes))
+
+
 @router.get("/customers.csv")
+@router.get("/customers.xlsx")
+@router.get("/customers.txt")
 def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Response:
+    """All customers of the filtered list; as text, their phone numbers alone."""
+    kind = _EXPORTS[request.url.path.rpartition(".")[2]]
     owner = session.owner(request)
     query = CustomerFilter(**parameters.model_dump(exclude={"shop"}))
     reader = request.app.state.reader
-    return Download(Export(reader, owner, parameters.shop, query, stale_after=stale_after(request)))
+    return Download(kind(reader, owner, parameters.shop, query, stale_after=stale_after(request)))
 
 
 @router.get("/customers/{customer_id}")
-def customer(request: Request, customer_id: str, shop: ShopName = None) -> Response:
-    with open_page(request, shop=shop, reads="customers") as (connection, page):
+def customer(request: Request, customer_id: str, parameters: Annotated[ListQuery, Query()]) -> Response:
+    """The address keeps the list from which the owner came, for the way back."""
+    query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
+    with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         try:
             wanted = UUID(customer_id)
         except ValueError:
@@ -91,6 +121,7 @@ def customer(request: Request, customer_id: str, shop: ShopName = None) -> Respo
         history=history,
         customer=history.customer,
         max_orders=customer_queries.MAX_EVENTS,
+        back=_addresses(page.shop_key, query)(offset=query.offset or None),
     )
 
 
@@ -124,6 +155,26 @@ def sign_out(request: Request) -> Response:
 @cached(LRUCache(maxsize=512), key=lambda _, shop, as_of: (shop.shop_id, as_of), lock=Lock())
 def _networks(connection: Connection, shop: Shop, as_of: datetime) -> list[str]:  # noqa: ARG001
     return customer_queries.networks(connection, shop)
+
+
+@cached(LRUCache(maxsize=512), key=lambda _, shop, as_of: (shop.shop_id, as_of), lock=Lock())
+def _segment_sizes(connection: Connection, shop: Shop, as_of: datetime) -> list[tuple[str, int]]:  # noqa: ARG001
+    return [(row.segment, row.customers) for row in segment_queries.segments(connection, shop) if row.customers]
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    name: str
+    label: str
+    meaning: str
+    customers: int
+
+
+def _tabs(chosen: str | None, sizes: list[tuple[str, int]]) -> list[Tab]:
+    """The segments that somebody is in, the largest first, and the chosen one."""
+    if chosen is not None and chosen not in dict(sizes):
+        sizes = [(chosen, 0), *sizes]
+    return [Tab(name, segment_words.label(name), segment_words.meaning(name), count) for name, count in sizes]
 
 
 def _including(chosen: str | None, choices: list[str]) -> list[str]:

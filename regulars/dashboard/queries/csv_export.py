@@ -1,8 +1,11 @@
-"""A shop's customers as CSV, streamed out of the owner's transaction and safe to open in a spreadsheet.
+"""A shop's customers as a file, streamed out of the owner's transaction and safe to open in a spreadsheet.
 
-RFC 4180 in UTF-8 with a byte order mark, by which Excel recognises the encoding. Times are in the shop's zone, in the
-form that spreadsheets read. A text that a spreadsheet would run as a formula gets an apostrophe in front, and so does
-every phone number, because it starts with a plus.
+CSV: RFC 4180 in UTF-8 with a byte order mark, by which Excel recognises the encoding. Times are in the shop's zone, in
+the form that spreadsheets read. A text that a spreadsheet would run as a formula gets an apostrophe in front, and so
+does every phone number, because it starts with a plus. Where a spreadsheet separates cells by semicolons, tabs or bars,
+a formula after one of these is a cell of its own, so it gets an apostrophe too.
+
+XLSX: typed cells in the shop's zone, texts that are never formulas, and the definitions on a second sheet.
 """
 
 import csv
@@ -10,10 +13,11 @@ import io
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -27,7 +31,8 @@ from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.select import select_list
 from regulars.dashboard.queries.shops import chosen_shop
 from regulars.dashboard.queries.sorting import order_by
-from regulars.dashboard.schemas import CustomerRow, with_cents
+from regulars.dashboard.queries.workbook import Workbook
+from regulars.dashboard.schemas import CustomerRow, PhoneRow, Row, with_cents
 from regulars.dashboard.security.tokens import Owner
 
 log = logging.getLogger("regulars.dashboard")
@@ -38,10 +43,15 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 # The start of a formula, also after blanks, which spreadsheets trim, and in full-width East Asian characters.
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_AFTER_A_SEPARATOR = re.compile(r"([;|\t]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 class Export:
-    """An export under way. It holds a connection until `close()`; `next_part()` returns b"" at the end."""
+    """An export under way, as CSV. It holds a connection until `close()`; `next_part()` returns None at the end."""
+
+    media_type: ClassVar[str] = "text/csv"
+    suffix: ClassVar[str] = "csv"
+    model: ClassVar[type[Row]] = CustomerRow
 
     def __init__(
         self, reader: Reader, owner: Owner, slug: str | None, query: CustomerFilter, *, stale_after: timedelta
@@ -65,15 +75,15 @@ class Export:
     @property
     def filename(self) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.shop.shop_slug or str(self.shop.shop_id))
-        return f"customers-{name}-{datetime.now(self._zone):%Y-%m-%d}.csv"
+        return f"customers-{name}-{datetime.now(self._zone):%Y-%m-%d}.{self.suffix}"
 
-    def next_part(self) -> bytes:
-        """Raises NotLoaded where the rest can't be read: what was returned so far is not the whole file."""
+    def next_part(self) -> bytes | None:
+        """May be empty. Raises NotLoaded where the rest can't be read: what was returned so far is not the whole."""
         if self._first is not None:
             part, self._first = self._first, None
             return part
         if self._is_complete:
-            return b""
+            return self._rest()
         if time.monotonic() - self._started > _MAX_SECONDS:
             raise NotLoaded
         try:
@@ -88,6 +98,7 @@ class Export:
             extra={
                 "fields": {
                     "sub": self._owner.sub,
+                    "file": self.suffix,
                     "shop": str(self.shop.shop_id),
                     "rows": self.rows,
                     "complete": self._is_complete and self._first is None,
@@ -111,7 +122,7 @@ class Export:
                 where {}
                 order by {}
                 """
-            ).format(select_list(CustomerRow), sql.SQL(" and ").join(wheres), order_by(query.sort)),
+            ).format(select_list(self.model), sql.SQL(" and ").join(wheres), order_by(query.sort)),
             parameters,
         )
 
@@ -120,10 +131,62 @@ class Export:
         rows = self._connection.execute(sql.SQL("fetch {} from export").format(_ROWS_PER_FETCH)).fetchall()
         self.rows += len(rows)
         self._is_complete = len(rows) < _ROWS_PER_FETCH
-        return _csv([_cell(value, self._zone) for value in row] for row in rows)
+        return self._write(rows)
 
     def _header(self) -> bytes:
-        return _BYTE_ORDER_MARK.encode() + _csv([list(CustomerRow.model_fields)])
+        return _BYTE_ORDER_MARK.encode() + _csv([list(self.model.model_fields)])
+
+    def _write(self, rows: Sequence[tuple[Any, ...]]) -> bytes:
+        return _csv([_cell(value, self._zone) for value in row] for row in rows)
+
+    def _rest(self) -> bytes | None:
+        """What follows the last row."""
+        return None
+
+
+class WorkbookExport(Export):
+    """As XLSX. The file is made on disk, because its index comes last, and sent when it is whole."""
+
+    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    suffix = "xlsx"
+
+    def _header(self) -> bytes:
+        self._workbook = Workbook(self.shop)
+        self._workbook.begin("Customers", self.model)
+        return b""
+
+    def _write(self, rows: Sequence[tuple[Any, ...]]) -> bytes:
+        self._workbook.add(rows)
+        return b""
+
+    def _rest(self) -> bytes | None:
+        return self._workbook.next_part()
+
+    def close(self) -> None:
+        with suppress(AttributeError):  # the shop was refused, so no file was begun
+            self._workbook.close()
+        super().close()
+
+
+class PhonesExport(Export):
+    """The phone numbers alone, one a line, to paste elsewhere."""
+
+    media_type = "text/plain"
+    suffix = "txt"
+    model = PhoneRow
+
+    def _header(self) -> bytes:
+        return b""
+
+    def _write(self, rows: Sequence[tuple[Any, ...]]) -> bytes:
+        return "".join(f"{phone}\n" for (phone,) in rows if phone).encode()
+
+
+def csv_file(model: type[Row], rows: Sequence[Row], *, zone: ZoneInfo) -> bytes:
+    """A small table as a whole file."""
+    names = list(model.model_fields)
+    cells = ([_cell(getattr(row, name), zone) for name in names] for row in rows)
+    return _BYTE_ORDER_MARK.encode() + _csv([names]) + _csv(cells)
 
 
 def _csv(rows: Iterator[list[str]] | list[list[str]]) -> bytes:
@@ -136,7 +199,7 @@ def _cell(value: object, zone: ZoneInfo) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
+        return _AFTER_A_SEPARATOR.sub(r"\1'", f"'{value}" if _FORMULA.match(value) else value)
     if isinstance(value, datetime):
         return value.astimezone(zone).isoformat(" ", "seconds")[:19]
     if isinstance(value, Decimal):

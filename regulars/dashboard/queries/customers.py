@@ -1,7 +1,10 @@
 """A shop's customers: a page of the list, one customer's history, and the networks to filter by."""
 
-from typing import Any
+import re
+from datetime import datetime, time, timedelta
+from typing import Any, LiteralString
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from psycopg import sql
 
@@ -18,6 +21,13 @@ MAX_EVENTS = 1000
 """A history holds this many orders, the newest, and their visits."""
 
 MAX_NETWORKS = 50
+MAX_WORDS = 8
+MIN_DIGITS = 3
+"""A search for less of a phone number would find too many."""
+
+SILENT_AFTER = 30
+LOST_AFTER = 180
+"""Days without a purchase after which it is worth a call, and after which it hardly is."""
 
 
 def customers(connection: Connection, shop: Shop, query: CustomerQuery) -> CustomerPage:
@@ -89,6 +99,25 @@ def networks(connection: Connection, shop: Shop) -> list[str]:
     return [network for (network,) in rows]
 
 
+def silent(connection: Connection, shop: Shop, *, limit: int) -> list[ListedCustomer]:
+    """Whom to call first: who came back before, has been silent for a while, and has spent the most.
+
+    The index by amount finds them, so nobody is counted.
+    """
+    query = CustomerFilter(
+        sort="-total_spent", min_purchases=2, min_silent_days=SILENT_AFTER, max_silent_days=LOST_AFTER
+    )
+    wheres, parameters = conditions(shop, query)
+    found = fetch(
+        connection,
+        sql.SQL(
+            "select customers.shop_customer_id from dashboard.customers where {} order by {} limit %(limit)s"
+        ).format(sql.SQL(" and ").join(wheres), order_by(query.sort)),
+        parameters | {"limit": limit},
+    )
+    return _rows(connection, shop, [customer_id for (customer_id,) in found])
+
+
 def conditions(shop: Shop, query: CustomerFilter) -> tuple[list[sql.Composable], dict[str, Any]]:
     """The filter's conditions on `dashboard.customers`, and their parameters."""
     wheres: list[sql.Composable] = [sql.SQL("customers.shop_id = %(shop_id)s")]
@@ -96,21 +125,34 @@ def conditions(shop: Shop, query: CustomerFilter) -> tuple[list[sql.Composable],
     if query.repeat is not None:
         wheres.append(sql.SQL("customers.repeat_customer" if query.repeat else "not customers.repeat_customer"))
     if query.slug is not None:
-        # Not coalesce(): the planner could not estimate it.
-        or_missing = " or customers.first_source_slug is null" if query.slug == "unknown" else ""
-        wheres.append(sql.SQL(f"(customers.first_source_slug = %(slug)s{or_missing})"))
+        wheres.append(_came_by("first_source_slug", "slug", query.slug))
         parameters["slug"] = query.slug
-    if query.network is not None:
-        wheres.append(sql.SQL("customers.preferred_network = %(network)s"))
-        parameters["network"] = query.network
+    if query.last_slug is not None:
+        wheres.append(_came_by("last_source_slug", "last_slug", query.last_slug))
+        parameters["last_slug"] = query.last_slug
+    for name, condition in _BOUNDS.items():
+        value = getattr(query, name)
+        if value is not None:
+            wheres.append(sql.SQL(condition))
+            parameters[name] = value
+    for name, condition in _SILENCE.items():
+        days = getattr(query, name)
+        if days is not None:
+            wheres.append(sql.SQL(condition))
+            # A moment rather than a day, because the index has moments.
+            parameters[name] = _days_ago(shop, days - 1 if name == "min_silent_days" else days)
+    if query.segment is not None:
+        wheres.append(
+            sql.SQL(
+                "customers.shop_customer_id in (select segments.shop_customer_id "
+                "from dashboard.customer_segments as segments "
+                "where segments.shop_id = %(shop_id)s and segments.segment = %(segment)s)"
+            )
+        )
+        parameters["segment"] = query.segment
     if query.search is not None:
-        phone = read_phone(query.search, country=shop.country).e164
-        if phone is not None:
-            matches = sql.SQL("contacts.phone_number = %(phone)s")
-            parameters["phone"] = phone
-        else:
-            matches = sql.SQL("(contacts.customer_name ilike %(part)s or contacts.email ilike %(part)s)")
-            parameters["part"] = f"%{_escaped(query.search.strip())}%"
+        matches, words = _matches(shop, query.search)
+        parameters |= words
         wheres.append(
             sql.SQL(
                 "customers.shop_customer_id in (select contacts.shop_customer_id "
@@ -118,6 +160,55 @@ def conditions(shop: Shop, query: CustomerFilter) -> tuple[list[sql.Composable],
             ).format(matches)
         )
     return wheres, parameters
+
+
+_BOUNDS: dict[str, LiteralString] = {
+    "network": "customers.preferred_network = %(network)s",
+    "min_spent": "customers.total_spent >= %(min_spent)s",
+    "max_spent": "customers.total_spent <= %(max_spent)s",
+    "min_purchases": "customers.total_purchases >= %(min_purchases)s",
+    "max_purchases": "customers.total_purchases <= %(max_purchases)s",
+}
+_SILENCE: dict[str, LiteralString] = {
+    "min_silent_days": "customers.last_purchase_at < %(min_silent_days)s",
+    "max_silent_days": "customers.last_purchase_at >= %(max_silent_days)s",
+}
+
+
+def _came_by(column: LiteralString, name: LiteralString, slug: str) -> sql.Composed:
+    # Not coalesce(): the planner could not estimate it.
+    condition: LiteralString = "({column} = {value} or {column} is null)" if slug == "unknown" else "{column} = {value}"
+    return sql.SQL(condition).format(column=sql.Identifier("customers", column), value=sql.Placeholder(name))
+
+
+def _days_ago(shop: Shop, days: int) -> datetime:
+    """The beginning of the shop's local day so many days ago."""
+    zone = ZoneInfo(shop.time_zone)
+    return datetime.combine(datetime.now(zone).date() - timedelta(days=days), time(), zone)
+
+
+def _matches(shop: Shop, search: str) -> tuple[sql.Composable, dict[str, Any]]:
+    """A whole phone number, the last digits of one, or words of which each is in the name or the e-mail address."""
+    phone = read_phone(search, country=shop.country).e164
+    if phone is not None:
+        return sql.SQL("contacts.phone_number = %(phone)s"), {"phone": phone}
+    digits = re.sub(r"[\s()+./-]", "", search)
+    if digits.isascii() and digits.isdecimal() and len(digits) >= MIN_DIGITS:
+        # With six digits or more it may also be the beginning of a number that is being typed.
+        part = digits.lstrip("0") if len(digits) >= 6 else ""
+        patterns = [f"%{digits}", *([f"%{part}%"] if part else [])]
+        return sql.SQL("contacts.phone_number like any(%(digits)s)"), {"digits": patterns}
+    words = search.replace(",", " ").split()[:MAX_WORDS] or [search]
+    condition = "(contacts.customer_name ilike {0} or contacts.email ilike {0} or contacts.phone_number like {1})"
+    parameters: dict[str, Any] = {}
+    each = []
+    for place, word in enumerate(words):
+        parameters[f"word{place}"] = f"%{_escaped(word)}%"
+        # The last digits, beside a name.
+        is_digits = word.isascii() and word.isdecimal() and len(word) >= MIN_DIGITS
+        parameters[f"digits{place}"] = f"%{word}" if is_digits else None
+        each.append(sql.SQL(condition).format(sql.Placeholder(f"word{place}"), sql.Placeholder(f"digits{place}")))
+    return sql.SQL("(") + sql.SQL(" and ").join(each) + sql.SQL(")"), parameters
 
 
 def _escaped(text: str) -> str:
@@ -135,9 +226,9 @@ def _total(
     if not cards:
         raise NotCountedYet
     total, repeat = map(int, cards[0])
-    if query.search is None and query.slug is None and query.network is None:
+    if query.given.keys() <= {"repeat"}:
         return total if query.repeat is None else repeat if query.repeat else total - repeat
-    if query.search is None and query.repeat is None and query.network is None:
+    if query.given.keys() == {"slug"}:
         # The link's new customers are the customers whose first purchase came by it.
         slug = [shop.shop_id, query.slug]
         links = "select new_customers from dashboard.slug_analytics where shop_id = %s and slug = %s"

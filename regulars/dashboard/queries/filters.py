@@ -1,6 +1,8 @@
 """Which customers a list or a file holds, and in which order: the parameters, read strictly."""
 
-from typing import Annotated, Literal, Self
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -43,12 +45,26 @@ def _storable(value: object) -> object:
     return value
 
 
-def _none_if_blank(value: object) -> object:
+def none_if_blank(value: object) -> object:
     """A form sends its empty fields too."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Text = Annotated[str | None, Field(max_length=100), BeforeValidator(_storable), BeforeValidator(_none_if_blank)]
+def _plain_amount(value: object) -> object:
+    """Digits with a point at most: Decimal would also take `1e9`, `NaN` and `Infinity`."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,4})?", value.strip()):
+        raise ValueError("is not an amount such as 12.50")
+    return value.strip() if isinstance(value, str) else value
+
+
+MAX_SILENCE = 36_500
+
+Amount = Annotated[Decimal | None, BeforeValidator(_plain_amount), BeforeValidator(none_if_blank)]
+Count = Annotated[int | None, Field(ge=1, le=1_000_000), BeforeValidator(_whole_number), BeforeValidator(none_if_blank)]
+Days = Annotated[
+    int | None, Field(ge=0, le=MAX_SILENCE), BeforeValidator(_whole_number), BeforeValidator(none_if_blank)
+]
+Text = Annotated[str | None, Field(max_length=100), BeforeValidator(_storable), BeforeValidator(none_if_blank)]
 
 
 class CustomerFilter(BaseModel):
@@ -59,14 +75,31 @@ class CustomerFilter(BaseModel):
     sort: Sort = Field(
         "-last_purchase", description="With -, the largest or latest first. The customer's id breaks ties."
     )
-    repeat: Annotated[bool | None, BeforeValidator(_true_or_false), BeforeValidator(_none_if_blank)] = Field(
+    repeat: Annotated[bool | None, BeforeValidator(_true_or_false), BeforeValidator(none_if_blank)] = Field(
         None, description="true: two purchases or more; false: one."
     )
     search: Text = Field(
-        None, description="A phone number in any spelling, or a part of an e-mail address (with @) or of a name."
+        None,
+        description="A phone number in any spelling, its last digits (three or more), or parts of a name and an e-mail "
+        "address in any order.",
     )
+    segment: Text = Field(None, description="The segment's name, as in `segments`.")
     slug: Text = Field(None, description="The link of the first purchase; `unknown`: none.")
+    last_slug: Text = Field(None, description="The link of the last purchase; `unknown`: none.")
     network: Text = Field(None, description="The network ordered most often.")
+    min_spent: Amount = Field(None, description="Spent so far, less refunds: at least.")
+    max_spent: Amount = Field(None, description="Spent so far, less refunds: at most.")
+    min_purchases: Count = Field(None, description="At least so many purchases.")
+    max_purchases: Count = Field(None, description="At most so many purchases.")
+    min_silent_days: Days = Field(
+        None, description="At least so many local days since the last purchase; 0: it was today."
+    )
+    max_silent_days: Days = Field(None, description="At most so many local days since the last purchase.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The filters that are set, without the order."""
+        return self.model_dump(include=set(CustomerFilter.model_fields) - {"sort"}, exclude_none=True)
 
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole_number)]
@@ -83,7 +116,7 @@ class CustomerQuery(CustomerFilter):
 
     limit: Limit = 50
     offset: Annotated[int, BeforeValidator(_whole_number)] = Field(0, ge=0, le=MAX_OFFSET)
-    cursor: Annotated[str | None, Field(max_length=400), BeforeValidator(_none_if_blank)] = Field(
+    cursor: Annotated[str | None, Field(max_length=400), BeforeValidator(none_if_blank)] = Field(
         None, description="The previous page's next_cursor, with the same sort and without an offset."
     )
 

@@ -6,11 +6,11 @@ where no refresh has counted the shop.
 
 from datetime import date, timedelta
 from typing import LiteralString
-from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.errors import NotCountedYet
 from regulars.dashboard.queries.freshness import require_counted
+from regulars.dashboard.queries.periods import Span
 from regulars.dashboard.queries.select import Model, select
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
@@ -133,20 +133,14 @@ def slugs(connection: Connection, shop: Shop) -> list[SlugRow]:
     return _of_shop(connection, shop, SlugRow, "where shop_id = %s order by net_amount desc, slug")
 
 
-def revenue_days(connection: Connection, shop: Shop, *, days: int = 90) -> list[RevenueDay]:
-    """The last `days` local days up to `as_of`, oldest first; 0 where nothing was sold.
-
-    Days after `as_of` are unknown, so they have no row.
-    """
-    row = connection.execute("select as_of from dashboard.freshness").fetchone()
-    if row is None or row[0] is None:
-        raise NotCountedYet
-    last: date = row[0].astimezone(ZoneInfo(shop.time_zone)).date()
-    first = last - timedelta(days=days - 1)
-    rows = _of_shop(connection, shop, RevenueDay, "where shop_id = %s and order_date between %s and %s", first, last)
+def revenue_days(connection: Connection, shop: Shop, span: Span) -> list[RevenueDay]:
+    """These local days, oldest first; 0 where nothing was sold. Ask for no day after that of `as_of`: it is unknown."""
+    rows = _of_shop(
+        connection, shop, RevenueDay, "where shop_id = %s and order_date between %s and %s", span.first, span.last
+    )
     by_day = {row.order_date: row for row in rows}
-    span = [first + timedelta(days=number) for number in range(days)]
-    return [by_day.get(day) or _day_without_orders(day) for day in span]
+    days = [span.first + timedelta(days=number) for number in range(span.days)]
+    return [by_day.get(day) or _day_without_orders(day) for day in days]
 
 
 def _day_without_orders(day: date) -> RevenueDay:

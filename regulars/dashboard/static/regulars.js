@@ -22,6 +22,7 @@ if (form) {
       document.getElementById("results").replaceWith(results);
       // The switch to another shop keeps the filters.
       document.querySelector(".shops ul")?.replaceWith(page.querySelector(".shops ul"));
+      showCopyButtons();
       history.replaceState(null, "", address);
     } catch (error) {
       if (error.name !== "AbortError") location.assign(address);
@@ -53,3 +54,35 @@ if (shops) {
     if (event.key === "Escape") shops.open = false;
   });
 }
+
+// Copies a phone number, or all those of the filtered list. Without this script the buttons stay hidden.
+const showCopyButtons = () => {
+  for (const button of document.querySelectorAll("[data-copy], [data-copy-all]")) button.hidden = false;
+};
+
+const copy = async (text) => {
+  // A promise, because a browser may forget the click while the numbers are on their way.
+  const blob = Promise.resolve(text).then((copied) => new Blob([copied], { type: "text/plain" }));
+  await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+};
+
+const fetchPhones = async (address) => {
+  const response = await fetch(address, { credentials: "same-origin" });
+  if (!response.ok) throw new Error("not loaded");
+  return response.text();
+};
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy], [data-copy-all]");
+  if (!button) return;
+  const { copy: phone, copyAll: address, done } = button.dataset;
+  try {
+    await copy(phone ?? fetchPhones(address));
+    button.textContent = done;
+  } catch {
+    // The browser doesn't let a page write to its clipboard: the numbers themselves are the next best.
+    if (address) location.assign(address);
+  }
+});
+
+showCopyButtons();
