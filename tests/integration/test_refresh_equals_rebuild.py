@@ -155,7 +155,12 @@ def _insert_slug(connection: Connection, step: Step) -> None:
             "insert into public.shop_slugs (shop_id, slug, label, valid_from) values (%s, %s, %s, %s) "
             "on conflict (slug) do update set shop_id = excluded.shop_id, label = excluded.label, "
             "valid_from = excluded.valid_from",
-            [shop[0], slug, (None, "WhatsApp", "poster", "call 0241112223")[step.also % 4], _MOMENTS[step.also % len(_MOMENTS)]],
+            [
+                shop[0],
+                slug,
+                (None, "WhatsApp", "poster", "call 0241112223")[step.also % 4],
+                _MOMENTS[step.also % len(_MOMENTS)],
+            ],
         )
 
 
