@@ -231,6 +231,21 @@ def test_the_storefronts_expressions_show_our_numbers_and_guard_what_the_documen
     assert nulls <= set(re.findall(r"^\| `((?:customers|orders)\[\]\.\w+)`", documents, re.MULTILINE))
 
 
+def test_the_rewrite_in_the_documents_puts_the_three_routes_in_place(node: str) -> None:
+    documents = (_ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    (configuration,) = re.findall(r"```js\n(.*?)```", documents, re.DOTALL)
+    told = "module.exports.rewrites().then((made) => console.log(JSON.stringify(made)))"
+    ran = subprocess.run(
+        [node, "-e", configuration + told],
+        env=os.environ | {"REGULARS_URL": "http://127.0.0.1:8086"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    paths = [f"{API}/{path}" for path in ("analytics", "list", ":id/history")]
+    assert json.loads(ran.stdout) == {
+        "beforeFiles": [{"source": path, "destination": f"http://127.0.0.1:8086{path}"} for path in paths]
+    }
+
+
 def _run(node: str, responses: str) -> Any:
     """What the storefront's page shows of these responses."""
     ran = subprocess.run([node, str(_PAGE)], input=responses, capture_output=True, text=True, timeout=60, check=False)
