@@ -3,6 +3,7 @@
     `rhythm_state()` names its three conditions, which are null together in a shop without a gap.
 -#}
 {% macro rhythms() -%}
+    {#- A gap is a whole or a half: only one gap is to be rounded up. -#}
     {%- set at_risk_gaps = 2 -%}
     {%- set lapsed_gaps = 4 -%}
     gaps as (
@@ -35,8 +36,8 @@
             shop_id,
             gap_days,
             cast(ceil(gap_days) as integer) as days_to_due,
-            cast(ceil({{ at_risk_gaps }} * gap_days) as integer) as days_to_at_risk,
-            cast(ceil({{ lapsed_gaps }} * gap_days) as integer) as days_to_lapsed
+            cast({{ at_risk_gaps }} * gap_days as integer) as days_to_at_risk,
+            cast({{ lapsed_gaps }} * gap_days as integer) as days_to_lapsed
         from middles
     ),
 
@@ -83,11 +84,11 @@
                 else days_to_due
             end as due_on,
             last_purchase_date + case
-                when has_own then cast(ceil({{ at_risk_gaps }} * median_gap_days) as integer)
+                when has_own then cast({{ at_risk_gaps }} * median_gap_days as integer)
                 else days_to_at_risk
             end as at_risk_from,
             last_purchase_date + case
-                when has_own then cast(ceil({{ lapsed_gaps }} * median_gap_days) as integer)
+                when has_own then cast({{ lapsed_gaps }} * median_gap_days as integer)
                 else days_to_lapsed
             end as lapsed_from
         from met

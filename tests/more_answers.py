@@ -9,7 +9,7 @@ from math import ceil
 from uuid import UUID
 
 from regulars.demo.sample_data import Shop
-from tests.sample_shops import Order, Row, SampleShops, percentage, percentile, purchases, rounded
+from tests.sample_shops import Order, Row, SampleShops, campaign_of, percentage, percentile, purchases, rounded
 
 
 def _next_month(month: date) -> date:
@@ -83,17 +83,17 @@ def which_links_win_and_which_remind(sample: SampleShops) -> Iterator[Row]:
 
 def how_far_a_campaigns_visitors_get(sample: SampleShops) -> Iterator[Row]:
     for shop, currency, orders in sample.shops():
-        visits = Counter(visit.utm_source or "unknown" for visit in _shop(sample, shop).visits)
+        visits = Counter(campaign_of(visit) for visit in _shop(sample, shop).visits)
         tracked = [order for order in _shop(sample, shop).orders if order.calls]
-        visits["unknown"] += sum(order.checkout.visit_id is None for order in tracked)
+        visits[campaign_of(None)] += sum(order.checkout.visit_id is None for order in tracked)
         converted = {order.checkout.order_id for order in tracked}
-        for source, opened in visits.items():
-            placed = [order for order in orders if order.utm_source == source]
+        for campaign, opened in visits.items():
+            placed = [order for order in orders if order.campaign == campaign]
             sold = [order for order in placed if order.is_sale]
             ended = sum(order.order_id in converted for order in sold)
-            new = sum(bought[0].utm_source == source for bought in purchases(orders).values())
+            new = sum(bought[0].campaign == campaign for bought in purchases(orders).values())
             yield (
-                shop, currency, source, opened, ended, percentage(ended, opened), len(placed), len(sold), new,
+                shop, currency, *campaign, opened, ended, percentage(ended, opened), len(placed), len(sold), new,
                 sum((order.net for order in sold), Decimal(0)),
             )  # fmt: skip
 
@@ -154,6 +154,25 @@ def what_a_links_customers_buy_later(sample: SampleShops) -> Iterator[Row]:
             yield shop, currency, link, len(amounts), average
 
 
+def which_networks_sales_grow(sample: SampleShops) -> Iterator[Row]:
+    for shop, _, orders in sample.shops():
+        sales = [order for order in orders if order.is_sale]
+        by_month = Counter(order.month for order in sales)
+        for (month, network), count in Counter((order.month, order.network) for order in sales).items():
+            yield shop, month, network, count, percentage(rounded(Decimal(count) / by_month[month], "0.0001"), 1)
+
+
+def how_a_months_customers_grow_in_worth(sample: SampleShops) -> Iterator[Row]:
+    for shop, currency, orders in sample.shops():
+        for first, cohort in _cohorts(orders).items():
+            month, since, net = first, 0, Decimal(0)
+            while (after := _next_month(month)) <= sample.today(shop) and month <= max(o.month for o in orders):
+                net += sum((o.net for bought in cohort for o in bought if o.month == month), Decimal(0))
+                if since in (0, 3, 6):
+                    yield shop, currency, first, since, len(cohort), rounded(net / len(cohort), "0.01")
+                month, since = after, since + 1
+
+
 def _shop(sample: SampleShops, slug: str) -> Shop:
     (shop,) = (each for each in sample.data.shops if each.slug == slug)
     return shop
@@ -170,4 +189,6 @@ ANSWERS: list[Callable[[SampleShops], Iterator[Row]]] = [
     what_the_best_tenth_brings,
     who_returned_by_month,
     what_a_links_customers_buy_later,
+    which_networks_sales_grow,
+    how_a_months_customers_grow_in_worth,
 ]

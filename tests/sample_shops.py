@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 from regulars.demo.sample_data import Order as SampleOrder
-from regulars.demo.sample_data import SampleData, Shop
+from regulars.demo.sample_data import SampleData, Shop, Visit
+from tests.scores import Grid
 
 # The moment at which the tests ask.
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -35,7 +36,8 @@ class Order:
     network: str
     slug: str
     link: str
-    utm_source: str
+    campaign: tuple[str, str, str]
+    """Source, medium and name; `unknown` where the visit has none."""
     is_sale: bool
     gross: Decimal
     profit: Decimal
@@ -54,6 +56,7 @@ class SampleShops:
     connection: Connection
     data: SampleData
     orders: list[Order]
+    grid: Grid
 
     def shops(self) -> Iterator[tuple[str, str, list[Order]]]:
         """Each shop's slug and currency, and its orders by time."""
@@ -86,19 +89,30 @@ def write_shop(connection: Connection, shop: Shop) -> None:
     # The link of an order that checkout never tracked is unknown.
     tracked = [order for order in shop.orders if order.calls]
     bought = {o.checkout.visit_id: o.checkout.order_id for o in tracked if o.checkout.visit_id}
-    visits = [(shop.shop_id, bought.get(v.visit_id), v.slug, v.accessed_at, v.utm_source) for v in shop.visits]
+    visits = [(shop.shop_id, bought.get(v.visit_id), v.slug, v.accessed_at, *_campaign(v)) for v in shop.visits]
     visits += [
-        (shop.shop_id, o.checkout.order_id, o.checkout.slug, o.checkout.accessed_at, None)
+        (shop.shop_id, o.checkout.order_id, o.checkout.slug, o.checkout.accessed_at, None, None, None)
         for o in tracked
         if not o.checkout.visit_id
     ]
-    columns = "shop_id shop_order_id accessed_via_slug accessed_at utm_source"
+    columns = "shop_id shop_order_id accessed_via_slug accessed_at utm_source utm_medium utm_campaign"
     _copy(connection, "regulars.tracking", columns, visits)
 
 
 def _network(order: SampleOrder) -> str:
     """Sample people stay with one network; every third order is for another, so that some switch."""
     return "Surf" if order.checkout.order_id.int % 3 == 0 else order.network
+
+
+def _campaign(visit: Visit) -> tuple[str | None, str | None, str | None]:
+    """Sample visits belong to no named campaign; of the tagged ones, every other does here."""
+    name = "spring" if visit.utm_source and visit.visit_id.int % 2 else None
+    return visit.utm_source, visit.utm_medium, name
+
+
+def campaign_of(visit: Visit | None) -> tuple[str, str, str]:
+    source, medium, name = _campaign(visit) if visit else (None, None, None)
+    return source or "unknown", medium or "unknown", name or "unknown"
 
 
 def _copy(connection: Connection, table: str, columns: str, rows: Iterable[Row]) -> None:
@@ -124,7 +138,7 @@ def with_policy(shop: Shop, people: dict[tuple[object, object], object]) -> Iter
             shop=shop.slug, currency=shop.currency, buyer=buyer, order_id=checkout.order_id, at=at,
             day=local.date(), hour=local.hour, network=_network(order),
             slug=slug, link=labels.get(slug, slug),
-            utm_source=(visit.utm_source if visit and order.calls else None) or "unknown",
+            campaign=campaign_of(visit if order.calls else None),
             is_sale=is_paid and status not in ("refunded", "reversed"),
             gross=order.base_price + order.profit_amount if is_paid else Decimal(0), profit=order.profit_amount,
         )  # fmt: skip

@@ -204,8 +204,8 @@ def match_orders(
 
 def _match_chunk(connection: Connection, ids: list[UUID]) -> Matched:
     with connection.transaction(), connection.cursor() as cursor:
-        # psycopg prepares what runs often. A plan kept from when a table was nearly empty reads it whole for every
-        # order, until somebody analyzes it.
+        # psycopg prepares what runs often, and a plan kept from when a table was nearly empty reads it whole for every
+        # order.
         cursor.execute("set local lock_timeout = '2s'; set local plan_cache_mode = force_custom_plan")
         block_erasures(connection)
         orders = cursor.execute(_ORDERS, {"order_ids": ids}).fetchall()

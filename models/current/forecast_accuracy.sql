@@ -1,7 +1,5 @@
 with
 
-{% set horizons = [30, 90, 365] -%}
-
 forecasts as (
     select
         shop_forecasts.*,
@@ -39,65 +37,6 @@ matured as (
             and horizons.fit_id = forecasts.fit_id
 ),
 
--- A row per shop, so that its purchases are read once and not once for each horizon.
-spans as (
-    select
-        shop_id,
-        {% for days in horizons -%}
-            min(case when horizon_days = {{ days }} then from_day end) as from_{{ days }},
-            min(case when horizon_days = {{ days }} then matures_on end) as to_{{ days }},
-        {% endfor -%}
-        min(from_day) as first_day
-    from matured
-    where fit_id is not null
-    group by shop_id
-),
-
--- Of the customers of whom something was predicted: those who came later are not its error.
-came as (
-    select
-        purchases.shop_id,
-        purchases.net_amount,
-        {% for days in horizons -%}
-            purchases.order_date >= spans.from_{{ days }}
-            and purchases.order_date < spans.to_{{ days }}
-            and purchases.first_purchase_date < spans.from_{{ days }} as is_in_{{ days }},
-        {% endfor -%}
-        purchases.is_first_of_day
-    from spans
-    inner join {{ ref('purchases') }} as purchases
-        on
-            spans.shop_id = purchases.shop_id
-            and spans.first_day <= purchases.order_date
-),
-
-sums as (
-    select
-        shop_id,
-        {% for days in horizons -%}
-            sum(case when is_in_{{ days }} and is_first_of_day then 1 else 0 end)
-                as purchases_{{ days }},
-            sum(case when is_in_{{ days }} then net_amount end) as net_amount_{{ days }}
-            {{- ',' if not loop.last }}
-        {% endfor -%}
-    from came
-    group by shop_id
-),
-
-bought as (
-    {% for days in horizons -%}
-        select
-            shop_id,
-            {{ days }} as horizon_days,
-            purchases_{{ days }} as purchases,
-            net_amount_{{ days }} as net_amount
-        from sums
-        {% if not loop.last -%}
-            union all
-        {% endif -%}
-    {% endfor -%}
-),
-
 compared as (
     select
         matured.*,
@@ -106,10 +45,19 @@ compared as (
         case when matured.fit_id is not null then coalesce(bought.net_amount, 0) end
             as actual_net_amount
     from matured
-    left join bought
-        on
-            matured.shop_id = bought.shop_id
-            and matured.horizon_days = bought.horizon_days
+    -- Not a join and `group by`, which would sort all that the shop sold in the time.
+    cross join lateral (
+        -- Of the customers of whom something was predicted: those who came later are not its error.
+        select
+            sum(case when purchases.is_first_of_day then 1 else 0 end) as purchases,
+            sum(purchases.net_amount) as net_amount
+        from {{ ref('purchases') }} as purchases
+        where
+            purchases.shop_id = matured.shop_id
+            and purchases.order_date >= matured.from_day
+            and purchases.order_date < matured.matures_on
+            and purchases.first_purchase_date < matured.from_day
+    ) as bought
 )
 
 select

@@ -2,7 +2,7 @@ with
 
 {{ rhythms() }},
 
--- By the conditions and not by the state's name: of conditions, PostgreSQL knows that there are few, and
+-- By the conditions and not by the state's name: PostgreSQL knows that a condition has few values, and
 -- sorts no customers.
 counted as (
     select

@@ -460,14 +460,6 @@ class VisitRow(Row):
     order_id: UUID | None = Field(examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])
 
 
-class CustomerHistory(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    customer: ListedCustomer
-    orders: list[OrderRow]
-    tracking: list[VisitRow]
-
-
 class CustomerPage(BaseModel):
     model_config = ConfigDict(frozen=True)
 

@@ -84,3 +84,58 @@ def test_a_forecast_names_its_fit_and_its_error_is_what_python_counts(api: Api) 
     assert f"The last such prediction expected 12, and {days_bought} came" in page.text
     assert f"from {day(begun + timedelta(days=365))}" in page.text
     assert "Came" in picture.text
+
+
+def test_what_is_expected_of_a_customer_is_in_their_history_and_on_their_page_or_why_there_is_nothing(api: Api) -> None:
+    shop = api.owners.shops["ama-more"]
+    begun = shop.day(datetime.now(UTC)) - timedelta(days=3)
+    reason = "12 customers have repeat purchases with a positive amount; 100 are needed"
+    known, unknown = api.read("list", shop, limit=2)["customers"]
+    with api.database.connect() as connection:
+        ((fit_id,),) = fetch(
+            connection,
+            "insert into regulars.forecast_fits (shop_id, fitted_through, purchase_days, net_amount, customers, "
+            "repeat_customers, r, alpha, a, b, log_likelihood, converged, is_in_use, amount_reason) "
+            "values (%s, %s, 40, 300, 30, 12, 1, 1, 1, 1, -9, true, true, %s) returning fit_id",
+            shop.shop_id, begun - timedelta(days=1), reason,
+        )  # fmt: skip
+        connection.execute(
+            "insert into regulars.forecasts (shop_id, shop_customer_id, fit_id, probability_alive, "
+            "expected_purchases_30, expected_purchases_90, expected_purchases_365) "
+            "values (%s, %s, %s, 0.625, 1.25, 3.5, 10.75)",
+            [shop.shop_id, known["customer_id"], fit_id],
+        )
+        connection.execute(
+            "insert into regulars.shop_forecasts (shop_id, fit_id, horizon_days, from_day, matures_on, customers, "
+            "expected_purchases) values (%s, %s, 30, %s, %s, 1, 1.25)",
+            [shop.shop_id, fit_id, begun, begun + timedelta(days=30)],
+        )
+    run_refresh(api.database.settings)
+    answer = api.read(f"{known['customer_id']}/history", shop)
+    assert (answer["forecast_reason"], answer["forecast"]) == (
+        None,
+        {
+            "fit_id": fit_id,
+            "fitted_through": (begun - timedelta(days=1)).isoformat(),
+            "probability_alive": Decimal("0.625"),
+            "expected_purchases_30": Decimal("1.25"),
+            "expected_purchases_90": Decimal("3.5"),
+            "expected_purchases_365": Decimal("10.75"),
+            **{f"expected_net_amount_{days}": None for days in (30, 90, 365)},
+            "amount_reason": reason,
+        },
+    )
+    other = api.read(f"{unknown['customer_id']}/history", shop)
+    assert other["forecast"] is None
+    assert other["forecast_reason"].endswith(f"the latest prediction, which begins on {begun}")
+    few = api.owners.shops["kofi-data"]
+    (first,) = api.read("list", few, limit=1)["customers"]
+    none = api.read(f"{first['customer_id']}/history", few)
+    assert (none["forecast"], none["forecast_reason"]) == (None, api.read("forecast", few)["latest_fit"]["reason"])
+    with served(create_app(api.settings), headers={}) as client:
+        client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
+        page = Seen(client.get(f"/customers/{known['customer_id']}", params={"shop": shop.slug}).text)
+        empty = Seen(client.get(f"/customers/{unknown['customer_id']}", params={"shop": shop.slug}).text)
+    for text in ("10.75", "62 %", f"Revenue is not predicted: {reason}."):
+        assert text in page.text
+    assert f"No purchases are predicted: {other['forecast_reason']}." in empty.text

@@ -17,6 +17,7 @@ from psycopg import sql
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from regulars.dashboard.app import create_app
+from regulars.dashboard.pages.formatting import day
 from regulars.dashboard.pages.numbers import MAX_AT_RISK
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
@@ -116,6 +117,21 @@ def test_states_are_what_python_counts_and_without_fifty_customers_there_is_no_s
     assert f"There are no segments yet: {answer['reason']}." in page.text
     late = states["at risk"]
     assert (f"{late} customer" if late else "Nobody is at risk.") in page.text
+
+
+def test_a_customers_own_rhythm_is_in_their_history_and_on_their_page(api: Api, shop: Shop) -> None:
+    expected = _rhythms(shop, _today(shop))
+    with served(create_app(api.settings), headers={}) as client:
+        client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
+        for row in api.read("list", shop, limit=200)["customers"]:
+            rhythm = api.read(f"{row['customer_id']}/history", shop)["rhythm"]
+            wanted = expected[row["phone_number"]]
+            assert {field: rhythm[field] for field in wanted} == wanted
+            assert rhythm["reason"].endswith(f"; {wanted['days_since']} days ago") or wanted["days_since"] < 2
+            page = Seen(client.get(f"/customers/{row['customer_id']}", params={"shop": shop.slug}).text)
+            assert rhythm["reason"][1:] in page.text
+            since = {"active": "due_on", "due": "due_on", "at risk": "at_risk_from", "lapsed": "lapsed_from"}
+            assert day(date.fromisoformat(rhythm[since[rhythm["state"]]])) in page.text
 
 
 def test_segments_of_a_shop_with_sixty_customers_are_what_python_counts(built: Database) -> None:

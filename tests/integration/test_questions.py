@@ -10,15 +10,16 @@ import pytest
 
 from flows.steps import run_refresh
 from regulars.demo.sample_data import make_sample_data
-from tests import answers, more_answers
+from tests import answers, customer_answers, more_answers
 from tests.conftest import NAME, Server
 from tests.sample_shops import NOW, SampleShops, with_policy, write_shop
-from tests.storefront import fetch
+from tests.scores import read_grid
+from tests.storefront import add_forecasts, fetch
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "questions.md").read_text(encoding="utf-8")
 _QUESTIONS = re.findall(r"^## (\d+)\. (.+)\n((?:(?!^## ).*\n)*)", _PAGE, re.MULTILINE)
 _SQL = re.compile(r"```sql\n(.*?)```", re.DOTALL)
-_ANSWERS = [*answers.ANSWERS, *more_answers.ANSWERS]
+_ANSWERS = [*answers.ANSWERS, *more_answers.ANSWERS, *customer_answers.ANSWERS]
 _EACH = pytest.mark.parametrize("number", range(len(_ANSWERS)), ids=[answer.__name__ for answer in _ANSWERS])
 
 
@@ -30,6 +31,17 @@ def refreshed(server: Server, migrated_template: str, builds_models: None) -> It
             write_shop(connection, shop)
     run_refresh(database.settings)
     with database.connect() as connection:
+        add_forecasts(connection)
+        # A cell of each shop's own changes the segment of those in it.
+        connection.execute(
+            "insert into regulars.segment_grid (shop_id, recency_score, value_score, segment) "
+            "select id, %s, %s, %s from public.user_shops",
+            customer_answers.OWN_CELL,
+        )
+    # A rebuild, since a refresh would replace these forecasts by fits.
+    run_refresh(database.settings, mode="rebuild")
+    with database.connect() as connection:
+        grid = read_grid(connection)
         people = {
             (shop_id, phone): person
             for shop_id, phone, person in fetch(connection, "select shop_id, phone_number, id from regulars.customers")
@@ -37,7 +49,7 @@ def refreshed(server: Server, migrated_template: str, builds_models: None) -> It
         orders = [order for shop in data.shops for order in with_policy(shop, people)]
         connection.execute("set role regulars_analyst; set search_path = ''; set timezone = 'Pacific/Auckland'")
         connection.execute("select set_config('regulars.now', %s, false)", [NOW.isoformat()])
-        yield SampleShops(connection, data, orders)
+        yield SampleShops(connection, data, orders, grid)
     server.drop(NAME)
 
 

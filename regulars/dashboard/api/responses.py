@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from regulars.dashboard.cards import CARDS
+from regulars.dashboard.customer_schemas import CustomerForecast, CustomerRhythm
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
     CampaignRow,
@@ -143,6 +144,9 @@ class ListResponse(ShopResponse):
 
 class HistoryResponse(ShopResponse):
     customer: ListedCustomer
+    rhythm: CustomerRhythm | None = Field(description="How often they buy, on the shop's current local day.")
+    forecast: CustomerForecast | None = Field(description="null where nothing is predicted of the customer.")
+    forecast_reason: str | None = Field(examples=[None], description="Why nothing is predicted, in words.")
     orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
     tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
 

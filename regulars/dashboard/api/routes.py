@@ -243,7 +243,7 @@ def export(request: Request, owner: SignedIn, query: Annotated[ExportQuery, Quer
 
 @router.get("/{customer_id}/history", responses=responses(HistoryResponse))
 def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneStorefrontShop) -> Response:
-    """A customer, their orders, and the visits that brought the orders."""
+    """A customer, what to expect of them, their orders, and the visits that brought the orders."""
     return _respond(
         request,
         owner,

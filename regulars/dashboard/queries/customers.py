@@ -10,12 +10,14 @@ from psycopg import sql
 
 from ingest.phone import read_phone
 from ingest.storage.connections import Connection
+from regulars.dashboard.customer_schemas import CustomerHistory
 from regulars.dashboard.errors import NoSuchCustomer, NotCountedYet
+from regulars.dashboard.queries import outlook
 from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery
 from regulars.dashboard.queries.freshness import require_counted
 from regulars.dashboard.queries.select import fetch, fetch_as, select, select_list
 from regulars.dashboard.queries.sorting import after_cursor, key_column, order_by, read_cursor, write_cursor
-from regulars.dashboard.schemas import CustomerHistory, CustomerPage, ListedCustomer, OrderRow, Shop, VisitRow
+from regulars.dashboard.schemas import CustomerPage, ListedCustomer, OrderRow, Shop, VisitRow
 
 MAX_EVENTS = 1000
 """A history holds this many orders, the newest, and their visits."""
@@ -60,7 +62,8 @@ def customers(connection: Connection, shop: Shop, query: CustomerQuery) -> Custo
 
 
 def customer_history(connection: Connection, shop: Shop, customer_id: UUID) -> CustomerHistory:
-    """All of a customer's orders, whatever became of them, and the visits that brought them; the newest first.
+    """All of a customer's orders, whatever became of them, and the visits that brought them, the newest first; and what
+    to expect of the customer.
 
     Raises NoSuchCustomer where no customer of the shop with this id has a sale, and NotCountedYet.
     """
@@ -80,7 +83,15 @@ def customer_history(connection: Connection, shop: Shop, customer_id: UUID) -> C
         "where shop_id = %s and order_id = any(%s) order by visited_at desc, visit_id desc",
         [shop.shop_id, [order.order_id for order in orders]],
     )
-    return CustomerHistory(customer=rows[0], orders=orders, tracking=visits)
+    forecast = outlook.forecast(connection, shop, customer_id)
+    return CustomerHistory(
+        customer=rows[0],
+        rhythm=outlook.rhythm(connection, shop, customer_id),
+        forecast=forecast,
+        forecast_reason=None if forecast else outlook.why_no_forecast(connection, shop, rows[0]),
+        orders=orders,
+        tracking=visits,
+    )
 
 
 def networks(connection: Connection, shop: Shop) -> list[str]:
