@@ -17,6 +17,7 @@ API = "/api/admin/customers"
 NUMBERS = [
     "analytics", "acquisition", "repeat-rates", "movement", "cohorts", "lifetime-values", "cohort-windows", "links",
     "campaigns", "networks", "segments", "at-risk", "forecast", "slug-analytics",
+    "period", "period-links",
 ]  # fmt: skip
 """The addresses of the answers about a whole shop."""
 

@@ -1,8 +1,9 @@
 """The rows about a period of days, as `schemas` has the others. A period without sales has zeros."""
 
+from datetime import date
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from regulars.dashboard.schemas import Money, Rate, Row, Sql
 
@@ -20,6 +21,20 @@ class PeriodNewcomers(Row):
     relation = "cohort_days"
 
     new_customers: Annotated[int, Sql("coalesce(sum(cohort_days.customers), 0)")] = Field(examples=[12])
+
+
+class PeriodNumbers(BaseModel):
+    """What happened on some days."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first_day: date = Field(examples=["2026-03-01"])
+    last_day: date = Field(examples=["2026-03-13"])
+    sales: int = Field(examples=[41])
+    new_customers: int = Field(examples=[12])
+    net_amount: Money = Field(examples=[640.0])
+    profit_amount: Money = Field(examples=[92.5])
+    refunded_amount: Money = Field(examples=[10.0])
 
 
 class PeriodLink(Row):

@@ -369,10 +369,10 @@ class SlugRow(Row):
 class RevenueDay(Row):
     relation = "shop_days"
 
-    order_date: date
-    sales: int
-    net_amount: Money
-    refunded_amount: Money
+    order_date: date = Field(examples=["2026-03-13"])
+    sales: int = Field(examples=[3])
+    net_amount: Money = Field(examples=[45.0])
+    refunded_amount: Money = Field(examples=[0.0])
 
 
 class CustomerRow(Row):

@@ -4,7 +4,9 @@ import csv
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 
+import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -74,7 +76,7 @@ def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes
 
         for name, pictures in _CHARTS.items():
             page.get_by_role("link", name=name, exact=True).click()
-            expect(page.locator("nav [aria-current]")).to_have_text(name)
+            expect(page.locator(".top nav [aria-current]")).to_have_text(name)
             _assert_pictures_are_there(page, number=pictures)
             _assert_no_sideways_scroll(page)
             if pictures:
@@ -85,30 +87,80 @@ def test_an_owner_reads_the_cards_sorts_finds_a_phone_opens_a_customer_and_takes
         page.get_by_role("link", name="Customers", exact=True).click()
         expect(page.locator("#count")).to_have_text(f"{len(customers)} customers")
         _assert_no_sideways_scroll(page)
-        page.get_by_role("link", name="Spent GHS").click()
+        _sort_by_spent(page, "Spent, most first", has_headings=width >= 600)
         expect(page.locator("th[aria-sort=descending]")).to_contain_text("Spent")
         spent = [_number(cell) for cell in page.locator(".people tbody td:nth-child(3)").all_inner_texts()]
         assert spent == sorted((row["total_spent"] for row in customers.values()), reverse=True)
-        page.get_by_role("link", name="Spent GHS").click()
+        _sort_by_spent(page, "Spent, least first", has_headings=width >= 600)
         expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Spent")
 
         phone, sales = max(shop.buyers.items(), key=lambda buyer: len(buyer[1]))
         page.get_by_label("Phone, e-mail or name").fill(f"00233 {phone[4:6]} {phone[6:9]}-{phone[9:]}")
         expect(page.locator("#count")).to_contain_text("1 customer ·")
         assert "search=" in page.url, "the address holds the search"
-        page.locator(".people tbody a").click()
+        page.locator(".people tbody th > a").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(customers[phone]["customer_name"])
         expect(page.locator(".tag.sale")).to_have_count(len(sales))
-        expect(page.locator(".reach .phone")).to_have_text(phone)
+        expect(page.locator(".contacts .phone")).to_have_text(phone)
         _assert_no_sideways_scroll(page)
+        page.locator(".back a").click()
+        expect(page.locator("#count")).to_contain_text("1 customer ·")  # the way back keeps the search
 
         page.get_by_role("link", name="Customers", exact=True).first.click()
         with page.expect_download() as download:
-            page.get_by_role("link", name="Download CSV").click()
+            page.get_by_role("link", name="CSV").click()
         with open(download.value.path(), encoding="utf-8-sig", newline="") as file:  # noqa: PTH123
             rows = list(csv.DictReader(file))
         assert {row["phone_number"].removeprefix("'"): row["total_spent"] for row in rows} == {
             phone: str(row["total_spent"]) for phone, row in customers.items()
+        }
+        assert visit.faults == []
+
+
+def _sort_by_spent(page: Page, order: str, *, has_headings: bool) -> None:
+    if has_headings:
+        page.get_by_role("link", name="Spent GHS").click()
+    else:
+        page.get_by_label("Order").select_option(order)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_an_owner_finds_the_silent_reaches_one_and_takes_their_phones_and_a_workbook(
+    dashboard: Dashboard, looks: Looks, width: int
+) -> None:
+    shop = dashboard.owners.shops["kofi-data"]
+    today = shop.day(datetime.now(UTC))
+    silent = {
+        phone: row
+        for phone, row in shop.customers().items()
+        if (today - shop.day(row["last_purchase_at"])).days >= 30 and row["total_spent"] >= 10
+    }
+    assert 0 < len(silent) < len(shop.customers())
+    with looks(width=width, shop=shop.slug, permissions=["clipboard-read", "clipboard-write"]) as visit:
+        page = visit.page
+        page.get_by_role("link", name="Customers", exact=True).click()
+        page.get_by_text("More filters").click()
+        page.get_by_label("Silent for days, at least").fill("30")
+        page.get_by_label("Spent GHS, at least").fill("10")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#count")).to_have_text(re.compile(rf"^\s*{len(silent)} customers? "))
+        row = page.locator(".people tbody tr").first
+        phone = row.locator(".phone").inner_text()
+        assert row.get_by_role("link", name="WhatsApp").get_attribute("href") == f"https://wa.me/{phone[1:]}"
+        assert row.get_by_role("link", name="Call").get_attribute("href") == f"tel:{phone}"
+        row.get_by_role("button", name="Copy").click()
+        expect(row.get_by_role("button", name="Copied")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == phone
+        page.get_by_role("button", name="Copy all phones").click()
+        expect(page.locator("[data-copy-all]")).to_have_text("Copied")
+        assert set(page.evaluate("navigator.clipboard.readText()").split()) == set(silent)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Excel").click()
+        sheet = openpyxl.load_workbook(BytesIO(download.value.path().read_bytes())).worksheets[0]
+        head, *cells = sheet.iter_rows(values_only=True)
+        rows = [dict(zip(head, line, strict=True)) for line in cells]
+        assert {line["phone_number"]: Decimal(str(line["total_spent"])) for line in rows} == {
+            phone: row["total_spent"] for phone, row in silent.items()
         }
         assert visit.faults == []
 
@@ -134,14 +186,15 @@ def test_everything_works_without_javascript(dashboard: Dashboard, looks: Looks)
         page = visit.page
         page.locator("#total_profit summary").click()
         expect(page.locator("#total_profit details p").first).to_be_visible()
-        page.locator("#acquisition ~ details summary").click()
-        expect(page.locator("#acquisition ~ details table")).to_be_visible()
+        page.locator("#acquisition ~ details.table summary").click()
+        expect(page.locator("#acquisition ~ details.table table")).to_be_visible()
         page.get_by_role("link", name="Customers", exact=True).click()
         page.get_by_label("Phone, e-mail or name").fill(f"0{phone[4:]}")
         page.get_by_role("button", name="Show").click()
         expect(page.locator("#count")).to_contain_text("1 customer ·")
         page.get_by_role("link", name="show all").click()
-        page.get_by_label("Purchases").select_option("Came back")
+        page.locator("#filters details summary").click()
+        page.locator("[name=repeat]").select_option("Came back")
         page.get_by_role("button", name="Show").click()
         repeat = sum(row["repeat_customer"] for row in shop.customers().values())
         expect(page.locator("#count")).to_contain_text(f"{repeat} customers")
@@ -180,12 +233,17 @@ def test_the_keyboard_alone_reaches_everything(looks: Looks) -> None:
         reached = set()
         for _ in range(60):
             page.keyboard.press("Tab")
-            reached.add(page.evaluate("document.activeElement.textContent.trim().replace(/\\s+/g, ' ').slice(0, 40)"))
+            reached.add(
+                page.evaluate(
+                    "(document.activeElement.ariaLabel ?? document.activeElement.textContent)"
+                    ".trim().replace(/\\s+/g, ' ').slice(0, 40)"
+                )
+            )
             assert page.evaluate(
                 "document.activeElement === document.body || "
                 "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
             ), "the focused element is marked"
-        assert {"Overview", "Customers", "Sign out", "What this means: Available balance"} <= reached
+        assert {"Overview", "Customers", "Sign out", "What Available balance means", "30 days"} <= reached
 
 
 def _serious(page: Page) -> list[str]:
@@ -210,7 +268,7 @@ def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme
             faults[path] = _serious(page)
         page.goto("/customers?shop=ama-data&limit=5&sort=-total_spent")
         faults["customers"] = _serious(page)
-        page.locator(".people tbody a").first.click()
+        page.locator(".people tbody th > a").first.click()
         faults["customer"] = _serious(page)
         page.goto("/customers?shop=ama-data&search=nobody")
         faults["nobody"] = _serious(page)

@@ -147,7 +147,20 @@ def test_html_in_any_text_is_text_on_every_page_and_picture(dashboard: Dashboard
     for address, text in pages.items():
         if address.startswith("/charts"):
             tags = {element.tag.split("}")[1] for element in ElementTree.fromstring(text).iter()}
-            assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath", "title"}
+            assert tags <= {
+                "svg",
+                "g",
+                "path",
+                "line",
+                "rect",
+                "text",
+                "tspan",
+                "defs",
+                "clipPath",
+                "title",
+                "linearGradient",
+                "stop",
+            }
         elif not is_file(address):
             seen = Seen(text)
             assert [attributes["src"] for tag, attributes in seen.elements if tag == "script"][1:] == []

@@ -1,12 +1,12 @@
 """What moved, in sentences that a reader with moderate English understands."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
 
 import pytest
 
 from regulars.dashboard.pages import moving
 from regulars.dashboard.pages.months import recent_months
+from regulars.dashboard.period_schemas import PeriodNumbers
 from regulars.dashboard.queries.periods import PeriodQuery, resolve
 from regulars.dashboard.schemas import AcquisitionMonth
 
@@ -22,6 +22,12 @@ def _sentence(*months: AcquisitionMonth, against: str = "before", as_of: datetim
     recent = recent_months(months, current=date(2026, 11, 1), as_of=as_of, zone=UTC, against=against)  # type: ignore[arg-type]
     (sales,) = (row for row in moving.by_month(recent, against=against, currency="GHS") if row.name == "sales")  # type: ignore[arg-type]
     return sales.sentence, sales.change
+
+
+def _numbers(of_each: int) -> PeriodNumbers:
+    names = ("sales", "new_customers", "net_amount", "profit_amount", "refunded_amount")
+    days = {"first_day": AS_OF.date(), "last_day": AS_OF.date()}
+    return PeriodNumbers.model_validate(dict.fromkeys(names, of_each) | days)
 
 
 def test_the_month_so_far_is_told_beside_the_last_whole_one() -> None:
@@ -48,15 +54,14 @@ def test_against_last_year_the_earlier_month_is_named_with_its_year() -> None:
 )
 def test_days_are_compared_with_as_many_days(now: int, then: int, sentence: str, change: str) -> None:
     period = resolve(PeriodQuery(period="7"), today=AS_OF.date())
-    sums = [dict.fromkeys(("net_amount", "profit_amount", "sales", "new_customers"), Decimal(n)) for n in (now, then)]
-    (sales,) = (row for row in moving.by_day(period, *sums, currency="GHS") if row.name == "sales")
+    numbers = (_numbers(now), _numbers(then))
+    (sales,) = (row for row in moving.by_day(period, *numbers, currency="GHS") if row.name == "sales")
     assert (sales.sentence, sales.change) == (sentence, change)
 
 
 def test_a_year_so_far_is_compared_with_the_same_days_of_the_year_before() -> None:
     period = resolve(PeriodQuery(period="year"), today=AS_OF.date())
-    sums = dict.fromkeys(("net_amount", "profit_amount", "sales", "new_customers"), Decimal(10))
-    revenue = moving.by_day(period, sums, sums, currency="GHS")[0]
+    revenue = moving.by_day(period, _numbers(10), _numbers(10), currency="GHS")[0]
     assert revenue.sentence == (
         "2026 so far, until 24 Nov 2026: GHS\u00a010.00. "
         "That is about the same as the same days of 2025: GHS\u00a010.00."

@@ -1,6 +1,6 @@
 """The bodies of the API's responses: rows of `schemas`, with whose numbers they are and as of when."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, get_type_hints
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from regulars.dashboard.cards import CARDS
 from regulars.dashboard.customer_schemas import CustomerForecast, CustomerRhythm
+from regulars.dashboard.period_schemas import PeriodLink, PeriodNumbers
 from regulars.dashboard.schemas import (
     AcquisitionMonth,
     CampaignRow,
@@ -25,6 +26,7 @@ from regulars.dashboard.schemas import (
     OrderRow,
     Overview,
     RepeatRate,
+    RevenueDay,
     Row,
     SlugRow,
     VisitRow,
@@ -126,6 +128,18 @@ class NetworksResponse(ShopResponse):
     switches: list[NetworkSwitch] = []
 
 
+class PeriodResponse(ShopResponse):
+    numbers: PeriodNumbers | None = Field(None, description="Of the period's whole days; null where none is over.")
+    compared: PeriodNumbers | None = Field(None, description="Of as many earlier days.")
+    days: list[RevenueDay] = Field([], description="The period's days up to that of as_of, which is not over.")
+
+
+class PeriodLinksResponse(ShopResponse):
+    first_month: date | None = Field(None, examples=["2026-03-01"], description="Links are counted by calendar month:")
+    last_month: date | None = Field(None, examples=["2026-03-01"], description="these are the months of the period.")
+    links: list[PeriodLink] = []
+
+
 class SlugAnalyticsResponse(ShopResponse):
     slugs: list[SlugRow] = []
 
@@ -163,6 +177,8 @@ RESPONSES: tuple[type[ShopResponse], ...] = (
     AtRiskResponse,
     ForecastResponse,
     LinksResponse,
+    PeriodResponse,
+    PeriodLinksResponse,
     CampaignsResponse,
     NetworksResponse,
     SlugAnalyticsResponse,

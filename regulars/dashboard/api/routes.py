@@ -28,6 +28,8 @@ from regulars.dashboard.api.responses import (
     ListResponse,
     MovementResponse,
     NetworksResponse,
+    PeriodLinksResponse,
+    PeriodResponse,
     RepeatRatesResponse,
     SegmentsResponse,
     ShopResponse,
@@ -35,10 +37,11 @@ from regulars.dashboard.api.responses import (
 )
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
-from regulars.dashboard.queries import customers, metrics, segments
+from regulars.dashboard.queries import customers, metrics, period_numbers, segments
 from regulars.dashboard.queries.csv_export import Export
 from regulars.dashboard.queries.filters import ClampedLimit, CustomerFilter, CustomerQuery, Limit, Text
 from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.periods import PeriodQuery
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shares import Kind
 from regulars.dashboard.queries.shops import chosen_shop
@@ -76,6 +79,10 @@ class ListQuery(CustomerQuery):
 
     shop: Text = _SHOP
     limit: ClampedLimit = 50
+
+
+class ShopPeriodQuery(PeriodQuery):
+    shop: Text = _SHOP
 
 
 class AtRiskQuery(ShopQuery):
@@ -142,6 +149,34 @@ def cohort_windows(request: Request, owner: SignedIn, query: OneShop) -> Respons
 def links(request: Request, owner: SignedIn, query: OneShop) -> Response:
     """The funnel of each link, with first-touch and last-touch revenue and what its customers bought later."""
     return _respond(request, owner, query.shop, LinksResponse, lambda c, s: {"links": metrics.links(c, s)})
+
+
+@router.get("/period", responses=responses(PeriodResponse))
+def period(request: Request, owner: SignedIn, query: Annotated[ShopPeriodQuery, Query()]) -> Response:
+    """Sales, amounts and new customers of a period, beside an earlier one of as many days, and each of its days."""
+
+    def load(connection: Connection, shop: Shop) -> dict[str, Any]:
+        asked = period_numbers.period_of(connection, shop, query)
+        return {
+            "numbers": period_numbers.numbers(connection, shop, asked.counted),
+            "compared": period_numbers.numbers(connection, shop, asked.compared),
+            "days": metrics.revenue_days(connection, shop, asked.covered) if asked.covered else [],
+        }
+
+    return _respond(request, owner, query.shop, PeriodResponse, load)
+
+
+@router.get("/period-links", responses=responses(PeriodLinksResponse))
+def period_links(request: Request, owner: SignedIn, query: Annotated[ShopPeriodQuery, Query()]) -> Response:
+    """Visits, conversion, new customers, who of them came back, and their value, by link, in a period's months."""
+
+    def load(connection: Connection, shop: Shop) -> dict[str, Any]:
+        asked = period_numbers.period_of(connection, shop, query)
+        span = asked.covered or asked.span
+        found = period_numbers.links(connection, shop, span)
+        return {"first_month": span.first_month, "last_month": span.last_month, "links": found}
+
+    return _respond(request, owner, query.shop, PeriodLinksResponse, load)
 
 
 @router.get("/campaigns", responses=responses(CampaignsResponse))

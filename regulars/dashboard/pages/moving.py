@@ -1,6 +1,5 @@
 """What moved in the chosen period: each number, how it compares with an earlier period, and both in a sentence."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,9 +7,8 @@ from regulars.dashboard import cards
 from regulars.dashboard.pages import formatting
 from regulars.dashboard.pages.formatting import change, day, full_month, money, month_name, number, percent
 from regulars.dashboard.pages.months import Coverage, Month, RecentMonths
+from regulars.dashboard.period_schemas import PeriodNumbers
 from regulars.dashboard.queries.periods import Against, Period, Span
-
-Values = Mapping[str, int | Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,8 @@ def by_month(recent: RecentMonths, *, against: Against, currency: str) -> list[M
     return [_of_month(*measure, recent, against, currency) for measure in cards.MONTHLY]
 
 
-def by_day(period: Period, now: Values | None, then: Values | None, *, currency: str) -> list[Moving]:
-    """`now`: the sums of `period.counted`; `then`: those of `period.compared`. None where there are no such days."""
+def by_day(period: Period, now: PeriodNumbers | None, then: PeriodNumbers | None, *, currency: str) -> list[Moving]:
+    """`now`: the numbers of `period.counted`; `then`: those of `period.compared`. None where there are no such days."""
     return [_of_days(*measure, period, now, then, currency) for measure in cards.DAILY]
 
 
@@ -77,21 +75,27 @@ def _of_month(name: str, label: str, kind: str, recent: RecentMonths, against: A
 
 
 def _of_days(
-    name: str, label: str, kind: str, period: Period, now: Values | None, then: Values | None, currency: str
+    name: str,
+    label: str,
+    kind: str,
+    period: Period,
+    now: PeriodNumbers | None,
+    then: PeriodNumbers | None,
+    currency: str,
 ) -> Moving:
     if now is None or period.counted is None:
         return Moving(name, label, kind, None, "", "No day of this period is over yet.")
+    value: int | Decimal = getattr(now, name)
     until = "" if period.counted.last == period.span.last else f", until {day(period.counted.last)}"
-    sentence = f"{title(period)}{until}: {_written(now[name], kind, currency)}."
+    sentence = f"{title(period)}{until}: {_written(value, kind, currency)}."
     if then is None:
-        return Moving(name, label, kind, now[name], "", sentence)
-    earlier, base = compared_title(period), _written(then[name], kind, currency)
-    if then[name] <= 0:
-        return Moving(name, label, kind, now[name], "", f"{sentence} {earlier[0].upper()}{earlier[1:]}: {base}.")
-    rate = Decimal(now[name]) / Decimal(then[name]) - 1
-    return Moving(
-        name, label, kind, now[name], change(rate), f"{sentence} That is {_compared(rate)} {earlier}: {base}."
-    )
+        return Moving(name, label, kind, value, "", sentence)
+    base: int | Decimal = getattr(then, name)
+    earlier, written = compared_title(period), _written(base, kind, currency)
+    if base <= 0:
+        return Moving(name, label, kind, value, "", f"{sentence} {earlier[0].upper()}{earlier[1:]}: {written}.")
+    rate = Decimal(value) / Decimal(base) - 1
+    return Moving(name, label, kind, value, change(rate), f"{sentence} That is {_compared(rate)} {earlier}: {written}.")
 
 
 def _compared(rate: Decimal) -> str:

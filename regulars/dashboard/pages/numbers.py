@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -28,7 +27,6 @@ from regulars.dashboard.pages.period import CHOICES, Control, PagePeriod, drawn,
 from regulars.dashboard.pages.rendering import render
 from regulars.dashboard.queries import customers, metrics, period_numbers
 from regulars.dashboard.queries import segments as segment_queries
-from regulars.dashboard.queries.periods import Span
 from regulars.dashboard.schemas import RevenueDay
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
@@ -97,7 +95,10 @@ def overview(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Re
         if control.query.period == "month":
             moved = moving.by_month(recent, against=against, currency=currency)
         else:
-            now, then = (_sums(connection, page, span) for span in (control.period.counted, control.period.compared))
+            now, then = (
+                period_numbers.numbers(connection, page.shop, span)
+                for span in (control.period.counted, control.period.compared)
+            )
             moved = moving.by_day(control.period, now, then, currency=currency)
     return render(
         "overview.html",
@@ -239,13 +240,6 @@ def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query(
     except charts.DrawingFailed:
         return Response(status_code=503, headers={"Cache-Control": "no-store"})
     return Response(svg, media_type="image/svg+xml", headers=headers)
-
-
-def _sums(connection: Connection, page: PageContext, span: Span | None) -> dict[str, int | Decimal] | None:
-    if span is None:
-        return None
-    new = period_numbers.newcomers(connection, page.shop, span)
-    return period_numbers.sums(connection, page.shop, span).model_dump() | {"new_customers": new}
 
 
 def _revenue(connection: Connection, page: PageContext, control: Control) -> tuple[Figure, list[RevenueDay]]:

@@ -21,6 +21,7 @@ _MEANINGS = {
     "visits": "Openings of the link, bought or not. Who looks three times makes three.",
     "converted_visits": "Visits that ended in a sale.",
     "conversion_rate": "converted_visits / visits",
+    "orders": "Orders, whatever became of them.",
     "sales": "Orders that are paid and pending, processing or completed.",
     "month": "First day of the calendar month.",
     "new_customers": "Customers whose first purchase fell in the month.",

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.errors import NotCountedYet
-from regulars.dashboard.period_schemas import PeriodLink, PeriodNewcomers, PeriodSums
+from regulars.dashboard.period_schemas import PeriodLink, PeriodNewcomers, PeriodNumbers, PeriodSums
 from regulars.dashboard.queries.freshness import require_counted
 from regulars.dashboard.queries.periods import Period, PeriodQuery, Span, resolve
 from regulars.dashboard.queries.select import select
@@ -19,6 +19,14 @@ def period_of(connection: Connection, shop: Shop, query: PeriodQuery) -> Period:
     if as_of is None:
         raise NotCountedYet
     return resolve(query, today=as_of.astimezone(ZoneInfo(shop.time_zone)).date())
+
+
+def numbers(connection: Connection, shop: Shop, span: Span | None) -> PeriodNumbers | None:
+    """What happened on these days; None where there are none."""
+    if span is None:
+        return None
+    counted = sums(connection, shop, span).model_dump() | {"new_customers": newcomers(connection, shop, span)}
+    return PeriodNumbers(first_day=span.first, last_day=span.last, **counted)
 
 
 def sums(connection: Connection, shop: Shop, span: Span) -> PeriodSums:
