@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 Sort = Literal[
     "last_purchase", "-last_purchase",
@@ -59,7 +59,12 @@ def _plain_amount(value: object) -> object:
 
 MAX_SILENCE = 36_500
 
-Amount = Annotated[Decimal | None, BeforeValidator(_plain_amount), BeforeValidator(none_if_blank)]
+Amount = Annotated[
+    Decimal | None,
+    BeforeValidator(_plain_amount),
+    BeforeValidator(none_if_blank),
+    WithJsonSchema({"type": "number", "format": "decimal"}),
+]
 Count = Annotated[int | None, Field(ge=1, le=1_000_000), BeforeValidator(_whole_number), BeforeValidator(none_if_blank)]
 Days = Annotated[
     int | None, Field(ge=0, le=MAX_SILENCE), BeforeValidator(_whole_number), BeforeValidator(none_if_blank)
