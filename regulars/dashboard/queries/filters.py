@@ -72,9 +72,9 @@ class CustomerFilter(BaseModel):
 Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIMIT)]
 ClampedLimit = Annotated[
     int,
+    Field(ge=1, description=f"More than {MAX_LIMIT} counts as {MAX_LIMIT}."),
     BeforeValidator(_whole_number),
     BeforeValidator(_at_most_max_limit),
-    Field(ge=1, description=f"More than {MAX_LIMIT} counts as {MAX_LIMIT}."),
 ]
 
 
