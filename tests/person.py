@@ -19,8 +19,8 @@ EMAIL = "efua.k@example.org"
 NAME = "Efua Koomson"
 IDENTITY = {"phone": PHONE, "email": EMAIL, "customer_name": NAME}
 ORIGIN = {
-    "referrer": f"https://wa.me/{E164[1:]}?text={EMAIL}",
-    "utm_source": PHONE, "utm_medium": EMAIL, "utm_campaign": f"chat with {NAME}",
+    "referrer": f"https://wa.me/{E164[1:]}?text={EMAIL} {NAME}",
+    "utm_source": PHONE, "utm_medium": EMAIL, "utm_campaign": f"chat with {E164}",
 }  # fmt: skip
 """Where a visit came from, in texts that name the person."""
 SPELLINGS = ["0245550123", "024 555 0123", "+233245550123", "00233-24-555-0123", "０２４５５５０１２３"]

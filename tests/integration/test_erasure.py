@@ -74,7 +74,7 @@ def test_the_totals_stay_through_a_refresh_and_a_rebuild(built: Database, spool:
         for mode in ("refresh", "rebuild"):
             run_refresh(built.settings, mode=mode)
             assert _without_campaigns(connection) == before
-            # The campaigns named the person; what they sum up to stays.
+            # The campaigns are gone; what they sum up to stays.
             assert fetch(connection, _CAMPAIGNS) == of_campaigns
             assert traces(connection, spool) == []
             assert fetch(connection, "select distinct utm_source, utm_campaign from analytics.campaign_analytics") == [
