@@ -69,8 +69,8 @@ _DAMAGE = """
     insert into building.rfm_cuts (shop_id, recency_date_2, recency_date_5, customers)
         select shop_id, date '2026-02-01', date '2026-01-01', 50 from building.shops;
     insert into building.customer_segments
-        (shop_id, shop_customer_id, recency_score, frequency_score, monetary_score, value_score, segment)
-        select shop_id, shop_customer_id, 0, 9, 9, 9, 'lost' from building.customers;
+        (shop_id, shop_customer_id, recency_score, frequency_score, monetary_score, value_score, segment, total_spent)
+        select shop_id, shop_customer_id, 0, 9, 9, 9, 'lost', 0 from building.customers;
     insert into building.segment_changes (shop_id, shop_customer_id, changed_at, from_segment, to_segment)
         select shop_id, shop_customer_id, date '2026-01-01', 'lost', 'lost' from building.customers;
     update building.orders set
