@@ -2,7 +2,7 @@
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.queries.freshness import require_counted
-from regulars.dashboard.queries.select import select
+from regulars.dashboard.queries.select import fetch, select
 from regulars.dashboard.schemas import Shop
 from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, ShopSegments, StateSize
 
@@ -17,6 +17,17 @@ def shop_segments(connection: Connection, shop: Shop) -> ShopSegments:
 def segments(connection: Connection, shop: Shop) -> list[SegmentSize]:
     """The segments, the largest first."""
     return select(connection, SegmentSize, "where shop_id = %s order by customers desc, segment", [shop.shop_id])
+
+
+def sizes(connection: Connection, shop: Shop) -> list[tuple[str, int]]:
+    """How many customers each segment has, the largest first; unlike `segments`, nothing of who moved."""
+    rows = fetch(
+        connection,
+        "select segment, count(*) from dashboard.customer_segments where shop_id = %s "
+        "group by segment order by count(*) desc, segment",
+        [shop.shop_id],
+    )
+    return [(segment, customers) for segment, customers in rows]
 
 
 def states(connection: Connection, shop: Shop) -> list[StateSize]:
