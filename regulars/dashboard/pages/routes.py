@@ -31,14 +31,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, default_respo
 
 
 SORTS: tuple[tuple[Sort, str], ...] = (
-    ("-last_purchase", "Last purchase, latest first"),
-    ("last_purchase", "Last purchase, oldest first"),
-    ("-total_spent", "Spent, most first"),
-    ("total_spent", "Spent, least first"),
-    ("-total_purchases", "Purchases, most first"),
-    ("total_purchases", "Purchases, fewest first"),
-    ("-first_purchase", "First purchase, latest first"),
-    ("first_purchase", "First purchase, oldest first"),
+    ("-last_purchase", "Bought latest"),
+    ("last_purchase", "Bought longest ago"),
+    ("-total_spent", "Spent most"),
+    ("total_spent", "Spent least"),
+    ("-total_purchases", "Most purchases"),
+    ("total_purchases", "Fewest purchases"),
+    ("-first_purchase", "Newest customers"),
+    ("first_purchase", "Oldest customers"),
 )
 
 
@@ -159,7 +159,7 @@ def _networks(connection: Connection, shop: Shop, as_of: datetime) -> list[str]:
 
 @cached(LRUCache(maxsize=512), key=lambda _, shop, as_of: (shop.shop_id, as_of), lock=Lock())
 def _segment_sizes(connection: Connection, shop: Shop, as_of: datetime) -> list[tuple[str, int]]:  # noqa: ARG001
-    return [(row.segment, row.customers) for row in segment_queries.segments(connection, shop) if row.customers]
+    return segment_queries.sizes(connection, shop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,9 @@ class WorkbookExport(Export):
         return b""
 
     def _rest(self) -> bytes | None:
+        # All rows are read, and what remains takes long: somebody else may have the connection meanwhile.
+        with suppress(NotLoaded):
+            self._held.close()
         return self._workbook.next_part()
 
     def close(self) -> None:
