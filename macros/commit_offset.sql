@@ -13,8 +13,6 @@
             alter table {{ delta_table(this.identifier) }}
             add column delta_id bigint not null default nextval('regulars.delta_ids'),
             add column weight smallint not null;
-        {%- else %}
-            select regulars.analyze_if_changed('{{ this }}', (select count(*) from {{ delta_table(this.identifier) }}));
         {%- endif %}
         insert into regulars.delta_offsets (model, delta_id)
         select '{{ this.identifier }}', case when is_called then last_value else 0 end from regulars.delta_ids

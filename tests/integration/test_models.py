@@ -87,7 +87,7 @@ _DAMAGE = """
     update building.cohort_months set repeat_customers = active_customers + 1;
     update building.refunds set order_date = first_purchase_date - 1;
     update building.cohort_days set customers = 0;
-    update building.link_months set visits = -1;
+    update building.link_months set visits = -1, came_back_customers = -1;
     update building.campaign_months set visits = -1;
     update building.network_months set active_customers = sales + 1;
     update building.network_switches set from_network = to_network;

@@ -30,18 +30,6 @@ create table regulars.batch (
     primary key (entity, shop_id, entity_id)
 );
 
--- Analyzes a table of which much has changed. Autovacuum would do it a minute later, and until then a plan for a table
--- that was empty reads it whole for every row.
-create function regulars.analyze_if_changed(relation regclass, changed bigint) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-    if changed > 1000 + 0.1 * (select c.reltuples from pg_catalog.pg_class as c where c.oid = relation) then
-        execute format('analyze %s', relation);
-    end if;
-end
-$$;
-
 -- Moves the log's committed rows into the batch, where they wait until they are published. A transaction that commits
 -- later lands in the next batch: there is no watermark that it could slip under. Orders without a customer are queued
 -- for the next matching, since the log no longer has them after this. Returns how many keys wait in the batch.
@@ -87,16 +75,8 @@ begin
     union
     select 'visit', s.shop_id, s.visit_id from moved_slugs as s
     on conflict do nothing;
-    -- The models' plans depend on how small the batch is, and on how large the raw tables are.
+    -- The models' plans depend on how small the batch is.
     analyze regulars.batch;
-    perform regulars.analyze_if_changed(r.relation, count(*))
-    from regulars.batch as b
-    inner join (
-        values
-        ('order', 'public.shop_orders'::regclass), ('order', 'regulars.tracking'::regclass),
-        ('profit', 'public.shop_profits'::regclass)
-    ) as r (entity, relation) on b.entity = r.entity
-    group by r.relation;
     return (select count(*) from regulars.batch);
 end
 $$;
