@@ -160,10 +160,7 @@ class HistoryResponse(ShopResponse):
     customer: ListedCustomer
     rhythm: CustomerRhythm | None = Field(description="How often they buy, on the shop's current local day.")
     forecast: CustomerForecast | None = Field(description="null where nothing is predicted of the customer.")
-    forecast_reason: str | None = Field(
-        examples=["the shop has no prediction yet; the next refresh makes one"],
-        description="Why nothing is predicted, in words.",
-    )
+    forecast_reason: str | None = Field(None, examples=[None], description="Why nothing is predicted, in words.")
     orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
     tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
 
