@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
 
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
@@ -32,6 +32,7 @@ from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.parameters import require_each_once
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
+from regulars.dashboard.static_files import VersionedFiles
 from regulars.web.head import Head
 from regulars.web.headers import Headers
 from regulars.web.problems import ParameterError, Problem, answer_exception, answer_problem
@@ -102,13 +103,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for router in _ROUTERS:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", VersionedFiles(directory=STATIC), name="static")
 
     for kind in (RegularsError, RequestValidationError):
         app.add_exception_handler(kind, _handle_refusal)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_middleware(Head)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     if settings.cors_origins:

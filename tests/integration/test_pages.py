@@ -310,6 +310,22 @@ def test_no_page_fails_or_mixes_two_refreshes_while_refreshes_run(
     assert len({card for _, card, _ in told}) >= 2, "nothing was published while the pages were loaded"
 
 
+def test_pages_are_compressed_and_static_files_kept_until_they_change(dashboard: Dashboard) -> None:
+    with dashboard.owner(dashboard.owners.ama) as client:
+        page = client.get("/?shop=ama-data")
+        assert page.headers["content-encoding"] == "gzip"
+        assert "accept-encoding" in page.headers["vary"].lower()
+        assert int(page.headers["content-length"]) < len(page.content) / 3
+        plain = client.get("/?shop=ama-data", headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert plain.text == page.text
+        for address in {tag["href"] for name, tag in Seen(page.text).elements if name == "link"}:
+            kept = client.get(address)
+            assert "immutable" in kept.headers["cache-control"]
+            assert client.get(address.partition("?")[0]).headers["cache-control"] == "no-cache"
+        assert "cache-control" not in client.get("/static/missing.css?v=1").headers
+
+
 def test_templates_and_static_files_are_in_the_package() -> None:
     package = Path(charts.__file__).parents[1]
     assert {path.name for path in (package / "static").iterdir()} == {"icon.svg", "regulars.css", "regulars.js"}

@@ -324,10 +324,11 @@ def _respond(
 
 def _with_etag(request: Request, text: str) -> Response:
     body = text.encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    # Weak, because the body may be sent compressed.
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = PRIVATE | {"ETag": etag}
     known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
-    if etag in known or known == ["*"]:
+    if etag.removeprefix("W/") in known or known == ["*"]:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
 

@@ -231,7 +231,7 @@ def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query(
     if not figure.rows:
         return Response(status_code=404, headers={"Cache-Control": "no-store"})
     theme, size, currency = parameters.theme, parameters.size, page.shop.currency
-    etag = f'"{charts.key(figure, theme=theme, size=size, currency=currency)}"'
+    etag = f'W/"{charts.key(figure, theme=theme, size=size, currency=currency)}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Cookie"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
