@@ -1,6 +1,6 @@
 """dbt's connections, kept from one model or test to the next: by itself, dbt opens a connection for each."""
 
-from dbt.adapters.contracts.connection import Connection, ConnectionState
+from dbt.adapters.contracts.connection import ConnectionState
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.adapters.postgres.impl import PostgresAdapter
 
@@ -10,13 +10,6 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
 
     Opening one costs the server a process, and over a network some round trips and a password's hashing.
     """
-
-    def add_commit_query(self) -> tuple[Connection, None]:
-        """Commits through psycopg2, which would otherwise end the transaction again; the server logs a warning then."""
-        connection = self.get_thread_connection()
-        with self.exception_handler("COMMIT"):
-            connection.handle.commit()
-        return connection, None
 
     def release(self) -> None:
         """Ends what a model or test left open, as dbt does after each; a connection that was lost is opened anew."""
