@@ -247,7 +247,8 @@ def test_a_response_that_has_not_changed_is_304(api: Api) -> None:
         url = f"{API}/{path}?shop=ama-data"
         first = api.client.get(url, headers=headers)
         etag = first.headers["etag"]
-        assert (first.headers["cache-control"], first.headers["vary"]) == ("private, no-cache", "Authorization")
+        assert first.headers["cache-control"] == "private, no-cache"
+        assert first.headers["vary"].split(", ")[0] == "Authorization"
         again = api.client.get(url, headers=headers | {"If-None-Match": f'"x", {etag}'})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
         other = api.client.get(f"{API}/{path}?shop=ama-more", headers=headers | {"If-None-Match": etag})
