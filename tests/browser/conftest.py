@@ -1,7 +1,5 @@
 """A real Chromium on a real dashboard."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from regulars.cli.app import app as command
 from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
 from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
+from tests.programs import find_program
 from tests.served import served
 
 # Without a sandbox, because CI runs as root in a container; and without requests to other hosts.
@@ -79,13 +78,7 @@ def dashboard(server: Server, built_template: str) -> Iterator[Dashboard]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    where = shutil.which("chromium")
-    if where is None:
-        missing = "There is no Chromium for the tests of the pages: apt-get install chromium"
-        # `.ci/run` installs Chromium or stops before the tests; a CI without it must not pass.
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    where = find_program("chromium", package="chromium")
     expect.set_options(timeout=20_000)  # the machine may be busy
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=where, args=_ARGUMENTS)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
@@ -21,6 +20,7 @@ from tests.api import API, NUMBERS, Api, bearer
 from tests.conftest import NAME, Server
 from tests.owners import Order, Shop, copy_of, rounded, settings_of, two_owners
 from tests.person import erased
+from tests.programs import find_program
 from tests.served import served
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -45,14 +45,7 @@ def shop(api: Api) -> Shop:
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    where = shutil.which("node")
-    if where is None:
-        missing = "There is no Node for the storefront's expressions: apt-get install nodejs"
-        # `.ci/run` installs Node or stops before the tests; a CI without it must not pass.
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return where
+    return find_program("node", package="nodejs")
 
 
 def test_an_order_has_the_storefronts_names_beside_ours(api: Api, shop: Shop) -> None:
