@@ -28,6 +28,8 @@ from tests.owners import TwoOwners, copy_of, settings_of, two_owners
 from tests.proxy import Proxy
 from tests.served import served
 
+pytestmark = pytest.mark.usefixtures("counts_on_time")
+
 KOFI = f"{API}/analytics?shop=kofi-data"
 
 

@@ -22,7 +22,7 @@ from tests.conftest import Database
 from tests.proxy import Proxy
 from tests.storefront import add_shop, fetch
 
-pytestmark = pytest.mark.usefixtures("takes_long")
+pytestmark = pytest.mark.usefixtures("takes_long", "counts_on_time")
 
 BUDGET = 0.25
 PROCESSES = 4

@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from ingest import Checkout
 from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
+
+pytestmark = pytest.mark.usefixtures("counts_on_time")
 
 _BEGIN = r"""
 import atexit
