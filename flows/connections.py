@@ -1,5 +1,9 @@
 """dbt's connections, kept from one model or test to the next: by itself, dbt opens a connection for each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
 from dbt.adapters.contracts.connection import ConnectionState
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.adapters.postgres.impl import PostgresAdapter
@@ -10,6 +14,20 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
 
     Opening one costs the server a process, and over a network some round trips and a password's hashing.
     """
+
+    _statements: ClassVar[list[tuple[str, str]]] = []
+
+    @classmethod
+    @contextmanager
+    def recording(cls) -> Iterator[list[tuple[str, str]]]:
+        """Collects what dbt runs: every statement with the name of its connection, which is the id of its node."""
+        cls._statements = []
+        yield cls._statements
+
+    def add_query(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Runs a statement, as dbt does, and records it."""
+        self._statements.append((self.get_thread_connection().name, sql))
+        return super().add_query(sql, *arguments, **options)
 
     def release(self) -> None:
         """Ends what a model or test left open, as dbt does after each; a connection that was lost is opened anew."""

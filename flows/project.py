@@ -4,7 +4,7 @@ import gc
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +84,13 @@ def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE
         "REGULARS_DBT_DBNAME": str(given.get("dbname", "regulars")),
         "REGULARS_DBT_SSLMODE": str(given.get("sslmode", "prefer")),
         "REGULARS_DBT_THREADS": str(settings.threads),
-        "PGOPTIONS": f"{_SESSION} -c lock_timeout={round(patience * 1000)}",
+        "PGOPTIONS": session_options(patience=patience),
     }
+
+
+def session_options(*, patience: float) -> str:
+    """libpq's options for every connection of a build. `patience`: how many seconds it waits for a lock."""
+    return f"{_SESSION} -c lock_timeout={round(patience * 1000)}"
 
 
 @contextmanager
@@ -112,33 +117,51 @@ class Built:
     warnings: tuple[str, ...]
 
 
-def build(settings: Settings, conninfo: str, *arguments: str, patience: float = PATIENCE) -> Built:
+def build(
+    settings: Settings,
+    conninfo: str,
+    *arguments: str,
+    patience: float = PATIENCE,
+    see: Callable[[Any, list[tuple[str, str]]], None] = lambda results, statements: None,  # noqa: ARG005
+) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
 
-    `patience`: how many seconds each statement waits for a lock.
+    `patience`: how many seconds each statement waits for a lock. `see` is called after a success, with dbt's results
+    and every statement that it ran, each with the id of its model or test.
     """
-    results = list(
-        _invoke(settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments], patience=patience)
+    results, statements = _invoke(
+        settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments], patience=patience
     )
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
-        raise BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
+        raise build_failed(failed)
+    see(results, statements)
     return Built(
         seconds={r.node.unique_id: r.execution_time for r in results},
         warnings=tuple(r.node.name for r in results if r.status == "warn"),
     )
 
 
-def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE) -> Any:
+def build_failed(failed: Sequence[str]) -> BuildFailed:
+    return BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
+
+
+def _invoke(
+    settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE
+) -> tuple[list[Any], list[tuple[str, str]]]:
     _import_dbt()
     from dbt.cli.main import dbtRunner
 
-    from flows.connections import keep_connections
+    from flows.connections import KeptConnections, keep_connections
 
     keep_connections()
     folder = project_folder()
     home = settings.home.resolve()
-    with dbt_environment(settings, conninfo, patience=patience), without_collection():
+    with (
+        dbt_environment(settings, conninfo, patience=patience),
+        without_collection(),
+        KeptConnections.recording() as ran,
+    ):
         outcome = dbtRunner().invoke(
             [
                 "--quiet",
@@ -156,7 +179,7 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
-    return outcome.result
+    return list(outcome.result), ran
 
 
 def _import_dbt() -> None:

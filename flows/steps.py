@@ -12,6 +12,8 @@ from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
+from flows.plan import forget_plan, plan_key, read_plan, recorded, write_plan
+from flows.planned_build import run_plan
 from flows.project import Built
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
@@ -100,9 +102,31 @@ def build_marts(run: Run) -> Built | None:
     """Brings every working relation up to date and tests what was written; in a rebuild, everything."""
     if not run.has_work:
         return None
-    built = project.build(run.settings, run.conninfo, *_SELECTED[run.refresh.mode], patience=run.patience)
+    built = _build(run)
     run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
     return built
+
+
+def _build(run: Run) -> Built:
+    """Runs what dbt ran the last time, if it would run the same again; otherwise dbt."""
+    settings, conninfo, selected = run.settings, run.conninfo, _SELECTED[run.refresh.mode]
+    if run.refresh.mode == "rebuild":
+        return project.build(settings, conninfo, *selected, patience=run.patience)
+    key = plan_key(run.connection)
+    if plan := read_plan(settings, key):
+        try:
+            return run_plan(plan, settings, conninfo, patience=run.patience)
+        except psycopg.Error:
+            # dbt mends what it can, or says in its own words what is wrong. What the plan has committed stays right:
+            # a build starts over from any point.
+            forget_plan(settings)
+    return project.build(
+        settings,
+        conninfo,
+        *selected,
+        patience=run.patience,
+        see=lambda results, statements: write_plan(settings, recorded(key, results, statements)),
+    )
 
 
 def publish(run: Run) -> None:

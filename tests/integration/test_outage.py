@@ -17,6 +17,7 @@ from flows.steps import run_refresh
 from ingest.storage.connections import connect
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
+from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.api import API
 from tests.owners import SECRET
@@ -25,12 +26,17 @@ from tests.stoppable import Stoppable, stoppable
 from tests.storefront import add_order, add_shop
 
 TOKEN = "the-token-of-the-storefront"
+KEYS = Keys(Settings(jwt_secret=SecretStr(SECRET)))
 OUTAGE_SECONDS = 8.0
 """Longer than all time-outs together: for a free connection (1 s), a new one (2 s) and a query (2 s here)."""
 
 REQUESTS = 80
 MORE_THAN_FIT = 60
 """Concurrent requests; the dashboard has 4 connections and 40 threads."""
+
+OWNERS = 8
+CLIENTS = 32
+CLIENTS_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +45,23 @@ class House:
     dashboard: httpx.Client
     ingest_api: httpx.Client
     shop: UUID
+    owners: dict[UUID, str]
+    """Owner -> the slug of their shop. Owner number n has n orders."""
 
 
 @pytest.fixture(scope="module")
 def house(home: Path, builds_models: None) -> Iterator[House]:  # noqa: ARG001
-    owner = uuid4()
+    owners = {uuid4(): f"shop-{number}" for number in range(1, OWNERS + 1)}
     with stoppable(home / "stoppable") as server:
         with connect(server.conninfo) as connection:
             migrate(connection)
-            shop = add_shop(connection)
-            connection.execute("update user_shops set user_id = %s where id = %s", [owner, shop])
-            add_order(connection, shop)
+            shops = [add_shop(connection, slug) for slug in owners.values()]
+            for number, (shop, owner) in enumerate(zip(shops, owners, strict=True), start=1):
+                connection.execute("update user_shops set user_id = %s where id = %s", [owner, shop])
+                for _ in range(number):
+                    add_order(connection, shop)
         run_refresh(server.settings)
-        token = Keys(Settings(jwt_secret=SecretStr(SECRET))).api_token(str(owner), lasts=timedelta(hours=1))
+        token = KEYS.api_token(str(next(iter(owners))), lasts=timedelta(hours=1))
         with (
             run_command(
                 "dashboard", home=server.settings.home, database_url=server.conninfo,
@@ -63,7 +73,7 @@ def house(home: Path, builds_models: None) -> Iterator[House]:  # noqa: ARG001
             _client(dashboard, token) as for_owner,
             _client(ingest_api, TOKEN) as for_checkout,
         ):  # fmt: skip
-            yield House(server, for_owner, for_checkout, shop)
+            yield House(server, for_owner, for_checkout, shops[0], owners)
 
 
 def _client(where: str, token: str) -> httpx.Client:
@@ -132,3 +142,42 @@ def test_readyz_says_whether_the_database_answers_and_healthz_that_the_process_l
     finally:
         house.server.start()
     assert_answers(200, "ready", {})
+
+
+def test_thirty_two_clients_read_their_own_shop_alone_while_the_server_is_restarted(house: House) -> None:
+    until = time.monotonic() + CLIENTS_SECONDS
+    owners = list(house.owners)
+
+    def read_on(number: int) -> Counter[tuple[str, int]]:
+        orders = number % OWNERS + 1
+        owner = owners[orders - 1]
+        mine = house.owners[owner].title()
+        others = [slug.title() for slug in house.owners.values() if slug.title() != mine]
+        statuses: Counter[tuple[str, int]] = Counter()
+        with _client(str(house.dashboard.base_url), KEYS.api_token(str(owner), lasts=timedelta(hours=1))) as client:
+            client.cookies.set(COOKIE, KEYS.session(str(owner)))
+            while time.monotonic() < until:
+                for path in (f"{API}/analytics", f"{API}/list", "/", "/customers"):
+                    answer = client.get(path)
+                    statuses[path, answer.status_code] += 1
+                    if answer.status_code != 200:
+                        assert answer.status_code in (503, 429), answer.text
+                    elif path == f"{API}/analytics":
+                        assert answer.json()["total_orders"] == orders
+                    elif path == f"{API}/list":
+                        assert [row["total_purchases"] for row in answer.json()["customers"]] == [orders]
+                    else:
+                        assert mine in answer.text
+                        assert not [shop for shop in others if shop in answer.text]
+        return statuses
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        reading = [threads.submit(read_on, number) for number in range(CLIENTS)]
+        time.sleep(CLIENTS_SECONDS / 2)
+        house.server.stop()
+        time.sleep(1)
+        house.server.start()
+        statuses = sum((each.result() for each in reading), Counter[tuple[str, int]]())
+    paths = {path for path, _ in statuses}
+    assert len(paths) == 4
+    assert all(statuses[path, 200] and statuses[path, 503] for path in paths), statuses

@@ -1,0 +1,114 @@
+"""Runs a recorded plan: each model and test after those that it reads, on as many connections as dbt would use."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from queue import SimpleQueue
+
+import psycopg
+
+from flows.plan import Node, Plan
+from flows.project import Built, build_failed, session_options
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A node that ran. `fault`: what a data test found."""
+
+    node: Node
+    seconds: float
+    fault: str | None
+
+
+def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float) -> Built:
+    """Runs every node in transactions that end where dbt's end. `patience`: how many seconds each waits for a lock.
+
+    Raises BuildFailed if a data test fails, a lock is not obtained or the server is lost; and psycopg.Error if a
+    statement fails in itself: something is not as it was when the plan was recorded.
+    """
+    ran = list(_run_in_order(plan, settings.threads, conninfo, patience=patience))
+    failed = [f"{each.node.name}: {each.fault}" for each in ran if each.fault and not each.node.only_warns]
+    if failed:
+        raise build_failed(failed)
+    return Built(
+        seconds={each.node.node_id: each.seconds for each in ran},
+        warnings=tuple(each.node.name for each in ran if each.fault),
+    )
+
+
+def _run_in_order(plan: Plan, threads: int, conninfo: str, *, patience: float) -> Iterator[_Ran]:
+    nodes = {node.node_id: node for node in plan.nodes}
+    order = TopologicalSorter({node.node_id: node.after for node in plan.nodes})
+    order.prepare()
+    running = set()
+    with _connections(threads, conninfo, patience=patience) as connections, ThreadPoolExecutor(threads) as pool:
+        free: SimpleQueue[Connection] = SimpleQueue()
+        for connection in connections:
+            free.put(connection)
+        try:
+            while order.is_active():
+                running |= {pool.submit(_run, nodes[node_id], free) for node_id in order.get_ready()}
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    ran = future.result()
+                    order.done(ran.node.node_id)
+                    yield ran
+        except BaseException:
+            # Else the pool would wait for statements that nobody needs any more.
+            for future in running:
+                future.cancel()
+            for connection in connections:
+                with suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=5)
+            raise
+
+
+@contextmanager
+def _connections(number: int, conninfo: str, *, patience: float) -> Iterator[list[Connection]]:
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                psycopg.connect(conninfo, options=session_options(patience=patience), application_name="dbt")
+            )
+            for _ in range(number)
+        ]
+
+
+def _run(node: Node, free: "SimpleQueue[Connection]") -> _Ran:
+    connection = free.get()
+    began = time.monotonic()
+    try:
+        fault = None
+        if node.is_test:
+            fault = _fault(connection, node)
+        else:
+            _build(connection, node)
+        return _Ran(node, time.monotonic() - began, fault)
+    except psycopg.OperationalError as error:
+        raise build_failed([f"{node.name}: {error.diag.message_primary or error}"]) from None
+    finally:
+        free.put(connection)
+
+
+def _build(connection: Connection, node: Node) -> None:
+    for statement in node.statements:
+        if statement == "COMMIT":
+            connection.commit()
+        else:
+            connection.execute(statement.encode())
+    connection.commit()
+
+
+def _fault(connection: Connection, node: Node) -> str | None:
+    """Runs a data test, of which dbt's own statement says whether what it found is to be reported."""
+    (statement,) = node.statements
+    ((failures, should_warn, should_error),) = connection.execute(statement.encode()).fetchall()
+    connection.rollback()
+    if should_warn if node.only_warns else should_error:
+        return f"Got {failures} {'result' if failures == 1 else 'results'}"
+    return None
