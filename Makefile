@@ -28,7 +28,7 @@ check: install style  ## the fast loop: style, types, and every test without a b
 	$(BIN)/python -m pytest --quiet -m "not dbt and not browser and not long" --ignore tests/browser --numprocesses 2
 
 test: install lint  ## run everything that CI runs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest --durations 40 --numprocesses 2 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
 	$(BIN)/python -m pytest $(ALONE)
 
 lint: install style  ## style and types, SQL and the dbt project too
