@@ -17,11 +17,11 @@ refunded_orders as (
         and {{ in_batch() }}
 ),
 
+-- The batch's condition follows from the join. Given twice, it makes the planner expect a single
+-- row, and read the whole batch again for each.
 first_purchases as (
     select * from {{ ref('purchases') }}
-    where
-        purchase_number = 1
-        and {{ in_batch() }}
+    where purchase_number = 1
 )
 
 -- A refunded order from before the customer's first purchase counts on the day of that purchase.
