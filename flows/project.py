@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _FOLDERS = {
     "current": {WORKING: "v", PUBLISHED: "v"},
 }
 
+# Of Jinja and SQL, and of YAML where a line has nothing else.
+_COMMENTS = {".sql": re.compile(r"\{#.*?#\}|--[^\n]*", re.DOTALL), ".yml": re.compile(r"^\s*#[^\n]*", re.MULTILINE)}
+
 
 def project_folder() -> Path:
     """The root of the checkout, or the copy in the installed package."""
@@ -42,7 +46,7 @@ def project_folder() -> Path:
 
 
 def fingerprint() -> str:
-    """A hash of all models and macros: where it differs from the last refresh's, everything is computed anew."""
+    """A hash of all models and macros without their comments: where it differs, everything is computed anew."""
     folder = project_folder()
     digest = hashlib.sha256()
     for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
@@ -50,8 +54,16 @@ def fingerprint() -> str:
         if path.is_file() and not (
             path.parent.name == "semantic" or path.stem.endswith(("__unit_tests", "__exposures"))
         ):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + _without_comments(path).encode())
     return digest.hexdigest()[:16]
+
+
+def _without_comments(path: Path) -> str:
+    """The text of a model, macro or description without its comments, nor the lines that are empty without them."""
+    text = path.read_text(encoding="utf-8")
+    if (comment := _COMMENTS.get(path.suffix)) is not None:
+        text = comment.sub("", text)
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,7 @@
 """From the storefront to the dashboard and out again, in a real browser and between two sites."""
 
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -13,46 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from regulars.dashboard.security.session import COOKIE
 from tests.api import bearer
 from tests.browser.conftest import Dashboard
+from tests.browser.storefront_site import storefront_site
 from tests.owners import settings_of
-
-
-@contextmanager
-def _storefront(address: str, token: dict[str, str]) -> Iterator[str]:
-    """Another site, whose server holds the owner's token: a page with the button, and one that means harm."""
-
-    class Storefront(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/analytics":
-                url = httpx.URL(httpx.post(f"{address}/session", headers=token).json()["url"])
-                self.send_response(303)
-                # The tests' dashboard has another port than its settings say.
-                self.send_header("Location", f"{address}{url.raw_path.decode()}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            page = (
-                b"<!doctype html><title>Shop</title><a href='/analytics'>Analytics</a>"
-                b"<form method='post' action='%s/sign-out'><button>Win a phone</button></form>" % address.encode()
-            )
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(page)))
-            self.end_headers()
-            self.wfile.write(page)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: the token is in an address."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Storefront)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        # By another name than the dashboard's, so that it is another site to the browser.
-        yield f"http://localhost:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -70,7 +29,7 @@ def test_an_owner_clicks_once_in_the_storefront_is_signed_out_by_nobody_else_and
     dashboard: Dashboard, page: Page
 ) -> None:
     token = bearer(settings_of(dashboard.database), dashboard.owners.kofi)
-    with _storefront(dashboard.address, token) as storefront:
+    with storefront_site(dashboard.address, token) as storefront:
         page.goto(storefront)
         page.get_by_role("link", name="Analytics").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Kofi-Data")

@@ -17,7 +17,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from psycopg.rows import dict_row
 
-from flows.project import fingerprint, project_folder
+from flows.project import project_folder
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from regulars.cli.definitions import METRICS, definitions
@@ -222,19 +222,3 @@ def test_every_published_rate_and_headline_is_a_metric() -> None:
         "shop_overview": ["average_ltv", "customer_revenue"],
     }
     assert {(relation, column) for relation, columns in wanted.items() for column in columns} <= named
-
-
-def test_a_metric_that_changes_causes_no_rebuild(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fingerprint_of(folder: Path) -> str:
-        monkeypatch.setattr("flows.project.project_folder", lambda: folder)
-        return fingerprint()
-
-    for path in ("models/semantic/_semantic__metrics_of_sales.yml", "models/marts/orders.sql"):
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text("a", encoding="utf-8")
-    (tmp_path / "dbt_project.yml").touch()
-    before = fingerprint_of(tmp_path)
-    (tmp_path / "models/semantic/_semantic__metrics_of_sales.yml").write_text("b", encoding="utf-8")
-    assert fingerprint_of(tmp_path) == before
-    (tmp_path / "models/marts/orders.sql").write_text("b", encoding="utf-8")
-    assert fingerprint_of(tmp_path) != before
