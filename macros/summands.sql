@@ -1,12 +1,16 @@
 {#-
-    One side of a union of summands: the rows of `rows` with the columns `keys`, and every measure: what `given` says
-    it adds up for each row, otherwise 0.
+    One side of a union of summands: of the rows of `rows`, for each of `keys`, every measure: the sum of what `given`
+    says it adds up, otherwise 0. Each side is summed by itself, because a union of all rows would be sorted on disk.
 -#}
 {% macro summands(rows, keys, measures, given) -%}
     select
         {{ keys | join(', ') }}
         {%- for measure in measures %},
-        {{ given.get(measure, '0') }} as {{ measure }}
+        {{ 'sum(' ~ given[measure] ~ ')' if measure in given else '0' }} as {{ measure }}
         {%- endfor %}
     from {{ rows }}
+    group by
+        {%- for key in keys %}
+        {{ key.partition(' as ')[0] }}{{ ',' if not loop.last }}
+        {%- endfor %}
 {%- endmacro %}

@@ -12,10 +12,16 @@
     'first_utm_source as utm_source', 'first_utm_medium as utm_medium',
     'first_utm_campaign as utm_campaign'
 ] -%}
-{%- set measures = [
-    'visits', 'converted_visits', 'orders', 'sales', 'new_customers', 'net_amount',
-    'first_touch_sales', 'first_touch_net_amount'
-] -%}
+{%- set measures = {
+    'visits': 'bigint',
+    'converted_visits': 'bigint',
+    'orders': 'bigint',
+    'sales': 'bigint',
+    'new_customers': 'bigint',
+    'net_amount': 'numeric',
+    'first_touch_sales': 'bigint',
+    'first_touch_net_amount': 'numeric',
+} -%}
 
 with
 
@@ -55,8 +61,8 @@ select
     coalesce(utm_source, 'unknown') as utm_source,
     coalesce(utm_medium, 'unknown') as utm_medium,
     coalesce(utm_campaign, 'unknown') as utm_campaign,
-    {% for measure in measures -%}
-        sum({{ measure }}) as {{ measure }},
+    {% for measure, data_type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

@@ -4,23 +4,31 @@
     indexes=[{'columns': ['shop_id', 'link', 'month'], 'unique': true}]
 ) }}
 
-{%- set measures = [
-    'visits', 'converted_visits', 'orders', 'sales', 'new_customers', 'returning_customers',
-    'net_amount', 'first_touch_sales', 'first_touch_net_amount', 'later_net_amount_30',
-    'later_net_amount_90', 'later_net_amount_365', 'came_back_customers', 'brought_net_amount'
-] -%}
+{%- set measures = {
+    'visits': 'bigint',
+    'converted_visits': 'bigint',
+    'orders': 'bigint',
+    'sales': 'bigint',
+    'new_customers': 'bigint',
+    'returning_customers': 'bigint',
+    'net_amount': 'numeric',
+    'first_touch_sales': 'bigint',
+    'first_touch_net_amount': 'numeric',
+    'later_net_amount_30': 'numeric',
+    'later_net_amount_90': 'numeric',
+    'later_net_amount_365': 'numeric',
+    'came_back_customers': 'bigint',
+    'brought_net_amount': 'numeric',
+} -%}
+
+{#- Not a CTE: it is read three times, and would be written to disk before that. -#}
+{%- set purchases = signed_rows(ref('purchases')) -%}
+{%- set days_since = 'order_date - first_purchase_date' -%}
 
 with
 
 orders as (
     select * from {{ signed_rows(ref('orders')) }}
-),
-
-purchases as (
-    select
-        *,
-        order_date - first_purchase_date as days_since
-    from {{ signed_rows(ref('purchases')) }}
 ),
 
 visits as (
@@ -38,7 +46,7 @@ summands as (
     ) }}
     union all
     {{ summands(
-        'purchases', ['shop_id', 'link', 'order_month as month'], measures,
+        purchases, ['shop_id', 'link', 'order_month as month'], measures,
         {
             'new_customers': 'case when purchase_number = 1 then weight else 0 end',
             'returning_customers':
@@ -47,23 +55,23 @@ summands as (
     ) }}
     union all
     {{ summands(
-        'purchases', ['shop_id', 'first_link as link', 'order_month as month'], measures,
+        purchases, ['shop_id', 'first_link as link', 'order_month as month'], measures,
         {'first_touch_sales': 'weight', 'first_touch_net_amount': 'weight * net_amount'}
     ) }}
     union all
     -- What customers bought after their first purchase counts in the month in which the link
     -- brought them.
     {{ summands(
-        'purchases', ['shop_id', 'first_link as link', 'cohort_month as month'], measures,
+        purchases, ['shop_id', 'first_link as link', 'cohort_month as month'], measures,
         {
             'later_net_amount_30':
-                'case when purchase_number > 1 and days_since <= 30'
+                'case when purchase_number > 1 and ' ~ days_since ~ ' <= 30'
                 ~ ' then weight * net_amount else 0 end',
             'later_net_amount_90':
-                'case when purchase_number > 1 and days_since <= 90'
+                'case when purchase_number > 1 and ' ~ days_since ~ ' <= 90'
                 ~ ' then weight * net_amount else 0 end',
             'later_net_amount_365':
-                'case when purchase_number > 1 and days_since <= 365'
+                'case when purchase_number > 1 and ' ~ days_since ~ ' <= 365'
                 ~ ' then weight * net_amount else 0 end',
             'came_back_customers': 'case when purchase_number = 2 then weight else 0 end',
             'brought_net_amount': 'weight * net_amount',
@@ -74,8 +82,8 @@ summands as (
 select
     shop_id,
     coalesce(link, 'unknown') as link,
-    {% for measure in measures -%}
-        sum({{ measure }}) as {{ measure }},
+    {% for measure, data_type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

@@ -4,7 +4,11 @@
     indexes=[{'columns': ['shop_id', 'network', 'month'], 'unique': true}]
 ) }}
 
-{%- set measures = ['sales', 'net_amount', 'active_customers'] -%}
+{%- set measures = {
+    'sales': 'bigint',
+    'net_amount': 'numeric',
+    'active_customers': 'bigint',
+} -%}
 
 with
 
@@ -33,8 +37,8 @@ summands as (
 select
     shop_id,
     coalesce(network, 'unknown') as network,
-    {% for measure in measures -%}
-        sum({{ measure }}) as {{ measure }},
+    {% for measure, data_type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

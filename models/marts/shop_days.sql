@@ -4,6 +4,16 @@
     indexes=[{'columns': ['shop_id', 'order_date'], 'unique': true}]
 ) }}
 
+{%- set measures = {
+    'orders': 'bigint',
+    'sales': 'bigint',
+    'customers': 'bigint',
+    'gross_amount': 'numeric',
+    'refunded_amount': 'numeric',
+    'net_amount': 'numeric',
+    'profit_amount': 'numeric',
+} -%}
+
 with
 
 orders as (
@@ -15,40 +25,29 @@ purchases as (
 ),
 
 summands as (
-    select
-        shop_id,
-        order_date,
-        weight as orders,
-        case when is_sale then weight else 0 end as sales,
-        0 as customers,
-        weight * gross_amount as gross_amount,
-        weight * refunded_amount as refunded_amount,
-        weight * net_amount as net_amount,
-        weight * profit_amount as profit_amount
-    from orders
+    {{ summands(
+        'orders', ['shop_id', 'order_date'], measures,
+        {
+            'orders': 'weight',
+            'sales': 'case when is_sale then weight else 0 end',
+            'gross_amount': 'weight * gross_amount',
+            'refunded_amount': 'weight * refunded_amount',
+            'net_amount': 'weight * net_amount',
+            'profit_amount': 'weight * profit_amount',
+        }
+    ) }}
     union all
-    select
-        shop_id,
-        order_date,
-        0 as orders,
-        0 as sales,
-        case when is_first_of_day then weight else 0 end as customers,
-        0 as gross_amount,
-        0 as refunded_amount,
-        0 as net_amount,
-        0 as profit_amount
-    from purchases
+    {{ summands(
+        'purchases', ['shop_id', 'order_date'], measures,
+        {'customers': 'case when is_first_of_day then weight else 0 end'}
+    ) }}
 )
 
 select
     shop_id,
-    order_date,
-    sum(orders) as orders,
-    sum(sales) as sales,
-    sum(customers) as customers,
-    sum(gross_amount) as gross_amount,
-    sum(refunded_amount) as refunded_amount,
-    sum(net_amount) as net_amount,
-    sum(profit_amount) as profit_amount
+    {% for measure, data_type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% endfor -%}
+    order_date
 from summands
 group by shop_id, order_date

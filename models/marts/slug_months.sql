@@ -4,6 +4,15 @@
     indexes=[{'columns': ['shop_id', 'slug', 'month'], 'unique': true}]
 ) }}
 
+{%- set measures = {
+    'visits': 'bigint',
+    'converted_visits': 'bigint',
+    'sales': 'bigint',
+    'customers': 'bigint',
+    'new_customers': 'bigint',
+    'net_amount': 'numeric',
+} -%}
+
 with
 
 orders as (
@@ -20,52 +29,34 @@ visits as (
 ),
 
 summands as (
-    select
-        shop_id,
-        slug,
-        visit_month as month,
-        weight as visits,
-        0 as converted_visits,
-        0 as sales,
-        0 as customers,
-        0 as new_customers,
-        0 as net_amount
-    from visits
+    {{ summands(
+        'visits', ['shop_id', 'slug', 'visit_month as month'], measures, {'visits': 'weight'}
+    ) }}
     union all
-    select
-        shop_id,
-        slug,
-        order_month as month,
-        0 as visits,
-        case when has_visit then weight else 0 end as converted_visits,
-        weight as sales,
-        0 as customers,
-        0 as new_customers,
-        weight * net_amount as net_amount
-    from orders
+    {{ summands(
+        'orders', ['shop_id', 'slug', 'order_month as month'], measures,
+        {
+            'converted_visits': 'case when has_visit then weight else 0 end',
+            'sales': 'weight',
+            'net_amount': 'weight * net_amount',
+        }
+    ) }}
     union all
-    select
-        shop_id,
-        slug,
-        order_month as month,
-        0 as visits,
-        0 as converted_visits,
-        0 as sales,
-        case when is_first_with_slug then weight else 0 end as customers,
-        case when purchase_number = 1 then weight else 0 end as new_customers,
-        0 as net_amount
-    from purchases
+    {{ summands(
+        'purchases', ['shop_id', 'slug', 'order_month as month'], measures,
+        {
+            'customers': 'case when is_first_with_slug then weight else 0 end',
+            'new_customers': 'case when purchase_number = 1 then weight else 0 end',
+        }
+    ) }}
 )
 
 select
     shop_id,
     coalesce(slug, 'unknown') as slug,
-    month,
-    sum(visits) as visits,
-    sum(converted_visits) as converted_visits,
-    sum(sales) as sales,
-    sum(customers) as customers,
-    sum(new_customers) as new_customers,
-    sum(net_amount) as net_amount
+    {% for measure, data_type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% endfor -%}
+    month
 from summands
 group by shop_id, coalesce(slug, 'unknown'), month

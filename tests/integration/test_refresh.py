@@ -17,6 +17,7 @@ import pytest
 from flows import history
 from flows.errors import BuildFailed, NotReconciled, RefreshRunning
 from flows.lock import refresh_lock
+from flows.plan import plan_file
 from flows.steps import STEPS, Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
@@ -189,7 +190,10 @@ def test_a_refresh_killed_at_random_moments_is_simply_run_again(traded: Database
     random = Random(20260314)
     killed = 0
     with traded.connect() as connection:
-        for number in range(4):
+        for number in range(6):
+            is_dbts = number % 2 == 0
+            if is_dbts:
+                plan_file(traded.settings).unlink(missing_ok=True)
             connection.execute(
                 "update shop_orders set total_price = total_price + 1, "
                 "order_status = case when random() < 0.3 then 'refunded' else 'completed' end "
@@ -210,7 +214,7 @@ def test_a_refresh_killed_at_random_moments_is_simply_run_again(traded: Database
             )
             assert process.stdout is not None
             assert process.stdout.readline() == "claimed\n"
-            time.sleep(random.uniform(0, 1.5 if number % 2 else 4))
+            time.sleep(random.uniform(0, 3 if is_dbts else 0.4))
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1
