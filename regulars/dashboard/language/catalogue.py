@@ -47,7 +47,8 @@ def gettext(text: str, /, **values: object) -> str:
 
 def ngettext(one: str, many: str, count: int, /, **values: object) -> str:
     """The text for so many, with its %(name)s filled in; the count too only where it is one of the values."""
-    return _translations(language()).ngettext(one, many, count) % values
+    found = _translations(language()).ngettext(one, many, count)
+    return found % values if values else found
 
 
 def pgettext(context: str, text: str, /, **values: object) -> str:

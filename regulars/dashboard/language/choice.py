@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from babel import negotiate_locale
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -72,13 +72,21 @@ def _language_of(given: Headers) -> str:
 
 
 def _remember(chosen: str, path: str, query: Sequence[tuple[str, str]], *, is_https: bool) -> RedirectResponse:
-    # One slash and no backslash, so that no path leads to another host.
-    address = "/" + quote(path.lstrip("/\\"))
-    response = RedirectResponse(f"{address}?{urlencode(query)}" if query else address, status_code=303)
-    MutableHeaders(raw=response.raw_headers).update({"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    address = _local(path)
+    # The query may hold a sign-in link's token.
+    response = RedirectResponse(
+        f"{address}?{urlencode(query)}" if query else address,
+        status_code=303,
+        headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+    )
     if chosen in LANGUAGES:
         response.set_cookie(COOKIE, chosen, max_age=_A_YEAR, path="/", httponly=True, samesite="lax", secure=is_https)
     return response
+
+
+def _local(path: str) -> str:
+    """With one slash and no backslash at its start, so that it leads to no other host."""
+    return "/" + quote(path.lstrip("/\\"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,10 @@ class Choice:
 
 def choices(request: Request) -> list[Choice]:
     """The languages to switch to. Where the address holds a token, or is none of a page, they lead to the start."""
-    path, query = request.url.path, request.query_params.multi_items()
+    path, query = _local(request.url.path), request.query_params.multi_items()
     if request.method != "GET" or path == "/sign-in":
         path, query = "/", []
     return [
-        Choice(language, name, f"{quote(path)}?{urlencode([*query, (PARAMETER, language)])}", language == current)
-        for current in (catalogue.language(),)
+        Choice(language, name, f"{path}?{urlencode([*query, (PARAMETER, language)])}", language == catalogue.language())
         for language, name in LANGUAGES.items()
     ]
