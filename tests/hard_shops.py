@@ -54,6 +54,25 @@ _ONE = """
     values (gen_random_uuid(), %(shop)s, 'Ama', '0241234567', 'MTN', 1, 4, 1, 5, 'completed', 'completed',
         %(now)s - interval '1 hour')
 """
+# A prediction of each horizon, of which the first two have matured.
+_FORECASTS = """
+    with fits as (
+        insert into regulars.forecast_fits (shop_id, fitted_through, purchase_days, net_amount, customers,
+            repeat_customers, r, alpha, a, b, log_likelihood, converged, is_in_use, amount_reason)
+        select id, %(begun)s::date - 1, 40, 300, 30, 12, 1, 1, 1, 1, -9, true, true, 'all customers spend the same'
+        from user_shops where shop_slug = %(slug)s
+        returning shop_id, fit_id
+    ), customers as (
+        insert into regulars.forecasts (shop_id, shop_customer_id, fit_id, probability_alive, expected_purchases_30,
+            expected_purchases_90, expected_purchases_365)
+        select fits.shop_id, customers.shop_customer_id, fits.fit_id, 0.625, 1.25, 3.5, 10.75
+        from fits inner join analytics.customers as customers on fits.shop_id = customers.shop_id
+    )
+    insert into regulars.shop_forecasts (shop_id, fit_id, horizon_days, from_day, matures_on, customers,
+        expected_purchases, expected_net_amount)
+    select shop_id, fit_id, days, %(begun)s::date, %(begun)s::date + days, 30, days * 1234.5, days * 99999999.99
+    from fits cross join unnest(array[30, 90, 365]) as days
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,9 @@ def hard_shops(server: Server, template: str) -> Iterator[HardShops]:
         for shop, owner in owners.items():
             _write(connection, shop, owner)
         run_refresh(database.settings)
-        run_refresh(database.settings)  # predicts from what the first has published
+        # Their purchases are too regular for a fit of their own.
+        connection.execute(_FORECASTS, {"slug": "hostile", "begun": datetime.now(UTC).date() - timedelta(days=95)})
+        run_refresh(database.settings)
         customers = dict(
             connection.execute(
                 "select shops.shop_slug, min(customers.shop_customer_id::text) from analytics.customers as customers "
