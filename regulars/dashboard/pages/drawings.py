@@ -43,6 +43,17 @@ def _room(labels: Sequence[str], limit: int) -> int:
     return min(limit, round(7.6 * max(map(len, labels), default=0))) + 6
 
 
+def _legend(labels: Sequence[str], size: Size, *, axis: int = 30) -> alt.Legend:
+    """Of kinds, in as many columns as fit beside an axis of this width: a language's words may be long."""
+    room = (340 if size == "narrow" else 510) - axis
+    fits = (
+        count
+        for count in range(len(labels), 1, -1)
+        if sum(32 + 7 * max(map(len, labels[first::count])) for first in range(count)) <= room
+    )
+    return alt.Legend(columns=next(fits, 1), labelLimit=room)
+
+
 # A month that is not over is paler.
 _UNFINISHED = alt.condition("datum.unfinished", alt.value(0.45), alt.value(1))
 
@@ -63,7 +74,7 @@ def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _
         .encode(
             x=_months(rows, size),
             y=alt.Y("customers:Q", title=_("Customers"), axis=alt.Axis(format="~s", tickMinStep=1)),
-            color=alt.Color("kind:N", scale=scale),
+            color=alt.Color("kind:N", scale=scale, legend=_legend(kinds, size)),
             order=alt.Order("order:Q"),
             opacity=_UNFINISHED,
         )
@@ -82,7 +93,7 @@ def _movement(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _cur
         .encode(
             x=_months(rows, size),
             y=alt.Y("customers:Q", title=_("Customers"), axis=axis),
-            color=alt.Color("kind:N", scale=scale, legend=alt.Legend(columns=4)),
+            color=alt.Color("kind:N", scale=scale, legend=_legend(kinds, size)),
             order=alt.Order("order:Q"),
             opacity=_UNFINISHED,
         )
@@ -99,7 +110,7 @@ def _rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _curren
         y=alt.Y("rate:Q", title=None, axis=alt.Axis(format=".0%"), scale=scale),
         color=alt.Color(
             "kind:N", scale=alt.Scale(domain=kinds, range=list(colours.series[: len(kinds)])),
-            legend=alt.Legend(columns=3),
+            legend=_legend(kinds, size),
         ),
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2, invalid="break-paths-show-path-domains")
@@ -187,7 +198,7 @@ def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currenc
         ),
         y=alt.Y("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.3)),
         yOffset=alt.YOffset("touch:N", sort=kinds),
-        color=alt.Color("touch:N", scale=scale, sort=kinds),
+        color=alt.Color("touch:N", scale=scale, sort=kinds, legend=_legend(kinds, size, axis=limit)),
     )
     return base.mark_bar()
 
@@ -223,13 +234,15 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
 
 def _segments(rows: Sequence[dict[str, Any]], colours: Colours, _size: Size, _currency: str) -> Any:
     names = [row["segment"] for row in rows]
-    axis = alt.Axis(title=None, labelColor=colours.ink, labelFontSize=12, grid=False, minExtent=_room(names, 140))
+    axis = alt.Axis(
+        title=None, labelColor=colours.ink, labelFontSize=12, labelLimit=170, grid=False, minExtent=_room(names, 170)
+    )
     x = alt.X("customers:Q", title=_("Customers"), axis=alt.Axis(format="~s", tickCount=4, tickMinStep=1, grid=True))
     y = alt.Y("segment:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.3))
     return alt.Chart(_data(rows)).mark_bar(color=colours.returning).encode(x=x, y=y)
 
 
-def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _size: Size, _currency: str) -> Any:
+def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
     kinds = [_("Expected next"), _("Expected last time"), _("Came")]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[-1], colours.new])
     horizons = list(dict.fromkeys(row["horizon"] for row in rows))
@@ -240,7 +253,7 @@ def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _size: Size, _cu
             x=alt.X("horizon:O", sort=horizons, title=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3)),
             xOffset=alt.XOffset("kind:N", sort=kinds, scale=alt.Scale(domain=kinds)),
             y=alt.Y("purchases:Q", title=_("Purchases"), axis=alt.Axis(labelExpr=_short())),
-            color=alt.Color("kind:N", scale=scale, sort=kinds),
+            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=_legend(kinds, size)),
         )
     )
 
