@@ -98,10 +98,13 @@ class Choice:
     is_current: bool
 
 
-def choices(request: Request) -> list[Choice]:
-    """The languages to switch to. Where the address holds a token, or is none of a page, they lead to the start."""
+def choices(request: Request, *, keeps_page: bool) -> list[Choice]:
+    """The languages to switch to. Where the address holds a token, or is none of a page, they lead to the start.
+
+    `keeps_page`: False for an error page, which must not repeat what was asked for.
+    """
     path, query = _local(request.url.path), request.query_params.multi_items()
-    if request.method != "GET" or path == "/sign-in":
+    if not keeps_page or request.method != "GET" or path == "/sign-in":
         path, query = "/", []
     return [
         Choice(language, name, f"{path}?{urlencode([*query, (PARAMETER, language)])}", language == catalogue.language())

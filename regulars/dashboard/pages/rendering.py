@@ -19,7 +19,11 @@ def render(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **variables: object
 ) -> HTMLResponse:
     """A page in the language of the request, that no cache stores, because pages hold people's names."""
-    body = _environment().get_template(template).render(languages=choice.choices(request), **variables)
+    body = (
+        _environment()
+        .get_template(template)
+        .render(languages=choice.choices(request, keeps_page=status < 400), **variables)
+    )
     common = {"Cache-Control": "no-store"} | choice.headers()
     return HTMLResponse(body, status_code=status, headers=common | (headers or {}))
 
