@@ -4,7 +4,7 @@ BIN := .venv/bin
 # These tests load the machine themselves or count on a second, so they run after the others and alone.
 ALONE := tests/integration/test_tracker_load.py tests/integration/test_api_outage.py
 
-.PHONY: help install demo check test lint style serve lock clean
+.PHONY: help install demo check test lint style serve texts lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -44,6 +44,16 @@ style: install
 
 serve: install  ## run the refresh every night, on its schedule
 	$(BIN)/regulars serve
+
+TEXTS := target/regulars.pot
+FRENCH := regulars/dashboard/locale/fr/LC_MESSAGES/regulars.po
+
+texts: install  ## collect the pages' texts, and add the new ones to the French catalogue, untranslated
+	@mkdir -p $(dir $(TEXTS))
+	$(BIN)/pybabel --quiet extract --mapping-file pyproject.toml --keywords N_ --no-location --sort-output \
+	    --output-file $(TEXTS) regulars/dashboard
+	$(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header \
+	    --input-file $(TEXTS) --output-file $(FRENCH) --locale fr
 
 # The lock holds hashes and no addresses, so that each installation chooses its own package index.
 lock:  ## write requirements.lock again from pyproject.toml

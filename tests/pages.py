@@ -25,6 +25,7 @@ NOBODY = (
     "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests
 )
 PATHS = [*PAGES, "/segments", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
+_SAME = ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=", "lang=")
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
 
@@ -120,10 +121,8 @@ def walk(dashboard: Dashboard, owner: UUID) -> Walk:
             address = wanted.pop()
             if address in read or not address.startswith("/") or address.startswith(("/static", "/sign-out")):
                 continue
-            # One sort, one theme and one size are enough, of one period and of all segments.
-            if any(
-                same in address for same in ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=")
-            ):
+            # One sort, theme, size and language are enough, of one period and of all segments.
+            if any(same in address for same in _SAME):
                 continue
             answer = client.get(address)
             assert answer.status_code == 200, (address, answer.text)

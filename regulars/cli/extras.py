@@ -10,6 +10,7 @@ PACKAGES = {
     "dashboard": {
         "altair",
         "anyio",
+        "babel",
         "cachetools",
         "fastapi",
         "jinja2",

@@ -26,6 +26,7 @@ from regulars.dashboard.errors import (
     ShopNotNamed,
     TooManyAtOnce,
 )
+from regulars.dashboard.language.choice import Languages
 from regulars.dashboard.pages import files, numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _handle_refusal)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_middleware(Languages)
     app.add_middleware(Head)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)

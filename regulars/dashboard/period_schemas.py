@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from regulars.dashboard.language.catalogue import N_
 from regulars.dashboard.schemas import Money, Rate, Row, Sql
 
 
@@ -42,30 +43,31 @@ class PeriodLink(Row):
 
     relation = "link_months"
 
-    link: str = Field(examples=["WhatsApp status"], description="`unknown` keeps what came without a link.")
+    link: str = Field(examples=["WhatsApp status"], description=N_("`unknown` keeps what came without a link."))
     visits: Annotated[int, Sql("sum(link_months.visits)")] = Field(examples=[250])
     converted_visits: Annotated[int, Sql("sum(link_months.converted_visits)")] = Field(examples=[40])
     conversion_rate: Annotated[
         Rate | None, Sql("round(1.0 * sum(link_months.converted_visits) / nullif(sum(link_months.visits), 0), 4)")
-    ] = Field(examples=[0.16], description="converted_visits / visits")
+    ] = Field(examples=[0.16], description=N_("converted_visits / visits"))
     orders: Annotated[int, Sql("sum(link_months.orders)")] = Field(examples=[51])
     sales: Annotated[int, Sql("sum(link_months.sales)")] = Field(examples=[44])
     new_customers: Annotated[int, Sql("sum(link_months.new_customers)")] = Field(
-        examples=[21], description="Their first purchase ever came by the link, in these months."
+        examples=[21], description=N_("Their first purchase ever came by the link, in these months.")
     )
     came_back_customers: Annotated[int, Sql("sum(link_months.came_back_customers)")] = Field(
-        examples=[8], description="Of these, those who have bought again since, by whatever link."
+        examples=[8], description=N_("Of these, those who have bought again since, by whatever link.")
     )
     came_back_rate: Annotated[
         Rate | None,
         Sql("round(1.0 * sum(link_months.came_back_customers) / nullif(sum(link_months.new_customers), 0), 4)"),
-    ] = Field(examples=[0.381], description="came_back_customers / new_customers")
+    ] = Field(examples=[0.381], description=N_("came_back_customers / new_customers"))
     brought_net_amount: Annotated[Money, Sql("sum(link_months.brought_net_amount)")] = Field(
-        examples=[520.0], description="All that these new customers have bought so far, by whatever link, less refunds."
+        examples=[520.0],
+        description=N_("All that these new customers have bought so far, by whatever link, less refunds."),
     )
     net_per_customer: Annotated[
         Money | None,
         Sql("round(sum(link_months.brought_net_amount) / nullif(sum(link_months.new_customers), 0), 2)"),
-    ] = Field(examples=[24.76], description="brought_net_amount / new_customers")
+    ] = Field(examples=[24.76], description=N_("brought_net_amount / new_customers"))
     last_touch_net_amount: Annotated[Money, Sql("sum(link_months.net_amount)")] = Field(examples=[690.0])
     first_touch_net_amount: Annotated[Money, Sql("sum(link_months.first_touch_net_amount)")] = Field(examples=[820.0])

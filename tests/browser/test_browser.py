@@ -256,9 +256,12 @@ def _serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme: str) -> None:
-    with looks(width=width, scheme=scheme, shop="ama-data") as visit:
+@pytest.mark.parametrize(
+    ("width", "scheme", "language"),
+    [(390, "dark", "en"), (1280, "light", "en"), (390, "light", "fr"), (1280, "dark", "fr")],
+)
+def test_axe_finds_no_serious_fault_on_any_page(looks: Looks, width: int, scheme: str, language: str) -> None:
+    with looks(width=width, scheme=scheme, shop="ama-data", locale=language) as visit:
         page = visit.page
         page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
         faults = {"overview": _serious(page)}

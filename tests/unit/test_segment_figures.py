@@ -14,10 +14,10 @@ def test_the_largest_segments_and_who_moved_are_told_and_an_empty_one_is_not_dra
     ]  # fmt: skip
     figure = segment_figures.segments(example(ShopSegments), sizes)
     assert figure.answer == (
-        "Of 64 customers, 40 are in “loyal” and 24 are in “champions”. 3 customers moved to another segment since the "
+        "Of 64 customers, 40 are in “Loyal” and 24 are in “Best”. 3 customers moved to another segment since the "
         "month began."
     )
-    assert [row["segment"] for row in figure.rows] == ["loyal", "champions"]
+    assert [row["segment"] for row in figure.rows] == ["Loyal", "Best"]
     svg = ElementTree.fromstring(charts.draw(figure, theme="light", size="narrow", currency="GHS"))
     assert svg.get("height") == str(charts.height(figure))
 

@@ -5,12 +5,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import vl_convert
 from cachetools import LRUCache, cached
 
+from regulars.dashboard.language.catalogue import language
 from regulars.dashboard.pages import colours as palette
 from regulars.dashboard.pages import drawings
 from regulars.dashboard.pages.colours import COLOURS, Colours, Theme
@@ -19,6 +20,8 @@ from regulars.dashboard.pages.figures import Figure, Name
 
 _FONT = "Segoe UI, Roboto, Noto Sans, Liberation Sans, Arial, sans-serif"
 _NARROW = 340
+_D3_LOCALES: dict[str, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
+"""The language → the picture library's name of how numbers and months are written in it."""
 # Alone in their row.
 _WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks", "segments", "forecast")
 # Part of every key, so that browsers fetch pictures again when one of these modules changes.
@@ -46,8 +49,8 @@ def width(figure: Figure, size: Size) -> int:
 
 
 def key(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
-    """The same for equal pictures, whoever reads them and whichever refresh they show."""
-    content = json.dumps([_EDITION, asdict(figure), theme, size, currency], sort_keys=True)
+    """The same for equal pictures in the same language, whoever reads them and whichever refresh they show."""
+    content = json.dumps([_EDITION, asdict(figure), theme, size, currency, language()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -72,7 +75,11 @@ def draw(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
             autosize=alt.AutoSizeParams(type="fit", contains="padding"),
         )
         # The tests of the figures validate the specification; here it would double the time.
-        return vl_convert.vegalite_to_svg(_configured(spec, colours).to_dict(validate=False))
+        return vl_convert.vegalite_to_svg(
+            _configured(spec, colours).to_dict(validate=False),
+            format_locale=_D3_LOCALES[language()],
+            time_format_locale=_D3_LOCALES[language()],
+        )
     except ValueError as error:
         raise DrawingFailed(figure.name) from error
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import altair as alt
 
+from regulars.dashboard.language.catalogue import gettext as _
 from regulars.dashboard.pages.colours import Colours, blend
 from regulars.dashboard.pages.figures import Name
-from regulars.dashboard.pages.formatting import shortened
+from regulars.dashboard.pages.formatting import shortened, unit
 
 Size = Literal["wide", "narrow"]
 
@@ -42,48 +43,64 @@ def _room(labels: Sequence[str], limit: int) -> int:
     return min(limit, round(7.6 * max(map(len, labels), default=0))) + 6
 
 
+def _legend(labels: Sequence[str], size: Size, *, axis: int = 30) -> alt.Legend:
+    """Of kinds, in as many columns as fit beside an axis of this width: a language's words may be long."""
+    room = (340 if size == "narrow" else 510) - axis
+    fits = (
+        count
+        for count in range(len(labels), 1, -1)
+        if sum(32 + 7 * max(map(len, labels[first::count])) for first in range(count)) <= room
+    )
+    return alt.Legend(columns=next(fits, 1), labelLimit=room)
+
+
 # A month that is not over is paler.
 _UNFINISHED = alt.condition("datum.unfinished", alt.value(0.45), alt.value(1))
-# d3 writes a billion as G.
-_SHORT = "replace(format(datum.value, '~s'), 'G', 'bn')"
 
 
-def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
-    kinds = ["Returning", "New"]
+def _short(value: str = "datum.value") -> str:
+    """12,000 as 12k. d3 writes a billion as G."""
+    billion = json.dumps(_("bn"))
+    return f"replace(format({value}, '~s'), 'G', {billion})"
+
+
+def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
+    kinds = [_("Returning"), _("New")]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.new])
-    return (
-        alt.Chart(_data(rows))
-        .mark_bar()
-        .encode(
-            x=_months(rows, size),
-            y=alt.Y("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickMinStep=1)),
-            color=alt.Color("kind:N", scale=scale),
-            order=alt.Order("kind:N", sort="descending"),
-            opacity=_UNFINISHED,
-        )
-    )
-
-
-def _movement(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
-    kinds = ["Retained", "Reactivated", "New", "Lapsed"]
-    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[2], colours.new, colours.series[-1]])
-    # What lapsed is below the line, and its labels without a sign.
-    axis = alt.Axis(labelExpr="replace(format(abs(datum.value), '~s'), 'G', 'bn')", tickMinStep=1)
     return (
         alt.Chart(_data(rows))
         .transform_calculate(order=f"indexof({json.dumps(kinds)}, datum.kind)")
         .mark_bar()
         .encode(
             x=_months(rows, size),
-            y=alt.Y("customers:Q", title="Customers", axis=axis),
-            color=alt.Color("kind:N", scale=scale, legend=alt.Legend(columns=4)),
+            y=alt.Y("customers:Q", title=_("Customers"), axis=alt.Axis(format="~s", tickMinStep=1)),
+            color=alt.Color("kind:N", scale=scale, legend=_legend(kinds, size)),
             order=alt.Order("order:Q"),
             opacity=_UNFINISHED,
         )
     )
 
 
-def _rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+def _movement(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
+    kinds = [_("Retained"), _("Reactivated"), _("New"), _("Lapsed")]
+    scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[2], colours.new, colours.series[-1]])
+    # What lapsed is below the line, and its labels without a sign.
+    axis = alt.Axis(labelExpr=_short("abs(datum.value)"), tickMinStep=1)
+    return (
+        alt.Chart(_data(rows))
+        .transform_calculate(order=f"indexof({json.dumps(kinds)}, datum.kind)")
+        .mark_bar()
+        .encode(
+            x=_months(rows, size),
+            y=alt.Y("customers:Q", title=_("Customers"), axis=axis),
+            color=alt.Color("kind:N", scale=scale, legend=_legend(kinds, size)),
+            order=alt.Order("order:Q"),
+            opacity=_UNFINISHED,
+        )
+    )
+
+
+def _rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
     """A line of shares for each kind."""
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     most = max((row["rate"] or 0 for row in rows), default=0)
@@ -93,7 +110,7 @@ def _rates(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str)
         y=alt.Y("rate:Q", title=None, axis=alt.Axis(format=".0%"), scale=scale),
         color=alt.Color(
             "kind:N", scale=alt.Scale(domain=kinds, range=list(colours.series[: len(kinds)])),
-            legend=alt.Legend(columns=3),
+            legend=_legend(kinds, size),
         ),
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2, invalid="break-paths-show-path-domains")
@@ -107,10 +124,13 @@ def _lifetime_values(rows: Sequence[dict[str, Any]], colours: Colours, size: Siz
     shades = [blend(colours.high, colours.young, place / steps) for place in range(len(labels))]
     base = alt.Chart(_data(rows)).encode(
         x=alt.X(
-            "since:Q", title="Months after the first purchase",
+            "since:Q", title=_("Months after the first purchase"),
             axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False),
         ),
-        y=alt.Y("value:Q", title=f"Spent so far, {currency}", axis=alt.Axis(labelExpr=_SHORT)),
+        y=alt.Y(
+            "value:Q", title=_("Spent so far, %(currency)s", currency=unit(currency)),
+            axis=alt.Axis(labelExpr=_short()),
+        ),
         color=alt.Color(
             "label:N", sort=labels, scale=alt.Scale(domain=labels, range=shades),
             legend=alt.Legend(columns=3 if size == "narrow" else 6),
@@ -119,7 +139,7 @@ def _lifetime_values(rows: Sequence[dict[str, Any]], colours: Colours, size: Siz
     return base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=22, opacity=1)
 
 
-def _networks(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+def _networks(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
     names = list(dict.fromkeys(row["network"] for row in rows))
     # By rank, because a name may be long, or in a script that runs from right to left.
     legend = alt.Legend(columns=3)
@@ -131,25 +151,25 @@ def _networks(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: s
         .mark_bar()
         .encode(
             x=_months(rows, size),
-            y=alt.Y("share:Q", title="Share of sales", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("share:Q", title=_("Share of sales"), axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("rank:N", scale=scale, legend=legend),
             order=alt.Order("rank:Q"),
         )
     )
 
 
-def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _: str) -> Any:
+def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
     """Boxes with how many of 100 bought again; the legend names the colours of the fewest and the most."""
     most = max((row["of_100"] for row in rows), default=0) or 1
     labels = list(dict.fromkeys(row["label"] for row in rows))
     axis = alt.Axis(grid=False, labelLimit=120, minExtent=_room(labels, 120))
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("since:O", title="Months after the first purchase", axis=alt.Axis(orient="top", labelOverlap=False)),
+        x=alt.X("since:O", title=_("Months after the first purchase"), axis=alt.Axis(orient="top", labelOverlap=False)),
         y=alt.Y("label:O", title=None, sort=labels, axis=axis),
     )
     scale = alt.Scale(domain=[0, most], range=[colours.low, colours.high], interpolate="lab")
     legend = alt.Legend(
-        orient="bottom", direction="horizontal", title="Of 100 customers, bought again", titleFontWeight="normal",
+        orient="bottom", direction="horizontal", title=_("Of 100 customers, bought again"), titleFontWeight="normal",
         titleColor=colours.muted, titleFontSize=11, labelFontSize=11, gradientLength=160, gradientThickness=10,
         values=[0, most], format=".0f", titleLimit=300,
     )  # fmt: skip
@@ -168,13 +188,17 @@ def _links(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, currenc
         title=None, labelExpr=f"{json.dumps(names)}[datum.value]", labelLimit=limit, labelColor=colours.ink,
         labelFontSize=12, grid=False, minExtent=_room(names, limit),
     )  # fmt: skip
-    kinds = ["Last touch", "First touch"]
+    kinds = [_("Last touch"), _("First touch")]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.new])
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("net:Q", title=f"Revenue, {currency}", axis=alt.Axis(labelExpr=_SHORT, tickCount=4, grid=True)),
+        x=alt.X(
+            "net:Q",
+            title=_("Revenue, %(currency)s", currency=unit(currency)),
+            axis=alt.Axis(labelExpr=_short(), tickCount=4, grid=True),
+        ),
         y=alt.Y("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.3)),
         yOffset=alt.YOffset("touch:N", sort=kinds),
-        color=alt.Color("touch:N", scale=scale, sort=kinds),
+        color=alt.Color("touch:N", scale=scale, sort=kinds, legend=_legend(kinds, size, axis=limit)),
     )
     return base.mark_bar()
 
@@ -188,13 +212,13 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
         "day:O", sort=None, axis=alt.Axis(values=named, labelExpr=names, title=None, labelOverlap=False),
         scale=alt.Scale(paddingInner=0.2),
     )  # fmt: skip
-    title = f"{currency}"
+    title = unit(currency)
     bars = (
         alt.Chart(_data(rows))
         .mark_bar(color=colours.returning)
         .encode(
             x=x,
-            y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_SHORT)),
+            y=alt.Y("net:Q", title=title, axis=alt.Axis(labelExpr=_short())),
             opacity=alt.condition("datum.unfinished || datum.earlier", alt.value(0.25), alt.value(0.6)),
         )
     )
@@ -208,16 +232,18 @@ def _revenue(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, curre
     return bars + mean
 
 
-def _segments(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
+def _segments(rows: Sequence[dict[str, Any]], colours: Colours, _size: Size, _currency: str) -> Any:
     names = [row["segment"] for row in rows]
-    axis = alt.Axis(title=None, labelColor=colours.ink, labelFontSize=12, grid=False, minExtent=_room(names, 140))
-    x = alt.X("customers:Q", title="Customers", axis=alt.Axis(format="~s", tickCount=4, tickMinStep=1, grid=True))
+    axis = alt.Axis(
+        title=None, labelColor=colours.ink, labelFontSize=12, labelLimit=170, grid=False, minExtent=_room(names, 170)
+    )
+    x = alt.X("customers:Q", title=_("Customers"), axis=alt.Axis(format="~s", tickCount=4, tickMinStep=1, grid=True))
     y = alt.Y("segment:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.3))
     return alt.Chart(_data(rows)).mark_bar(color=colours.returning).encode(x=x, y=y)
 
 
-def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str) -> Any:
-    kinds = ["Expected next", "Expected last time", "Came"]
+def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
+    kinds = [_("Expected next"), _("Expected last time"), _("Came")]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[-1], colours.new])
     horizons = list(dict.fromkeys(row["horizon"] for row in rows))
     return (
@@ -226,8 +252,8 @@ def _forecast(rows: Sequence[dict[str, Any]], colours: Colours, _: Size, __: str
         .encode(
             x=alt.X("horizon:O", sort=horizons, title=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3)),
             xOffset=alt.XOffset("kind:N", sort=kinds, scale=alt.Scale(domain=kinds)),
-            y=alt.Y("purchases:Q", title="Purchases", axis=alt.Axis(labelExpr=_SHORT)),
-            color=alt.Color("kind:N", scale=scale, sort=kinds),
+            y=alt.Y("purchases:Q", title=_("Purchases"), axis=alt.Axis(labelExpr=_short())),
+            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=_legend(kinds, size)),
         )
     )
 

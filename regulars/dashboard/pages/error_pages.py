@@ -73,6 +73,7 @@ def notice(request: Request, *, status: int, name: str, token: str | None = None
     headers = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else None
     settings: Settings = request.app.state.settings
     return render(
+        request,
         "notice.html",
         status=status,
         headers=headers,

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 
-from regulars.dashboard.pages.formatting import counted, day, full_month, money, month, number
+from regulars.dashboard.language.catalogue import gettext as _
+from regulars.dashboard.language.catalogue import ngettext, pgettext
+from regulars.dashboard.pages import formatting
+from regulars.dashboard.pages.formatting import full_month, money, month, number
 from regulars.dashboard.schemas import AcquisitionMonth, RevenueDay
 
 Name = Literal[
@@ -42,19 +46,29 @@ def acquisition(months: Sequence[AcquisitionMonth], *, unfinished: date) -> Figu
     rows = tuple(
         {"month": row.month.isoformat(), "kind": kind, "customers": count, "unfinished": row.month >= unfinished}
         for row in months
-        for kind, count in (("New", row.new_customers), ("Returning", row.returning_customers))
+        for kind, count in ((_("New"), row.new_customers), (_("Returning"), row.returning_customers))
     )
     if not months:
-        return Figure("acquisition", (), "Nobody has bought yet: the first sale begins the first month.")
+        return Figure("acquisition", (), _("Nobody has bought yet: the first sale begins the first month."))
     last = months[-1]
-    so_far = " so far" if last.month >= unfinished else ""
-    counts = f"{number(last.new_customers)} new and {number(last.returning_customers)} returning"
+    answer = ngettext(
+        "In %(month)s, %(customers)s customer bought: %(new)s new and %(returning)s returning.",
+        "In %(month)s, %(customers)s customers bought: %(new)s new and %(returning)s returning.",
+        last.active_customers,
+        month=named(last.month, unfinished),
+        customers=number(last.active_customers),
+        new=number(last.new_customers),
+        returning=number(last.returning_customers),
+    )
     return Figure(
         "acquisition",
         rows,
-        f"Columns of new and returning customers, {span(months[0].month, last.month)}. "
-        f"{month(last.month)}: {counts}{so_far}.",
-        f"In {full_month(last.month)}{so_far}, {counted(last.active_customers, 'customer')} bought: {counts}.",
+        _(
+            "Columns of new and returning customers, %(months)s. %(answer)s",
+            months=span(months[0].month, last.month),
+            answer=answer,
+        ),
+        answer,
     )
 
 
@@ -67,7 +81,7 @@ def revenue(
     """
     of_period = days[earlier:]
     if not any(row.sales or row.refunded_amount for row in days):
-        return Figure("revenue", (), f"No sale on these {len(days)} days." if days else "No day has been counted yet.")
+        return Figure("revenue", (), _nothing_sold(len(days)))
     rows = tuple(
         {
             "day": row.order_date.isoformat(),
@@ -77,20 +91,42 @@ def revenue(
         }
         for place, row in enumerate(days)
     )
-    total = sum(row.net_amount for row in of_period)
-    together = money(total, currency) if total else "nothing"
+    total = sum((row.net_amount for row in of_period), Decimal(0))
     sales = sum(row.sales for row in of_period)
-    when = f"The last {len(of_period)} days" if is_cut else title
-    answer = f"{when}: {counted(sales, 'sale')} brought {together}."
+    answer = ngettext(
+        "%(days)s: %(sales)s sale brought %(amount)s.",
+        "%(days)s: %(sales)s sales brought %(amount)s.",
+        sales,
+        days=_("The last %(count)s days", count=len(of_period)) if is_cut else title,
+        sales=number(sales),
+        amount=money(total, currency) if total else _("nothing"),
+    )
     return Figure(
         "revenue",
         rows,
-        f"Columns of the revenue of each day, {day(days[0].order_date)} to {day(days[-1].order_date)}, with a line of "
-        f"the mean of seven days. {answer}",
+        _(
+            "Columns of the revenue of each day, %(days)s, with a line of the mean of seven days. %(answer)s",
+            days=formatting.span(days[0].order_date, days[-1].order_date),
+            answer=answer,
+        ),
         answer,
-        f"The picture shows the last {len(of_period)} days of the period." if is_cut else "",
+        _("The picture shows the last %(days)s days of the period.", days=len(of_period)) if is_cut else "",
     )
 
 
+def _nothing_sold(days: int) -> str:
+    if not days:
+        return _("No day has been counted yet.")
+    return ngettext("No sale on this day.", "No sale on these %(days)s days.", days, days=number(days))
+
+
 def span(first: date, last: date) -> str:
-    return month(first) if first == last else f"{month(first)} to {month(last)}"
+    """The months from `first` to `last`: Nov 2025 to Nov 2026."""
+    if first == last:
+        return month(first)
+    return pgettext("months", "%(first)s to %(last)s", first=month(first), last=month(last))
+
+
+def named(on: date, unfinished: date) -> str:
+    """The month, and whether it is over: November 2026; November 2026 so far."""
+    return _("%(month)s so far", month=full_month(on)) if on >= unfinished else full_month(on)

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request, Response
 
 from ingest.storage.connections import Connection
+from regulars.dashboard.language.catalogue import N_
+from regulars.dashboard.language.catalogue import gettext as _
 from regulars.dashboard.pages.context import PageContext, open_page
 from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.period import Control, PagePeriod, open_control
@@ -21,6 +23,8 @@ from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, Row
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
 Table = Literal["links", "months", "cohorts"]
+
+_TITLES: dict[Table, str] = {"links": N_("Links"), "months": N_("Months"), "cohorts": N_("Cohorts")}
 
 _TABLES: dict[Table, tuple[type[Row], Callable[[Connection, PageContext, Control], Sequence[Row]]]] = {
     "links": (PeriodLink, lambda connection, page, control: period_numbers.links(connection, page.shop, control.span)),
@@ -42,7 +46,7 @@ def as_xlsx(request: Request, table: Table, parameters: Annotated[PagePeriod, Qu
     with open_page(request, shop=parameters.shop) as (connection, page):
         model, read = _TABLES[table]
         rows = read(connection, page, open_control(connection, page.shop, parameters))
-    content = xlsx_file(table.capitalize(), model, rows, shop=page.shop)
+    content = xlsx_file(_(_TITLES[table]), model, rows, shop=page.shop)
     return _file(page, table, "xlsx", content, media_type=WorkbookExport.media_type)
 
 

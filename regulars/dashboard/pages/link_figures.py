@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from regulars.dashboard.pages.figures import Figure, span
-from regulars.dashboard.pages.formatting import counted, full_month, money, number, percent, shortened
+from regulars.dashboard.language.catalogue import N_, ngettext
+from regulars.dashboard.language.catalogue import gettext as _
+from regulars.dashboard.pages.figures import Figure, named, span
+from regulars.dashboard.pages.formatting import money, number, percent, shortened
 from regulars.dashboard.pages.months import months_between
 from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.schemas import CampaignRow, LinkRow, NetworkMonth, NetworkSwitch
@@ -16,7 +18,7 @@ MAX_MONTHS = 24
 MAX_NETWORKS = 5
 MAX_COLUMNS = 12
 UNKNOWN = "unknown"
-OTHERS = "other networks"
+OTHERS = N_("other networks")
 
 
 def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = MAX_LINKS) -> Figure:
@@ -27,47 +29,57 @@ def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = M
         reverse=True,
     )
     if not sold:
-        return Figure("links", (), "No link has brought a sale yet.")
+        return Figure("links", (), _("No link has brought a sale yet."))
     drawn = tuple(
         {"link": _called(row.link), "rank": rank, "touch": touch, "net": float(net)}
         for rank, row in enumerate(sold[:limit])
-        for touch, net in (("Last touch", row.last_touch_net_amount), ("First touch", row.first_touch_net_amount))
+        for touch, net in ((_("Last touch"), row.last_touch_net_amount), (_("First touch"), row.first_touch_net_amount))
     )
     largest = ", ".join(
         f"{shortened(_called(row.link))} {money(row.last_touch_net_amount, currency)}" for row in sold[:3]
     )
     known = [row for row in sold if row.link != UNKNOWN]
-    answer = "No sale has come by a known link yet."
+    answer = _("No sale has come by a known link yet.")
     if known:
         best = known[0]
-        answer = (
-            f"{shortened(best.link)} brought the most: {money(best.last_touch_net_amount, currency)} by its own sales, "
-            "and "
-            f"{money(best.first_touch_net_amount, currency)} by all sales to the "
-            f"{counted(best.new_customers, 'customer')} whose first purchase it brought."
+        answer = ngettext(
+            "%(link)s brought the most: %(last)s by its own sales, and %(first)s by all sales to the %(customers)s "
+            "customer whose first purchase it brought.",
+            "%(link)s brought the most: %(last)s by its own sales, and %(first)s by all sales to the %(customers)s "
+            "customers whose first purchase it brought.",
+            best.new_customers,
+            link=shortened(best.link),
+            last=money(best.last_touch_net_amount, currency),
+            first=money(best.first_touch_net_amount, currency),
+            customers=number(best.new_customers),
         )
     return Figure(
         "links",
         drawn,
-        f"Bars of the revenue that each link brought, the largest first: {largest}.",
+        _("Bars of the revenue that each link brought, the largest first: %(links)s.", links=largest),
         answer,
-        f"The picture shows the {limit} links with the largest revenue of {len(sold)}." if len(sold) > limit else "",
+        _("The picture shows the %(shown)s links with the largest revenue of %(all)s.", shown=limit, all=len(sold))
+        if len(sold) > limit
+        else "",
     )
 
 
 def _called(link: str) -> str:
-    return "no link" if link == UNKNOWN else link
+    return _("no link") if link == UNKNOWN else link
 
 
 def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
     """The answer in a sentence. There is no picture: most shops have a handful of campaigns, or none."""
-    named = [row for row in rows if campaign_name(row)]
-    if not named:
-        return "No visit has named a campaign yet. A link names one by utm_source, utm_medium and utm_campaign."
-    best = max(named, key=lambda row: row.last_touch_net_amount)
-    return (
-        f"{shortened(campaign_name(best))} brought the most: {counted(best.sales, 'sale')} from "
-        f"{counted(best.visits, 'visit')}, {money(best.last_touch_net_amount, currency)}."
+    of_campaigns = [row for row in rows if campaign_name(row)]
+    if not of_campaigns:
+        return _("No visit has named a campaign yet. A link names one by utm_source, utm_medium and utm_campaign.")
+    best = max(of_campaigns, key=lambda row: row.last_touch_net_amount)
+    return _(
+        "%(campaign)s brought the most: %(sales)s from %(visits)s, %(amount)s.",
+        campaign=shortened(campaign_name(best)),
+        sales=ngettext("%(count)s sale", "%(count)s sales", best.sales, count=number(best.sales)),
+        visits=ngettext("%(count)s visit", "%(count)s visits", best.visits, count=number(best.visits)),
+        amount=money(best.last_touch_net_amount, currency),
     )
 
 
@@ -79,29 +91,41 @@ def campaign_name(row: CampaignRow) -> str:
 def networks(months: Sequence[NetworkMonth], switches: Sequence[NetworkSwitch], *, unfinished: date) -> Figure:
     """Each network's share of a month's sales; the smaller ones are drawn together."""
     if not months:
-        return Figure("networks", (), "Nobody has bought yet: the first sale names the first network.")
+        return Figure("networks", (), _("Nobody has bought yet: the first sale names the first network."))
     shown = months_between(months[0].month, months[-1].month, most=MAX_MONTHS)
     names = main_networks(months)
     shares: defaultdict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in months:
         shares[row.month, row.network if row.network in names else OTHERS] += row.share_of_sales
     drawn = tuple(
-        {"month": month.isoformat(), "network": name, "rank": rank, "share": float(shares[month, name])}
+        {"month": month.isoformat(), "network": network_name(name), "rank": rank, "share": float(shares[month, name])}
         for month in shown
         for rank, name in enumerate([*names, OTHERS] if len({row.network for row in months}) > len(names) else names)
     )
     last = months[-1].month
     of_last = [row for row in months if row.month == last]
-    so_far = " so far" if last >= unfinished else ""
-    parts = [f"{row.network} {percent(row.share_of_sales, 0)}" for row in of_last[:3]]
-    answer = f"Of the sales of {full_month(last)}{so_far}: {', '.join(parts)}. {_switched(switches, last, so_far)}"
+    answer = _(
+        "Of the sales of %(month)s: %(shares)s. %(switched)s",
+        month=named(last, unfinished),
+        shares=", ".join(f"{network_name(row.network)} {percent(row.share_of_sales, 0)}" for row in of_last[:3]),
+        switched=_switched(switches, last, is_over=last < unfinished),
+    )
     return Figure(
         "networks",
         drawn,
-        f"Columns of each network's share of sales by month, {span(shown[0], shown[-1])}. {answer}",
+        _(
+            "Columns of each network's share of sales by month, %(months)s. %(answer)s",
+            months=span(shown[0], shown[-1]),
+            answer=answer,
+        ),
         answer,
-        f"The picture shows the latest {MAX_MONTHS} months." if shown[0] > months[0].month else "",
+        _("The picture shows the latest %(months)s months.", months=MAX_MONTHS) if shown[0] > months[0].month else "",
     )
+
+
+def network_name(network: str) -> str:
+    """The storefront's name, or the words for what has none."""
+    return {UNKNOWN: _("unknown"), OTHERS: _(OTHERS)}.get(network, network)
 
 
 def main_networks(months: Sequence[NetworkMonth], *, limit: int = MAX_NETWORKS) -> list[str]:
@@ -120,12 +144,29 @@ def network_table(months: Sequence[NetworkMonth]) -> tuple[list[str], dict[date,
     return main_networks(months, limit=MAX_COLUMNS), by_month
 
 
-def _switched(switches: Sequence[NetworkSwitch], month: date, so_far: str) -> str:
+def _switched(switches: Sequence[NetworkSwitch], month: date, *, is_over: bool) -> str:
     of_month = [row for row in switches if row.month == month]
+    if not switches and is_over:
+        return _("No customer's main network has changed.")
+    if not switches:
+        return _("No customer's main network has changed so far.")
+    if not of_month and is_over:
+        return _("No customer's main network has changed in that month.")
     if not of_month:
-        return f"No customer's main network has changed{' in that month' if switches else ''}{so_far}."
+        return _("No customer's main network has changed in that month so far.")
     total, most = sum(row.switches for row in of_month), max(of_month, key=lambda row: row.switches)
-    times = "once" if total == 1 else f"{number(total)} times"
-    often = f" ({number(most.switches)})" if total > most.switches else ""
-    most_often = "most often " if total > most.switches else ""
-    return f"Customers' main network changed {times}, {most_often}from {most.from_network} to {most.to_network}{often}."
+    networks = {"before": network_name(most.from_network), "after": network_name(most.to_network)}
+    if total == 1:
+        return _("Customers' main network changed once, from %(before)s to %(after)s.", **networks)
+    if total == most.switches:
+        return _(
+            "Customers' main network changed %(times)s times, from %(before)s to %(after)s.",
+            times=number(total),
+            **networks,
+        )
+    return _(
+        "Customers' main network changed %(times)s times, most often from %(before)s to %(after)s (%(most)s).",
+        times=number(total),
+        most=number(most.switches),
+        **networks,
+    )

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from regulars.dashboard import cards
+from regulars.dashboard.language.catalogue import gettext as _
+from regulars.dashboard.language.catalogue import ngettext, pgettext
 from regulars.dashboard.pages import formatting
-from regulars.dashboard.pages.formatting import change, day, full_month, money, month_name, number, percent
+from regulars.dashboard.pages.formatting import change, day, full_month, money, month_name, number, percent, short_month
 from regulars.dashboard.pages.months import Coverage, Month, RecentMonths
 from regulars.dashboard.period_schemas import PeriodNumbers
 from regulars.dashboard.queries.periods import Against, Period, Span
@@ -27,12 +29,12 @@ def title(period: Period) -> str:
     """The period in words: "November so far", "Last 7 days"."""
     match period.kind:
         case "month":
-            return f"{month_name(period.span.first)} so far"
+            return pgettext("title", "%(month)s so far", month=month_name(period.span.first))
         case "year":
-            return f"{period.span.first.year} so far"
+            return pgettext("title", "%(year)s so far", year=period.span.first.year)
         case "custom":
             return formatting.span(period.span.first, period.span.last)
-    return f"Last {period.kind} days"
+    return _("Last %(days)s days", days=period.kind)
 
 
 def compared_title(period: Period) -> str:
@@ -40,9 +42,9 @@ def compared_title(period: Period) -> str:
     if period.compared is None:
         return ""
     if period.against == "year" or period.kind == "year":
-        return f"the same days of {period.compared.first.year}"
+        return _("the same days of %(year)s", year=period.compared.first.year)
     count = period.compared.days
-    return "the day before" if count == 1 else f"the {number(count)} days before"
+    return ngettext("the day before", "the %(days)s days before", count, days=number(count))
 
 
 def by_month(recent: RecentMonths, *, against: Against, currency: str) -> list[Moving]:
@@ -62,16 +64,16 @@ def _of_month(name: str, label: str, kind: str, recent: RecentMonths, against: A
     this, last, before = recent.this, recent.last, recent.before
     rate = recent.change(name)
     if this.coverage is Coverage.NONE:
-        sentence = f"{month_name(this.month)} is not counted yet."
+        sentence = _("%(month)s is not counted yet.", month=month_name(this.month))
     else:
-        sentence = f"{month_name(this.month)} so far: {written(this)}."
+        sentence = _("%(month)s so far: %(value)s.", month=month_name(this.month), value=written(this))
     if rate is not None:
         earlier = full_month(before.month) if against == "year" else month_name(before.month)
-        sentence += f" {month_name(last.month)} was {_compared(rate)} {earlier}."
+        sentence += " " + _month_compared(rate, month_name(last.month), earlier)
     elif last.coverage is Coverage.WHOLE:
-        sentence += f" {month_name(last.month)}: {written(last)}."
-    told = f"{last.month:%b} {change(rate)}" if rate is not None else ""
-    return Moving(name, label, kind, this.figure(name), told, sentence)
+        sentence += " " + _("%(month)s: %(value)s.", month=month_name(last.month), value=written(last))
+    told = f"{short_month(last.month)} {change(rate)}" if rate is not None else ""
+    return Moving(name, _(label), kind, this.figure(name), told, sentence)
 
 
 def _of_days(
@@ -84,31 +86,51 @@ def _of_days(
     currency: str,
 ) -> Moving:
     if now is None or period.counted is None:
-        return Moving(name, label, kind, None, "", "No day of this period is over yet.")
+        return Moving(name, _(label), kind, None, "", _("No day of this period is over yet."))
     value: int | Decimal = getattr(now, name)
-    until = "" if period.counted.last == period.span.last else f", until {day(period.counted.last)}"
-    sentence = f"{title(period)}{until}: {_written(value, kind, currency)}."
+    told: dict[str, object] = {"days": title(period), "value": _written(value, kind, currency)}
+    if period.counted.last == period.span.last:
+        sentence = pgettext("period", "%(days)s: %(value)s.", **told)
+    else:
+        sentence = _("%(days)s, until %(day)s: %(value)s.", **told, day=day(period.counted.last))
     if then is None:
-        return Moving(name, label, kind, value, "", sentence)
+        return Moving(name, _(label), kind, value, "", sentence)
     base: int | Decimal = getattr(then, name)
     earlier, written = compared_title(period), _written(base, kind, currency)
     if base <= 0:
-        return Moving(name, label, kind, value, "", f"{sentence} {earlier[0].upper()}{earlier[1:]}: {written}.")
+        before = pgettext("period", "%(days)s: %(value)s.", days=earlier[0].upper() + earlier[1:], value=written)
+        return Moving(name, _(label), kind, value, "", f"{sentence} {before}")
     rate = Decimal(value) / Decimal(base) - 1
-    return Moving(name, label, kind, value, change(rate), f"{sentence} That is {_compared(rate)} {earlier}: {written}.")
+    return Moving(name, _(label), kind, value, change(rate), f"{sentence} {_days_compared(rate, earlier, written)}")
 
 
-def _compared(rate: Decimal) -> str:
-    """7% more than; 2% less than; about the same as"""
-    rounded = percent(abs(rate), 0)
-    if rounded == "0%":
-        return "about the same as"
-    return f"{rounded} {'more' if rate > 0 else 'less'} than"
+def _month_compared(rate: Decimal, month: str, earlier: str) -> str:
+    """October was 7% more than September."""
+    told: dict[str, object] = {"month": month, "earlier": earlier, "percent": percent(abs(rate), 0)}
+    if _is_about_nothing(rate):
+        return _("%(month)s was about the same as %(earlier)s.", **told)
+    if rate > 0:
+        return _("%(month)s was %(percent)s more than %(earlier)s.", **told)
+    return _("%(month)s was %(percent)s less than %(earlier)s.", **told)
+
+
+def _days_compared(rate: Decimal, earlier: str, value: str) -> str:
+    """That is 7% more than the 7 days before: 100."""
+    told: dict[str, object] = {"earlier": earlier, "value": value, "percent": percent(abs(rate), 0)}
+    if _is_about_nothing(rate):
+        return _("That is about the same as %(earlier)s: %(value)s.", **told)
+    if rate > 0:
+        return _("That is %(percent)s more than %(earlier)s: %(value)s.", **told)
+    return _("That is %(percent)s less than %(earlier)s: %(value)s.", **told)
+
+
+def _is_about_nothing(rate: Decimal) -> bool:
+    return percent(abs(rate), 0) == percent(0, 0)
 
 
 def _written(value: int | Decimal | None, kind: str, currency: str) -> str:
     if value is None:
-        return "not known yet"
+        return _("not known yet")
     return money(Decimal(value), currency) if kind == "money" else number(value)
 
 
@@ -117,4 +139,5 @@ def months_of(span: Span) -> str:
     first, last = span.first_month, span.last_month
     if first == last:
         return full_month(last)
-    return f"{month_name(first) if first.year == last.year else full_month(first)} to {full_month(last)}"
+    begins = month_name(first) if first.year == last.year else full_month(first)
+    return pgettext("months", "%(first)s to %(last)s", first=begins, last=full_month(last))

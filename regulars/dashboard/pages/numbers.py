@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ingest.storage.connections import Connection
 from regulars.dashboard import cards
+from regulars.dashboard.language import choice
 from regulars.dashboard.pages import (
     charts,
     figures,
@@ -101,6 +102,7 @@ def overview(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Re
             )
             moved = moving.by_day(control.period, now, then, currency=currency)
     return render(
+        request,
         "overview.html",
         page=page,
         place="overview",
@@ -131,6 +133,7 @@ def retention(request: Request, shop: ShopName = None) -> Response:
         values = metrics.lifetime_values(connection, page.shop)
         windows = metrics.cohort_windows(connection, page.shop)
     return render(
+        request,
         "retention.html",
         page=page,
         place="retention",
@@ -161,6 +164,7 @@ def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Respo
         switches = metrics.network_switches(connection, page.shop)
     currency = page.shop.currency
     return render(
+        request,
         "links.html",
         page=page,
         place="links",
@@ -193,6 +197,7 @@ def segments(request: Request, shop: ShopName = None) -> Response:
         states = segment_queries.states(connection, page.shop)
         at_risk = segment_queries.at_risk(connection, page.shop, limit=MAX_AT_RISK)
     return render(
+        request,
         "segments.html",
         page=page,
         place="customers",
@@ -212,6 +217,7 @@ def forecast(request: Request, shop: ShopName = None) -> Response:
         horizons = metrics.forecast(connection, page.shop)
         errors = metrics.forecast_errors(connection, page.shop)
     return render(
+        request,
         "forecast.html",
         page=page,
         place="forecast",
@@ -232,7 +238,7 @@ def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query(
         return Response(status_code=404, headers={"Cache-Control": "no-store"})
     theme, size, currency = parameters.theme, parameters.size, page.shop.currency
     etag = f'W/"{charts.key(figure, theme=theme, size=size, currency=currency)}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Cookie"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"} | choice.headers()
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import ConfigDict, Field
 
 from ingest.storage.connections import Connection
+from regulars.dashboard.language.catalogue import N_
 from regulars.dashboard.pages import moving
 from regulars.dashboard.pages.formatting import span
 from regulars.dashboard.queries import period_numbers
@@ -15,11 +16,11 @@ MAX_BARS = 92
 """Days in the picture of the days."""
 
 CHOICES: tuple[tuple[Kind, str], ...] = (
-    ("7", "7 days"),
-    ("30", "30 days"),
-    ("90", "90 days"),
-    ("month", "Month"),
-    ("year", "Year"),
+    ("7", N_("7 days")),
+    ("30", N_("30 days")),
+    ("90", N_("90 days")),
+    ("month", N_("Month")),
+    ("year", N_("Year")),
 )
 
 

@@ -5,20 +5,27 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import urlencode
 
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from regulars.dashboard.pages import charts, formatting, segment_words
+from regulars.dashboard.language import catalogue, choice
+from regulars.dashboard.pages import charts, formatting, link_figures, order_words, reasons, rhythm_words, segment_words
 
 _STATIC = files("regulars.dashboard") / "static"
 
 
 def render(
-    template: str, *, status: int = 200, headers: dict[str, str] | None = None, **variables: object
+    request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **variables: object
 ) -> HTMLResponse:
-    """A page that no cache stores, because pages hold people's names."""
-    body = _environment().get_template(template).render(variables)
-    return HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-store"} | (headers or {}))
+    """A page in the language of the request, that no cache stores, because pages hold people's names."""
+    body = (
+        _environment()
+        .get_template(template)
+        .render(languages=choice.choices(request, keeps_page=status < 400), **variables)
+    )
+    common = {"Cache-Control": "no-store"} | choice.headers()
+    return HTMLResponse(body, status_code=status, headers=common | (headers or {}))
 
 
 def link(path: str, **parameters: object) -> str:
@@ -42,16 +49,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("regulars.dashboard"),
         autoescape=True,
+        extensions=["jinja2.ext.i18n"],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     for name in (
         "number",
-        "counted",
         "amount",
         "money",
         "percent",
+        "decimal",
+        "unit",
         "change",
         "moment",
         "day",
@@ -65,8 +74,18 @@ def _environment() -> Environment:
     environment.filters |= {
         "width": charts.width,
         "height": charts.height,
+        "network": link_figures.network_name,
+        "reason": reasons.reason,
+        "rhythm": rhythm_words.reason,
+        "rhythm_sentence": rhythm_words.sentence,
+        "state": rhythm_words.state,
+        "status": order_words.status,
         "segment_label": segment_words.label,
         "segment_meaning": segment_words.meaning,
     }
-    environment.globals |= {"link": link, "static": _static}
+    environment.globals |= {"link": link, "static": _static, "language": catalogue.language}
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        catalogue.gettext, catalogue.ngettext, newstyle=True, pgettext=catalogue.pgettext
+    )
     return environment

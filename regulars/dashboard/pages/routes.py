@@ -15,6 +15,7 @@ from pydantic import Field
 from ingest.storage.connections import Connection
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotLoaded
+from regulars.dashboard.language.catalogue import N_
 from regulars.dashboard.pages import segment_words
 from regulars.dashboard.pages.context import MAX_LINKS, open_page, stale_after
 from regulars.dashboard.pages.error_pages import PageRoute, notice
@@ -31,14 +32,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, default_respo
 
 
 SORTS: tuple[tuple[Sort, str], ...] = (
-    ("-last_purchase", "Bought latest"),
-    ("last_purchase", "Bought longest ago"),
-    ("-total_spent", "Spent most"),
-    ("total_spent", "Spent least"),
-    ("-total_purchases", "Most purchases"),
-    ("total_purchases", "Fewest purchases"),
-    ("-first_purchase", "Newest customers"),
-    ("first_purchase", "Oldest customers"),
+    ("-last_purchase", N_("Bought latest")),
+    ("last_purchase", N_("Bought longest ago")),
+    ("-total_spent", N_("Spent most")),
+    ("total_spent", N_("Spent least")),
+    ("-total_purchases", N_("Most purchases")),
+    ("total_purchases", N_("Fewest purchases")),
+    ("-first_purchase", N_("Newest customers")),
+    ("first_purchase", N_("Oldest customers")),
 )
 
 
@@ -62,6 +63,7 @@ def customers(request: Request, parameters: Annotated[ListQuery, Query()]) -> Re
         networks = _networks(connection, page.shop, page.as_of)
         sizes = _segment_sizes(connection, page.shop, page.as_of)
     return render(
+        request,
         "customers.html",
         page=page,
         place="customers",
@@ -115,6 +117,7 @@ def customer(request: Request, customer_id: str, parameters: Annotated[ListQuery
             return notice(request, status=404, name="missing")
         history = customer_queries.customer_history(connection, page.shop, wanted)
     return render(
+        request,
         "customer.html",
         page=page,
         place="customers",

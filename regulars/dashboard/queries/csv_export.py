@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from regulars.dashboard.errors import NotLoaded
+from regulars.dashboard.language.catalogue import gettext as _
 from regulars.dashboard.queries.customers import conditions
 from regulars.dashboard.queries.filters import CustomerFilter
 from regulars.dashboard.queries.freshness import freshness, require_counted
@@ -152,7 +153,7 @@ class WorkbookExport(Export):
 
     def _header(self) -> bytes:
         self._workbook = Workbook(self.shop)
-        self._workbook.begin("Customers", self.model)
+        self._workbook.begin(_("Customers"), self.model)
         return b""
 
     def _write(self, rows: Sequence[tuple[Any, ...]]) -> bytes:

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from regulars.dashboard.queries.definitions import definition
+from regulars.dashboard.language.catalogue import gettext as _
+from regulars.dashboard.queries.definitions import definition, heading
 from regulars.dashboard.schemas import Row, Shop
 
 _LAST_ROW = 1_048_575
@@ -84,7 +85,7 @@ class Workbook:
         names = list(self._tables[-1][1].model_fields)
         self._sheet.set_column(0, len(names) - 1, 18)
         for column, name in enumerate(names):
-            self._sheet.write_string(0, column, name, self._bold)
+            self._sheet.write_string(0, column, heading(name), self._bold)
         self._row = 1
 
     def _cell(self, row: int, column: int, value: object) -> None:
@@ -108,17 +109,26 @@ class Workbook:
                 sheet.write_string(row, column, str(value), formats["text"])
 
     def _write_definitions(self) -> None:
-        sheet = self._book.add_worksheet("Definitions")
+        sheet = self._book.add_worksheet(_("Definitions"))
         sheet.set_column(0, 1, 26)
         sheet.set_column(2, 2, 90)
-        lines = [("Sheet", "Column", "Meaning")]
+        lines = [(_("Sheet"), _("Column"), _("Meaning"))]
         lines += [
-            (title, name, definition(model, name)) for title, model in self._tables for name in model.model_fields
+            (title, heading(name), definition(model, name))
+            for title, model in self._tables
+            for name in model.model_fields
         ]
         lines += [
-            ("", "", f"Amounts are in {self._shop.currency}, less refunds unless a column says otherwise."),
-            ("", "", f"Days, months and times are those of {self._shop.time_zone}."),
-            ("", "", "An empty cell is not known, or not known yet; it is never 0."),
+            (
+                "",
+                "",
+                _(
+                    "Amounts are in %(currency)s, less refunds unless a column says otherwise.",
+                    currency=self._shop.currency,
+                ),
+            ),
+            ("", "", _("Days, months and times are those of %(zone)s.", zone=self._shop.time_zone)),
+            ("", "", _("An empty cell is not known, or not known yet; it is never 0.")),
         ]
         for row, line in enumerate(lines):
             for column, text in enumerate(line):

@@ -20,8 +20,9 @@ if (form) {
       // If the session has ended or the database is down, the page itself says so best.
       if (!response.ok || !results) return location.assign(address);
       document.getElementById("results").replaceWith(results);
-      // The switch to another shop keeps the filters.
-      document.querySelector(".shops ul")?.replaceWith(page.querySelector(".shops ul"));
+      // The switches to another shop and to another language keep the filters.
+      for (const kept of [".shops ul", ".languages"])
+        document.querySelector(kept)?.replaceWith(page.querySelector(kept));
       showCopyButtons();
       history.replaceState(null, "", address);
     } catch (error) {
