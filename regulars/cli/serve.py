@@ -1,5 +1,6 @@
 """`regulars serve`."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -33,6 +34,8 @@ def serve(
     left_out = _reasons_to_leave_out(settings) | dict.fromkeys(without or [], "you said so")
     _introduce(settings, ports, left_out)
     log_as_json()
+    # The health port's server has nothing to tell but that it started.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     Supervisor(settings, ports=ports, left_out=left_out).run()
 
 

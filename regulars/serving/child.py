@@ -30,7 +30,8 @@ class Child:
         self.part = part
         self._environment = {**environment, **part.environment}
         self._now = now
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        """The latest; None after its end was noted."""
         self._started_at = 0.0
         self._start_at = now()
         self._wait = _FIRST_WAIT
@@ -38,18 +39,18 @@ class Child:
     @property
     def pid(self) -> int | None:
         """The process's id while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        return self.process.pid if self.process is not None and self.process.poll() is None else None
 
     def tend(self) -> None:
         """Starts the process where it doesn't run and its time has come."""
-        if self._process is not None and (status := self._process.poll()) is not None:
+        if self.process is not None and (status := self.process.poll()) is not None:
             self._note_end(status)
-        if self._process is None and self._now() >= self._start_at:
+        if self.process is None and self._now() >= self._start_at:
             self._start()
 
     def _note_end(self, status: int) -> None:
-        ended = self._process.pid if self._process else 0
-        self._process = None
+        ended = self.process.pid if self.process else 0
+        self.process = None
         if self._now() - self._started_at >= _LONGEST_WAIT:
             self._wait = _FIRST_WAIT
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
@@ -66,7 +67,7 @@ class Child:
         # A session of its own, so that Ctrl-C reaches this process alone, which then stops the others in order.
         output = part.log.open("ab") if part.log else None
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
@@ -74,7 +75,7 @@ class Child:
             if output:
                 output.close()
         self._started_at = self._now()
-        log.info("%s is process %s.", part.name, self._process.pid)
+        log.info("%s is process %s.", part.name, self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to the process and to what it started itself."""
@@ -94,3 +95,5 @@ def stop(children: Sequence[Child], *, within: float) -> None:
         if child.pid is not None:
             log.warning("%s (process %s) did not end within %.0f s and was killed.", child.part.name, child.pid, within)
             child.send(signal.SIGKILL)
+        if child.process is not None:
+            child.process.wait()
