@@ -116,7 +116,7 @@ def _application(health: Health) -> Starlette:
 
 @contextmanager
 def health_served(health: Health, *, host: str, port: int) -> Iterator[None]:
-    """Serves it from a thread. Raises SettingError where somebody else has the port, such as another `regulars serve`."""
+    """Serves it from a thread. Raises SettingError where the port is taken, as by another `regulars serve`."""
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
@@ -124,14 +124,7 @@ def health_served(health: Health, *, host: str, port: int) -> Iterator[None]:
             f"Port {port} of {host} can't be had ({error.strerror}): does `regulars serve` run already? "
             "Choose another with --health-port."
         ) from None
-    config = uvicorn.Config(
-        _application(health),
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-    )
+    config = uvicorn.Config(_application(health), log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
