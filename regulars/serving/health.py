@@ -118,7 +118,7 @@ def _application(health: Health) -> Starlette:
 def health_served(health: Health, *, host: str, port: int) -> Iterator[None]:
     """Serves it from a thread. Raises SettingError where the port is taken, as by another `regulars serve`."""
     try:
-        listener = socket.create_server((host, port))
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise SettingError(
             f"Port {port} of {host} can't be had ({error.strerror}): does `regulars serve` run already? "

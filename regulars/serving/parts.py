@@ -72,8 +72,9 @@ def other_parts(settings: Settings, ports: Ports, *, left_out: Collection[Remova
 
 
 def _web(command: str, host: str, port: int, environment: Mapping[str, str]) -> Part:
-    # What listens on all addresses answers on loopback too.
-    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    # What listens on every address answers on loopback, too.
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    here = f"[{here}]" if ":" in here else here
     return Part(
         command,
         "regulars",
