@@ -1,7 +1,7 @@
 """What `regulars serve` costs with everything in it: memory while it rests, and a refresh in its warm process.
 
-It has an embedded PostgreSQL of its own in a temporary folder. Memory is the proportional set size of all processes: what
-several share is counted once.
+It has an embedded PostgreSQL of its own in a temporary folder. Memory is the proportional set size of all processes:
+what several share is counted once.
 """
 
 import json
