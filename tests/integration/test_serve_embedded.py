@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from ingest.storage.embedded import embedded_address
+from tests.processes import is_gone
 from tests.served import free_port
 
 pytestmark = pytest.mark.usefixtures("takes_long")
@@ -84,14 +85,6 @@ def _server(home: Path) -> psutil.Process | None:
     return None
 
 
-def _is_gone(process: psutil.Process) -> bool:
-    """A process that nobody has buried yet is gone, too."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_a_database_that_was_killed_is_started_again(own_home: Path) -> None:
     with _serving(own_home):
         killed = _server(own_home)
@@ -107,7 +100,7 @@ def test_at_the_request_to_stop_the_database_ends_too(own_home: Path) -> None:
         assert server is not None
         serving.terminate()
         assert serving.wait(30) == 0
-        assert _is_gone(server)
+        assert is_gone(server)
 
 
 def test_when_it_is_killed_nothing_is_left_not_even_the_database(own_home: Path) -> None:
@@ -116,7 +109,7 @@ def test_when_it_is_killed_nothing_is_left_not_even_the_database(own_home: Path)
         assert server is not None
         left = [server, *_processes(serving.pid)]
         serving.kill()
-        _await(lambda: all(map(_is_gone, left)))
+        _await(lambda: all(map(is_gone, left)))
 
 
 def test_a_database_that_others_killed_while_they_used_it_stops_all_the_same(own_home: Path) -> None:
@@ -138,4 +131,4 @@ def test_a_database_that_others_killed_while_they_used_it_stops_all_the_same(own
         assert server is not None
         serving.terminate()
         serving.wait(30)
-        _await(lambda: _is_gone(server))
+        _await(lambda: is_gone(server))

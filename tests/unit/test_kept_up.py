@@ -14,6 +14,7 @@ import pytest
 
 from regulars.serving.child import Child, stop
 from regulars.serving.parts import Part
+from tests.processes import is_gone
 
 # It lives until it is ended, and listens where nobody else does.
 _LONG = Part("long", "http.server", ("0",))
@@ -33,14 +34,6 @@ def _await(condition: Callable[[], object], *, for_seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def _is_gone(pid: int) -> bool:
-    """A process that nobody has buried yet is gone, too."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_process_that_was_killed_is_started_again_and_the_log_says_so(
@@ -96,11 +89,11 @@ def test_what_ignores_the_request_to_stop_is_killed(caplog: pytest.LogCaptureFix
     is_deaf = tmp_path / "is deaf"
     child = Child(Part("deaf", "deaf", (str(is_deaf),)), {**os.environ, "PYTHONPATH": str(tmp_path)})
     child.tend()
-    pid = child.pid
-    assert pid is not None
+    assert child.pid is not None
+    deaf = psutil.Process(child.pid)
     _await(is_deaf.exists)
     stop([child], within=0.5)
-    _await(lambda: _is_gone(pid))
+    assert is_gone(deaf)
     assert "did not end" in caplog.text
 
 
@@ -119,10 +112,10 @@ time.sleep(600)
 def test_nothing_is_left_when_the_parent_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        _await(lambda: "http.server" in psutil.Process(pid).cmdline())
+        process = psutil.Process(int(parent.stdout.readline()))
+        _await(lambda: "http.server" in process.cmdline())
         parent.kill()
-    _await(lambda: _is_gone(pid))
+    _await(lambda: is_gone(process))
 
 
 def test_a_process_whose_parent_was_gone_before_it_looked_does_not_start() -> None:
