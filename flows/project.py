@@ -132,7 +132,7 @@ def build(settings: Settings, conninfo: str, *arguments: str, patience: float = 
 
 
 def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE) -> Any:
-    _import_dbt()
+    import_dbt()
     from dbt.cli.main import dbtRunner
 
     from flows.connections import keep_connections
@@ -161,7 +161,7 @@ def _invoke(settings: Settings, conninfo: str, arguments: Sequence[str], *, pati
     return outcome.result
 
 
-def _import_dbt() -> None:
+def import_dbt() -> None:
     """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must."""
     if "dbt.cli.main" in sys.modules:
         return

@@ -74,6 +74,12 @@ def server_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def import_prefect() -> None:
+    """Imports Prefect and the flow ahead of the first run, which takes seconds."""
+    import flows.refresh
+    import prefect.flow_engine  # noqa: F401
+
+
 def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = None) -> None:
     """Runs the flow in this process, so that the server shows it; `requested` is a run that its pages ask for.
 

@@ -61,7 +61,7 @@ class Child:
     def _start(self) -> None:
         part = self.part
         command = [
-            *(sys.executable, "-m", "regulars.serving.tether", str(os.getpid()), part.orphaned.name),
+            *(sys.executable, "-m", "flows.tether", str(os.getpid()), part.orphaned.name),
             *(part.module, *part.arguments),
         ]
         # A session of its own, so that Ctrl-C reaches this process alone, which then stops the others in order.
@@ -78,10 +78,10 @@ class Child:
         log.info("%s is process %s.", part.name, self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the process and to what it started itself."""
+        """SIGKILL reaches what the process started itself, too; anything else it passes on as it sees fit."""
         if (pid := self.pid) is not None:
             with suppress(ProcessLookupError):
-                os.killpg(pid, number)
+                (os.killpg if number == signal.SIGKILL else os.kill)(pid, number)
 
 
 def stop(children: Sequence[Child], *, within: float) -> None:

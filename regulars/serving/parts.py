@@ -53,7 +53,11 @@ def database_part(settings: Settings) -> Part | None:
 def other_parts(settings: Settings, ports: Ports, *, left_out: Collection[Removable]) -> Iterator[Part]:
     """The parts that need the database, in the order in which they start."""
     # A process that had started the embedded server by itself would keep it up.
-    environment = {"DATABASE_URL": settings.database_url or embedded_address(settings.home)}
+    environment = {
+        "DATABASE_URL": settings.database_url or embedded_address(settings.home),
+        # glibc's heap for each thread costs the parts with many threads some ten megabytes each.
+        "MALLOC_ARENA_MAX": "2",
+    }
     if Removable.PREFECT not in left_out:
         environment |= server_environment(settings)
         yield Part(

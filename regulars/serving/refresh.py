@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from flows.refresher import Refresher
+from flows.warm_process import WarmProcess
 from ingest.storage.settings import Settings
 from regulars.web.logs import log_as_json
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Runs until SIGTERM."""
     log_as_json()
     try:
-        Refresher(Settings.from_environment()).run()
+        WarmProcess(Settings.from_environment()).run()
     except Exception:
         # By type and place, because its text may hold personal data.
         log.exception("It broke.")

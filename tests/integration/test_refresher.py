@@ -1,11 +1,13 @@
 """The process that refreshes: it catches up once after missed nights, and tries again what failed. Time is injected."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from flows.lock import refresh_lock
 from flows.refresher import Refresher
+from flows.steps import run_refresh
 from tests.conftest import Database
 from tests.storefront import fetch
 
@@ -37,7 +39,7 @@ def clock() -> Clock:
 @pytest.fixture
 def refresher(built: Database, clock: Clock) -> Refresher:
     """It begins right after a refresh."""
-    refresher = Refresher(built.settings, now=clock)
+    refresher = Refresher(built.settings, partial(run_refresh, built.settings), now=clock)
     refresher.tick()
     return refresher
 
