@@ -76,8 +76,9 @@ def server_environment(settings: Settings) -> dict[str, str]:
 
 def import_prefect() -> None:
     """Imports Prefect and the flow ahead of the first run, which takes seconds."""
-    import flows.refresh
-    import prefect.flow_engine  # noqa: F401
+    import prefect.flow_engine
+
+    import flows.refresh  # noqa: F401
 
 
 def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = None) -> None:
