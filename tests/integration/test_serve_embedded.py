@@ -112,7 +112,7 @@ def test_when_it_is_killed_nothing_is_left_not_even_the_database(own_home: Path)
         _await(lambda: all(map(is_gone, left)))
 
 
-def test_a_database_that_others_killed_while_they_used_it_stops_all_the_same(own_home: Path) -> None:
+def test_a_database_whose_other_user_was_killed_stops_all_the_same(own_home: Path) -> None:
     user = subprocess.Popen(
         [
             sys.executable,
