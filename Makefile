@@ -42,7 +42,7 @@ style: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: install  ## run the refresh every night, on its schedule
+serve: install  ## keep everything up: the nightly refresh, Prefect, the dashboard, the ingest API
 	$(BIN)/regulars serve
 
 TEXTS := target/regulars.pot

@@ -19,6 +19,7 @@ from benchmarks.database import open_database, own_database
 from benchmarks.generated_orders import change, generate_orders, settle
 from benchmarks.plot import save_bars
 from flows.history import Mode
+from flows.lock import BUILDING
 from flows.project import Built
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
@@ -65,7 +66,8 @@ def _sql_seconds(connection: Connection) -> float:
     """All that was spent in this database so far. A connection reports when it closes: dbt's are awaited."""
     for _ in range(200):
         open_ones = connection.execute(
-            "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'dbt'"
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = %s",
+            [BUILDING],
         ).fetchone()
         if open_ones == (0,):
             break

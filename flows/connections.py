@@ -8,6 +8,8 @@ from dbt.adapters.contracts.connection import ConnectionState
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.adapters.postgres.impl import PostgresAdapter
 
+from flows.lock import BUILDING
+
 
 class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
     """One connection for each of dbt's threads, which dbt closes at the end of a build.
@@ -16,6 +18,12 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
     """
 
     _statements: ClassVar[list[tuple[str, str]]] = []
+
+    @classmethod
+    def open(cls, connection: Any) -> Any:
+        """With a name by which the next refresh finds it, should this one be killed; `regulars dbt` has dbt's own."""
+        connection.credentials.application_name = BUILDING
+        return super().open(connection)
 
     @classmethod
     @contextmanager

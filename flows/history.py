@@ -1,5 +1,7 @@
 """The history of refreshes, in `regulars.refreshes`: what ran, as of when its numbers hold, what went wrong."""
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +20,8 @@ class Refresh:
     """One row of the history. Times are UTC.
 
     `as_of`: everything committed before it is in the numbers. `reason`: why it is a rebuild, where nobody asked for
-    one. `warnings`: what an operator should look at, a sentence each.
+    one. `warnings`: what an operator should look at, a sentence each. `process_id` of `host` runs it; `step` is the
+    one that it is at, or at which it ended.
     """
 
     refresh_id: int
@@ -34,6 +37,10 @@ class Refresh:
     unreadable: int | None
     error: str | None
     warnings: list[str]
+    host: str | None
+    process_id: int | None
+    step: str | None
+    step_began_at: datetime | None
 
 
 def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missing: Sequence[str] = ()) -> Refresh:
@@ -72,17 +79,21 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
                         end as reason
                     from last_success
                 )
-                insert into regulars.refreshes (mode, fingerprint, reason)
+                insert into regulars.refreshes (mode, fingerprint, reason, host, process_id)
                 select
                     coalesce(%(mode)s, case when reason is null then 'refresh' else 'rebuild' end),
                     %(fingerprint)s,
-                    case when %(mode)s::text is null then reason end
+                    case when %(mode)s::text is null then reason end,
+                    %(host)s,
+                    %(process_id)s
                 from doubt
                 returning *
                 """,
                 {
                     "mode": mode,
                     "fingerprint": fingerprint,
+                    "host": socket.gethostname(),
+                    "process_id": os.getpid(),
                     "missing": f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
                     if missing
                     else None,
@@ -91,6 +102,14 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
     if opened is None:
         raise RuntimeError("insert … returning returned no row")
     return opened
+
+
+def enter(connection: Connection, refresh_id: int, step: str) -> None:
+    """Says which step the refresh is at."""
+    connection.execute(
+        "update regulars.refreshes set step = %s, step_began_at = clock_timestamp() where refresh_id = %s",
+        [step, refresh_id],
+    )
 
 
 def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:

@@ -18,26 +18,114 @@ PATIENCE = 60.0
 # Readers queue behind a statement that waits to change what they read. This is shorter than they would notice.
 _GLANCE = "200ms"
 
+# For how many seconds a refresh waits for another one's lock: longer than the server needs to end the session of one
+# that was killed.
+_GRACE = 3.0
+
+BUILDING = "regulars-build"
+"""The application name of dbt's connections in a refresh."""
+
+# The server asks every second whether the client is still there, during a statement too. A machine that vanished
+# without a word is given up after 10 + 3 * 5 seconds.
+SESSION = {
+    "client_connection_check_interval": "1000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""Settings of every connection of a refresh: a session ends soon after its client, however the client ended."""
+
 
 @contextmanager
 def refresh_lock(conninfo: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
     """Yields the connection that holds the lock; the server releases it when the process dies, however it dies.
 
-    Its statements wait at most `patience` seconds for other locks. Raises RefreshRunning at once if another refresh
-    holds the lock.
+    Its statements wait at most `patience` seconds for other locks. Raises RefreshRunning, which says who holds the
+    lock, if another refresh holds it and doesn't end within three seconds.
     """
     with connect(conninfo, application="regulars-refresh") as connection:
-        row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
-        if row != (True,):
-            raise RefreshRunning("A refresh is running already; `regulars status` shows since when.")
+        # For the whole session: it belongs to this refresh alone.
+        for name, value in (SESSION | {"lock_timeout": f"{round(patience * 1000)}ms"}).items():
+            connection.execute("select set_config(%s, %s, false)", [name, value])
+        _take(connection)
         try:
-            # For the whole session: it belongs to this refresh alone.
-            connection.execute("select set_config('lock_timeout', %s, false)", [f"{round(patience * 1000)}ms"])
+            _end_left_over(connection)
             yield connection
         finally:
             # The server notices a closed connection a moment later; the next refresh may come sooner than that.
             with suppress(psycopg.OperationalError):
                 connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
+
+
+def _take(connection: Connection) -> None:
+    deadline = time.monotonic() + _GRACE
+    while connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
+        if time.monotonic() > deadline:
+            raise RefreshRunning(f"A refresh is running already: {_holder(connection)}. Let it end.")
+        time.sleep(0.1)
+
+
+def _holder(connection: Connection) -> str:
+    """Who holds the lock, since when and at which step, as far as this user may know."""
+    row = connection.execute(
+        """
+        select
+            format(
+                'database session %%s of %%s, user %%s',
+                activity.pid,
+                coalesce(host(activity.client_addr), 'this machine'),
+                coalesce(activity.usename, 'unknown')
+            ),
+            activity.backend_start
+        from pg_locks as locks
+        inner join pg_stat_activity as activity on locks.pid = activity.pid
+        where
+            locks.locktype = 'advisory'
+            and locks.granted
+            and locks.database = (select oid from pg_database where datname = current_database())
+            and locks.objsubid = 1
+            and (locks.classid::bigint << 32) + locks.objid::bigint = %s
+        """,
+        [_LOCK],
+    ).fetchone()
+    if row is None:
+        return "it ended this very moment; run this again"
+    session, since = row
+    # What the holder says of itself. It may not have begun to, and the schema may be older than this code.
+    with suppress(psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        told = connection.execute(
+            """
+            select
+                format(
+                    'process %%s on %%s (%%s), a %%s since %%s UTC%%s',
+                    process_id, host, %s::text, mode, to_char(started_at, 'YYYY-MM-DD HH24:MI:SS'),
+                    ', at step ' || step || ' since ' || to_char(step_began_at, 'HH24:MI:SS')
+                )
+            from regulars.refreshes
+            where status = 'running' and started_at >= coalesce(%s, started_at) and process_id is not null
+            order by refresh_id desc
+            limit 1
+            """,
+            [session, since],
+        ).fetchone()
+        if told is not None:
+            return str(told[0])
+    return session if since is None else f"{session}, since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _end_left_over(connection: Connection) -> None:
+    """Ends what dbt left in the server when a refresh was killed: whoever holds the lock is the only refresh there is.
+
+    By itself the server would end these sessions a second later.
+    """
+    connection.execute(
+        """
+        select pg_terminate_backend(pid, 5000)
+        from pg_stat_activity
+        where datname = current_database() and application_name = %s and usename = current_user
+        """,
+        [BUILDING],
+    )
 
 
 def patiently(connection: Connection, change: Callable[[], None], *, relation: str, patience: float) -> None:

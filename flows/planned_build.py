@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 import psycopg
 
+from flows.lock import BUILDING
 from flows.plan import Node, Plan
 from flows.project import Built, build_failed, session_options
 from ingest.storage.connections import Connection
@@ -73,7 +74,7 @@ def _connections(number: int, conninfo: str, *, patience: float) -> Iterator[lis
     with ExitStack() as stack:
         yield [
             stack.enter_context(
-                psycopg.connect(conninfo, options=session_options(patience=patience), application_name="dbt")
+                psycopg.connect(conninfo, options=session_options(patience=patience), application_name=BUILDING)
             )
             for _ in range(number)
         ]

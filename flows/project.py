@@ -14,13 +14,13 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
-from flows.lock import PATIENCE
+from flows.lock import PATIENCE, SESSION
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.settings import Settings
 
-# Every connection of a build: a policy that would hide rows raises instead of leaving tables empty; a killed dbt's
-# statement ends with its client; and short queries pay for no compiler.
-_SESSION = "-c row_security=off -c client_connection_check_interval=1000 -c jit=off -c timezone=UTC"
+# Every connection of a build, besides what holds for all of a refresh: a policy that would hide rows raises instead of
+# leaving tables empty, and short queries pay for no compiler.
+_SESSION = SESSION | {"row_security": "off", "jit": "off", "timezone": "UTC"}
 
 # Each folder's schemas, and the kind of relation that its models are in each: staging is the same for everybody, and
 # of all else readers see a copy.
@@ -102,7 +102,8 @@ def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE
 
 def session_options(*, patience: float) -> str:
     """libpq's options for every connection of a build. `patience`: how many seconds it waits for a lock."""
-    return f"{_SESSION} -c lock_timeout={round(patience * 1000)}"
+    settings = _SESSION | {"lock_timeout": round(patience * 1000)}
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 @contextmanager

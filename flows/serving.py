@@ -1,24 +1,26 @@
-"""`regulars serve`: a Prefect server on loopback, and the refresh on its schedule."""
+"""A Prefect server of our own, and what goes to and fro: runs of the flow, and runs that its pages ask for."""
 
 import os
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from flows.errors import BuildFailed
+from flows.history import Mode
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 
-_STARTUP_SECONDS = 120
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import FlowRunResponse
+
+_DEPLOYMENT = "serve"
 
 
 class ServerNotStarted(RegularsError):
-    """The Prefect server did not come up."""
+    """No Prefect server answers where the settings name one."""
 
 
 def running_api(settings: Settings) -> str | None:
@@ -27,86 +29,19 @@ def running_api(settings: Settings) -> str | None:
     Raises ServerNotStarted where the settings name one and it does not respond.
     """
     if settings.prefect_api_url is not None:
-        if not _answers(settings.prefect_api_url):
+        if not answers(settings.prefect_api_url):
             raise ServerNotStarted(
                 f"No Prefect server answers at {settings.prefect_api_url}: start it, or unset PREFECT_API_URL."
             )
         return settings.prefect_api_url
-    note = _note(settings)
-    if note.exists() and _answers(address := note.read_text().strip()):
+    note = api_note(settings)
+    if note.exists() and answers(address := note.read_text().strip()):
         return address
     return None
 
 
-def use_api(address: str) -> None:
-    """Makes Prefect talk to this server; call it before Prefect is imported, which is when it reads the address."""
-    os.environ["PREFECT_API_URL"] = address
-
-
-def serve(settings: Settings) -> None:
-    """Refreshes every day at the settings' time until it is stopped; starts a Prefect server if none answers."""
-    with _server(settings) as address:
-        use_api(address)
-        from prefect.schedules import Cron
-
-        from flows.refresh import refresh
-
-        # A defect of Prefect on every SIGTERM; it stops anyway.
-        warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
-        at = settings.refresh_at
-        refresh.serve(
-            name="nightly",
-            schedule=Cron(f"{at.minute} {at.hour} * * *", timezone=settings.time_zone),
-            # A schedule paused on shutdown would stay paused: the next night would silently be skipped.
-            pause_on_shutdown=False,
-            limit=1,
-        )
-
-
-@contextmanager
-def _server(settings: Settings) -> Iterator[str]:
-    if (address := running_api(settings)) is not None:
-        yield address
-        return
-    home = settings.home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    port = str(settings.prefect_port)
-    address = f"http://127.0.0.1:{port}/api"
-    environment = os.environ | {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": address,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    with (home / "prefect.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port],
-            env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        _await(process, address, log=home / "prefect.log")
-        _note(settings).write_text(address)
-        yield address
-    finally:
-        _note(settings).unlink(missing_ok=True)
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _await(process: "subprocess.Popen[bytes]", address: str, *, log: Path) -> None:
-    deadline = time.monotonic() + _STARTUP_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if _answers(address):
-            return
-        time.sleep(0.5)
-    raise ServerNotStarted(f"The Prefect server did not start; see {log}, or set REGULARS_PREFECT_PORT to a free port.")
-
-
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a Prefect server answers at the address of its API."""
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=2) as response:  # noqa: S310 - an operator's setting
             return bool(response.status == 200)
@@ -114,5 +49,71 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _note(settings: Settings) -> Path:
+def api_note(settings: Settings) -> Path:
+    """The file that holds the address of the server that `serve` started, while that runs."""
     return settings.home / "prefect.url"
+
+
+def use_api(address: str) -> None:
+    """Makes Prefect talk to this server; call it before Prefect is imported, which is when it reads the address."""
+    os.environ["PREFECT_API_URL"] = address
+
+
+def server_environment(settings: Settings) -> dict[str, str]:
+    """What our own server, and whoever talks to it, needs in its environment."""
+    return {
+        "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{settings.prefect_port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # It would cost each look for requested runs another request; the server is on loopback.
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+        # When to refresh is decided in flows/schedule.py.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        # Runs are deleted after 90 days, so that the server's file doesn't grow for ever.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    }
+
+
+def import_prefect() -> None:
+    """Imports Prefect and the flow ahead of the first run, which takes seconds."""
+    import flows.refresh  # noqa: F401
+
+
+def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = None) -> None:
+    """Runs the flow in this process, so that the server shows it; `requested` is a run that its pages ask for.
+
+    Raises BuildFailed with the run's message.
+    """
+    from prefect.flow_engine import run_flow as run_in_engine
+
+    from flows.refresh import refresh
+
+    parameters = None if requested else {"mode": mode}
+    state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
+    if not state.is_completed():
+        raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
+
+
+def offer_runs() -> None:
+    """Makes the deployment by which the server's pages can ask for a run. It has no schedule."""
+    from flows.refresh import refresh
+
+    deployment: Any = refresh.to_deployment(_DEPLOYMENT)
+    deployment.apply()
+
+
+def offered() -> UUID:
+    """The deployment that was made."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_deployment_by_name(f"refresh/{_DEPLOYMENT}").id
+
+
+def requested_runs(deployment: UUID) -> Iterator["FlowRunResponse"]:
+    """The runs that somebody asked for and nobody has begun."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield from client.get_scheduled_flow_runs_for_deployments([deployment])

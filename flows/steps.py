@@ -214,6 +214,7 @@ def run_refresh(
 
 def _perform(step: Step, run: Run, perform: Callable[[Step, Run], object]) -> None:
     """Runs a step; if it could not obtain a lock, finds out who holds it."""
+    history.enter(run.connection, run.refresh.refresh_id, step.__name__)
     try:
         perform(step, run)
     except psycopg.errors.LockNotAvailable as error:

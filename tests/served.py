@@ -16,7 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port
@@ -25,7 +26,7 @@ def _free_port() -> int:
 @contextmanager
 def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client]:
     """A client of the application, which uvicorn serves in a thread, as in production."""
-    port = _free_port()
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -50,7 +51,7 @@ def run_as_a_process(*, home: Path, database_url: str, tokens: str) -> Iterator[
 @contextmanager
 def run_command(command: str, *, home: Path, database_url: str, **environment: str) -> Iterator[tuple[str, Path]]:
     """`regulars ingest-api` or `regulars dashboard`: its address, and the file with its output."""
-    port = _free_port()
+    port = free_port()
     variables = {"REGULARS_HOME": str(home), "DATABASE_URL": database_url} | environment
     printed = home / f"printed by {command}"
     with printed.open("wb") as file:

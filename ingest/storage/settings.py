@@ -66,6 +66,9 @@ class Settings(BaseModel):
     time_zone: Annotated[str, AfterValidator(_require_zone)] = "Africa/Accra"
     """The time zone of `refresh_at`. Each shop has a time zone of its own."""
 
+    refresh_every: int | None = Field(None, ge=1, le=24 * 60)
+    """The number of minutes after which `regulars serve` refreshes during the day, too. Unset: only at `refresh_at`."""
+
     track_budget_ms: int = Field(250, ge=10, le=60_000)
     """The most milliseconds that tracking may cost a checkout."""
 
@@ -106,7 +109,8 @@ class Settings(BaseModel):
     """The most milliseconds that a query of the dashboard may take."""
 
     stale_after_hours: int = Field(26, ge=1, le=24 * 365)
-    """The age at which numbers are called stale. The default is a day and two hours: a nightly refresh was missed."""
+    """The age at which numbers are called stale, and `regulars serve` is not ready. The default is a day and two hours:
+    a nightly refresh was missed."""
 
     threads: int = Field(2, ge=1, le=16)
     """The number of models that dbt builds at once."""
@@ -118,7 +122,7 @@ class Settings(BaseModel):
     """A Prefect server. If set, every refresh runs as a flow that is visible there."""
 
     prefect_port: int = Field(4200, ge=1, le=65535)
-    """The loopback port on which `regulars serve` starts its own Prefect server."""
+    """The loopback port on which `regulars serve` starts its own Prefect server, and its pages."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from ingest.storage.errors import SettingError
 
@@ -22,6 +23,11 @@ PACKAGES = {
     },
 }
 """What the code of each extra imports beyond the packages of `regulars[pipeline]` and of a checkout."""
+
+
+def is_installed(extra: str) -> bool:
+    """Whether all packages of an extra are there. It imports none."""
+    return all(map(find_spec, PACKAGES[extra]))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from rich.console import Console
 
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
-from flows.serving import running_api, use_api
+from flows.serving import run_flow, running_api, use_api
 from flows.steps import STEPS, Run, Step, run_refresh
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
@@ -47,11 +47,7 @@ def _run(mode: Mode | None) -> Refresh:
 def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
     """Runs the flow, so that the Prefect server shows it: that is worth the seconds that importing Prefect takes."""
     use_api(address)
-    from flows.refresh import refresh as flow
-
-    state = flow(mode=mode, return_state=True)
-    if not state.is_completed():
-        raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
+    run_flow(mode)
     with open_database(settings) as connection:
         done = last(connection, succeeded=True)
     if done is None:

@@ -1,39 +1,55 @@
-"""`regulars serve` with a real Prefect server: the schedule is in place, and refreshes show up in the server."""
+"""`regulars serve` with everything in it: what it keeps up, how it says so, and how it ends."""
 
 import json
 import os
+import secrets
 import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from flows.lock import refresh_lock
 from tests.conftest import NAME, Database, Server
+from tests.processes import is_gone
+from tests.served import free_port
 from tests.storefront import add_order, add_shop, fetch
+
+pytestmark = pytest.mark.usefixtures("builds_models", "takes_long")
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    database: Database
-    api: str
-    environment: dict[str, str]
-    process: "subprocess.Popen[bytes]"
+    """A running `regulars serve`, and what it printed."""
 
-    def post(self, path: str, body: dict[str, object]) -> list[dict[str, object]]:
+    database: Database
+    home: Path
+    environment: dict[str, str]
+    ports: dict[str, int]
+    process: "subprocess.Popen[bytes]"
+    printed: Path = field(repr=False)
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.ports['prefect']}/api"
+
+    def post(self, path: str, body: dict[str, object]) -> Any:
         request = urllib.request.Request(
             f"{self.api}{path}", json.dumps(body).encode(), {"content-type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=20) as response:
-            found: list[dict[str, object]] = json.load(response)
-        return found
+            return json.load(response)
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        return _get(f"http://127.0.0.1:{self.ports['health']}/readyz")
 
     def regulars(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -41,33 +57,55 @@ class Served:
             env=self.environment, capture_output=True, text=True, timeout=180,
         )  # fmt: skip
 
+    def process_of(self, part: str) -> psutil.Process:
+        """The process of a part, by the module or command in its command line."""
+        (found,) = [
+            child for child in psutil.Process(self.process.pid).children() if part in child.cmdline()
+        ]  # fmt: skip
+        return found
+
+    def await_(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 180
+        while not condition():
+            assert time.monotonic() < deadline, self.printed.read_text()
+            assert self.process.poll() is None, self.printed.read_text()
+            time.sleep(0.5)
+
+
+def _get(address: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(address, timeout=20) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+    except OSError:
+        return 0, {}
+
 
 @pytest.fixture(scope="module")
 def served(server: Server, built_template: str, home: Path) -> Iterator[Served]:
-    database = server.create(f"{NAME}_served", template=built_template)
-    port = _free_port()
+    # Under the tests' own name: dbt parses its project anew for another.
+    database = server.create(NAME, template=built_template)
+    ports = {name: free_port() for name in ("prefect", "dashboard", "ingest-api", "health")}
     environment = os.environ | {
         "DATABASE_URL": database.conninfo,
         "REGULARS_HOME": str(home),
-        "REGULARS_PREFECT_PORT": str(port),
-        "REGULARS_REFRESH_AT": "03:15",
-        "REGULARS_TIME_ZONE": "Africa/Nairobi",
+        "REGULARS_PREFECT_PORT": str(ports["prefect"]),
+        "REGULARS_INGEST_TOKENS": secrets.token_urlsafe(32),
+        "REGULARS_JWT_SECRET": secrets.token_urlsafe(48),
     }
     environment.pop("PREFECT_API_URL", None)
-    with (home / "serve.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "regulars", "serve"], env=environment, stdout=log, stderr=log)
-    served = Served(database, f"http://127.0.0.1:{port}/api", environment, process)
+    options = [f"--{name}-port={ports[name]}" for name in ("dashboard", "ingest-api", "health")]
+    printed = home / "serve.log"
+    with printed.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "regulars", "serve", *options], env=environment, stdout=log, stderr=log
+        )
+    served = Served(database, home, environment, ports, process, printed)
     try:
-        for _ in range(180):
-            assert process.poll() is None, (home / "serve.log").read_text()
-            try:
-                if served.post("/deployments/filter", {}):
-                    break
-            except OSError:
-                pass
-            time.sleep(1)
-        else:
-            raise AssertionError((home / "serve.log").read_text())
+        served.await_(lambda: served.ready()[0] == 200)
+        # The deployment comes last.
+        served.await_(lambda: served.post("/deployments/filter", {}))
         yield served
     finally:
         process.send_signal(signal.SIGTERM)
@@ -75,71 +113,99 @@ def served(server: Server, built_template: str, home: Path) -> Iterator[Served]:
         server.drop(database.name)
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def test_it_says_what_is_up_and_how_old_the_numbers_are(served: Served) -> None:
+    status, facts = served.ready()
+    assert status == 200
+    assert facts["parts"] == dict.fromkeys(("database", "prefect", "refresh", "dashboard", "ingest-api"), "up")
+    assert 0 <= facts["age_seconds"] < facts["stale_after_seconds"] == 26 * 3600
+    assert _get(f"http://127.0.0.1:{served.ports['health']}/healthz") == (200, {"status": "ok"})
 
 
-def test_the_refresh_is_scheduled_every_day_at_the_time_and_zone_of_the_settings(served: Served) -> None:
+def test_it_is_not_ready_while_the_numbers_are_too_old(served: Served) -> None:
+    with served.database.connect() as connection:
+        connection.execute("update regulars.refreshes set as_of = as_of - interval '27 hours'")
+        status, facts = served.ready()
+        connection.execute("update regulars.refreshes set as_of = as_of + interval '27 hours'")
+    assert (status, facts["status"], facts["reasons"]) == (503, "not ready", ["the numbers are too old"])
+    assert served.ready()[0] == 200
+
+
+def test_prefect_has_a_deployment_to_ask_for_a_run_and_no_schedule_of_its_own(served: Served) -> None:
     (deployment,) = served.post("/deployments/filter", {})
-    assert deployment["name"] == "nightly"
-    (schedule,) = deployment["schedules"]  # type: ignore[misc]
-    assert schedule["active"]  # type: ignore[index]
-    assert schedule["schedule"]["cron"] == "15 3 * * *"  # type: ignore[index]
-    assert schedule["schedule"]["timezone"] == "Africa/Nairobi"  # type: ignore[index]
+    assert (deployment["name"], deployment["schedules"]) == ("serve", [])
 
 
-def test_a_refresh_from_the_command_line_shows_up_in_the_server_step_by_step(served: Served) -> None:
+def test_a_refresh_from_the_command_line_shows_up_in_prefect_step_by_step(served: Served) -> None:
     with served.database.connect() as connection:
         add_order(connection, add_shop(connection))
     done = served.regulars("refresh")
     assert done.returncode == 0, done.stderr
     assert "1 orders were matched" in " ".join(done.stdout.split())
 
-    runs = served.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
-    assert [run["state_type"] for run in runs] == ["COMPLETED"]
-    tasks = served.post("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [runs[0]["id"]]}}})
+    (run,) = served.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+    tasks = served.post("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}})
     shown = {str(task["name"]).rsplit("-", 1)[0] for task in tasks}
     assert shown >= {"match_customers", "claim_batch", "build_marts", "publish", "settle_relations"}
     with served.database.connect() as connection:
         assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,)]
 
 
-def test_a_refresh_while_another_runs_fails_in_the_server_with_the_reason(served: Served) -> None:
+def test_a_refresh_while_another_runs_fails_in_prefect_with_the_reason(served: Served) -> None:
     with refresh_lock(served.database.conninfo):
         done = served.regulars("refresh")
     assert done.returncode == 1
     assert "running already" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    runs = served.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}})
-    assert [run["state"]["message"].startswith("A refresh is running") for run in runs] == [True]  # type: ignore[index]
+    (run,) = served.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}})
+    assert run["state"]["message"].startswith("A refresh is running")
 
 
-def test_a_scheduled_run_refreshes(served: Served) -> None:
+def test_a_run_that_somebody_asks_for_on_prefects_pages_refreshes(served: Served) -> None:
     with served.database.connect() as connection:
         add_order(connection, add_shop(connection, "kofi-data"))
     (deployment,) = served.post("/deployments/filter", {})
     created = served.post(f"/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
-    for _ in range(120):
-        (run,) = served.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})  # type: ignore[call-overload]
-        if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED"):
-            break
-        time.sleep(1)
-    assert run["state_type"] == "COMPLETED", run["state"]
+
+    def run() -> dict[str, Any]:
+        (found,) = served.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
+        return dict(found)
+
+    served.await_(lambda: run()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"))
+    assert run()["state_type"] == "COMPLETED", run()["state"]
     with served.database.connect() as connection:
-        assert fetch(connection, "select total_orders from analytics.shop_overview order by 1") == [
-            (1,),
-            (1,),
-        ]
+        assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,), (1,)]
 
 
-def test_stopping_does_not_pause_the_schedule(served: Served, home: Path) -> None:
+def test_a_part_that_was_killed_is_missed_and_started_again(served: Served) -> None:
+    killed = served.process_of("ingest-api")
+    killed.kill()
+    told: list[str] = []
+
+    def is_missed() -> bool:
+        status, facts = served.ready()
+        told.extend(facts["reasons"])
+        return status == 503
+
+    served.await_(is_missed)
+    assert set(told) <= {"ingest-api is down", "ingest-api is not answering"}
+    served.await_(lambda: served.ready()[0] == 200)
+    assert served.process_of("ingest-api").pid != killed.pid
+    assert f"ingest-api (process {killed.pid}) ended by SIGKILL. It is started again" in served.printed.read_text()
+
+
+def test_a_second_one_on_the_same_machine_says_that_the_port_is_taken(served: Served) -> None:
+    second = served.regulars("serve", f"--health-port={served.ports['health']}")
+    assert second.returncode == 1
+    assert "does `regulars serve` run already?" in " ".join(second.stderr.split())
+    assert "Traceback" not in second.stderr
+
+
+def test_at_the_request_to_stop_everything_ends_in_order(served: Served) -> None:
+    processes = psutil.Process(served.process.pid).children(recursive=True)
+    assert len(processes) >= 4
     served.process.send_signal(signal.SIGTERM)
-    served.process.wait(60)
-    assert served.process.returncode == 0
-    assert not (home / "prefect.url").exists()
-    # The server ends with its parent; its database says whether the schedule was paused.
-    with sqlite3.connect(home / "prefect" / "prefect.db") as database:
-        assert database.execute("select active from deployment_schedule").fetchall() == [(1,)]
-        assert database.execute("select paused from deployment").fetchall() == [(0,)]
+    # Ten seconds are promised; a busy machine gets more.
+    assert served.process.wait(30) == 0
+    assert all(map(is_gone, processes))
+    assert not (served.home / "prefect.url").exists()
+    assert "did not end" not in served.printed.read_text()

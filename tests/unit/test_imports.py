@@ -40,6 +40,7 @@ _MAY_TOUCH_THE_ENVIRONMENT = {
     "flows/project.py": "sets what profiles.yml reads, for a dbt inside this process",
     "flows/serving.py": "tells Prefect, and the server it starts, where they are",
     "regulars/cli/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
+    "regulars/serving/supervisor.py": "hands its own environment on to the parts",
     "regulars/cli/sql.py": "hands its own environment on to psql, and the password",
 }
 

@@ -1,0 +1,1 @@
+"""`regulars serve`: the processes that it keeps up, and whether they are."""
