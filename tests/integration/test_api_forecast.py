@@ -136,6 +136,6 @@ def test_what_is_expected_of_a_customer_is_in_their_history_and_on_their_page_or
         client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
         page = Seen(client.get(f"/customers/{known['customer_id']}", params={"shop": shop.slug}).text)
         empty = Seen(client.get(f"/customers/{unknown['customer_id']}", params={"shop": shop.slug}).text)
-    for text in ("10.75", "62 %", f"Revenue is not predicted: {reason}."):
+    for text in ("10.75", "63%", f"Revenue is not predicted: {reason}."):
         assert text in page.text
     assert f"No purchases are predicted: {other['forecast_reason']}." in empty.text
