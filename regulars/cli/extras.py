@@ -15,6 +15,7 @@ PACKAGES = {
         "fastapi",
         "jinja2",
         "jwt",
+        "markupsafe",
         "starlette",
         "uvicorn",
         "vl_convert",
