@@ -16,6 +16,7 @@ PACKAGES = {
         "fastapi",
         "jinja2",
         "jwt",
+        "markupsafe",
         "starlette",
         "uvicorn",
         "vl_convert",

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from regulars.dashboard.language import catalogue, choice
 from regulars.dashboard.pages import charts, formatting, link_figures, order_words, reasons, rhythm_words, segment_words
@@ -42,6 +43,12 @@ def _written(value: object) -> str:
 def _static(name: str) -> str:
     """The file's address, which changes with its content."""
     return f"/static/{name}?v={hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def _text(text: str, **values: object) -> Markup:
+    """As Jinja's own, in a quarter of its time: a list of customers has a thousand of these. Values are escaped."""
+    found = Markup(catalogue.gettext(text))  # noqa: S704 - the catalogue is ours
+    return found % values if values else found
 
 
 @cache
@@ -88,4 +95,5 @@ def _environment() -> Environment:
     environment.install_gettext_callables(  # type: ignore[attr-defined]
         catalogue.gettext, catalogue.ngettext, newstyle=True, pgettext=catalogue.pgettext
     )
+    environment.globals["_"] = _text
     return environment
