@@ -17,6 +17,8 @@ from flows.planned_build import run_plan
 from flows.project import Built
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.volume.days import judge_days
+from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
@@ -129,6 +131,11 @@ def _build(run: Run) -> Built:
     )
 
 
+def judge_volume(run: Run) -> None:
+    """Warns of days with far fewer orders than their weekday lets one expect; it stops nothing."""
+    run.warnings += describe(judge_days(run.connection, schema=WORKING, refresh_id=run.refresh.refresh_id))
+
+
 def publish(run: Run) -> None:
     """Shows readers what was built, all in one transaction, and records the success in it."""
     if run.refresh.mode == "rebuild":
@@ -171,6 +178,7 @@ STEPS: tuple[Step, ...] = (
     forecast_purchases,
     claim_batch,
     build_marts,
+    judge_volume,
     publish,
     settle_relations,
 )

@@ -15,6 +15,7 @@ DOING = {
     "forecast_purchases": "fitting forecasts that are due",
     "claim_batch": "taking the changes",
     "build_marts": "building and testing the marts",
+    "judge_volume": "comparing the last days with the weeks before",
     "publish": "comparing the marts with the raw sales and publishing",
     "settle_relations": "dropping what no model makes any more",
 }
