@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from flows import history, project, relations
+from flows.alarms.watch import watch_after_refresh
 from flows.columns import settle_columns
 from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
@@ -198,9 +199,18 @@ def run_refresh(
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
     Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
-    history.
+    history. Afterwards, whatever became of it, alarms are settled.
     """
     where = conninfo(settings, database=database)
+    try:
+        return _run_locked(settings, where, mode=mode, patience=patience, perform=perform)
+    finally:
+        watch_after_refresh(where, settings)
+
+
+def _run_locked(
+    settings: Settings, where: str, *, mode: Mode | None, patience: float, perform: Callable[[Step, Run], object]
+) -> Refresh:
     with refresh_lock(where, patience=patience) as connection:
         require_schema(connection)
         opened = history.begin(
