@@ -7,6 +7,7 @@ import psycopg
 
 from flows import history, project, relations
 from flows.alarms.watch import watch_after_refresh
+from flows.audit.drift import audit, is_due
 from flows.columns import settle_columns
 from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
@@ -18,6 +19,7 @@ from flows.planned_build import run_plan
 from flows.project import Built
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.shop_rebuild import empty_shops
 from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
@@ -94,7 +96,11 @@ def forecast_purchases(run: Run) -> None:
 
 
 def claim_batch(run: Run) -> int:
-    """Claims the changes that are committed by now; the next refresh gets those that commit later."""
+    """Claims the changes that are committed by now; the next refresh gets those that commit later.
+
+    Shops that wait to be computed anew are emptied first, and all their keys are among the changes.
+    """
+    empty_shops(run.connection, run.refresh)
     run.changes = history.claim(
         run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
@@ -172,6 +178,18 @@ def settle_relations(run: Run) -> None:
         run.refresh = history.warn(connection, run.refresh.refresh_id, warnings)
 
 
+def audit_shops(run: Run) -> None:
+    """Once a week, computes shops drawn by chance from their raw rows, and says where what is published differs."""
+    if run.refresh.mode == "rebuild" or not is_due(run.connection):
+        return
+    try:
+        warnings = audit(run.connection, run.settings, run.conninfo, patience=run.patience)
+    except BuildFailed as error:
+        warnings = [f"The audit was not finished: {error}"]
+    if warnings:
+        run.refresh = history.warn(run.connection, run.refresh.refresh_id, warnings)
+
+
 Step = Callable[[Run], object]
 STEPS: tuple[Step, ...] = (
     prepare_relations,
@@ -182,6 +200,7 @@ STEPS: tuple[Step, ...] = (
     judge_volume,
     publish,
     settle_relations,
+    audit_shops,
 )
 
 

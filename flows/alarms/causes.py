@@ -63,7 +63,13 @@ VOLUME = {
     UNMATCHED: Cause("customers_missing", "More orders than usual have no known customer", UNMATCHED.remedy),
 }
 
-CAUSES = {cause.name: cause for cause in (FAILED, TOO_OLD, SLOW, *VOLUME.values(), SPOOLED, DISK)}
+DRIFT = Cause(
+    "drift", "What is published differs from the raw rows",
+    "The next refresh computes these shops anew; `regulars refresh` does so now. Find out what wrote to the marts: "
+    "regulars.drift has each row as it was published and as it was computed.",
+)  # fmt: skip
+
+CAUSES = {cause.name: cause for cause in (FAILED, TOO_OLD, SLOW, *VOLUME.values(), SPOOLED, DISK, DRIFT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +205,31 @@ def _disk(_: Connection, settings: Settings) -> Iterator[Trouble]:
         )
 
 
+def _drift(connection: Connection, _: Settings) -> Iterator[Trouble]:
+    """What an audit found, until a refresh has computed the shop anew."""
+    for shop_id, slug, audited_at, rows, names in connection.execute(
+        """
+        select
+            drift.shop_id::text,
+            coalesce(shops.shop_slug, drift.shop_id::text),
+            min(audits.audited_at),
+            count(*),
+            string_agg(distinct drift.relation, ', ')
+        from regulars.drift as drift
+        inner join regulars.audits as audits on drift.audit_id = audits.audit_id
+        left join analytics.shops as shops on drift.shop_id = shops.shop_id
+        where not exists (
+            select 1
+            from regulars.refreshes as refreshes
+            where refreshes.refresh_id >= drift.rebuilt_by and refreshes.status = 'succeeded'
+        )
+        group by 1, 2
+        order by 2
+        """
+    ):
+        yield Trouble(DRIFT, audited_at, f"An audit found {rows:,} rows of {slug}: {names}.", shop_id, (slug,))
+
+
 def machine() -> str:
     """The name by which causes of one machine are told apart."""
     return socket.gethostname()
@@ -211,4 +242,5 @@ _CHECKS: tuple[Callable[[Connection, Settings], Iterator[Trouble]], ...] = (
     _volume,
     _spooled,
     _disk,
+    _drift,
 )
