@@ -135,15 +135,21 @@ def build(
     conninfo: str,
     *arguments: str,
     patience: float = PATIENCE,
+    target: str = "target",
     see: Callable[[Any, list[tuple[str, str]]], None] = lambda results, statements: None,  # noqa: ARG005
 ) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
 
-    `patience`: how many seconds each statement waits for a lock. `see` is called after a success, with dbt's results
+    `patience`: how many seconds each statement waits for a lock. `target`: the folder of what dbt has parsed, one for
+    each set of variables. `see` is called after a success, with dbt's results
     and every statement that it ran, each with the id of its model or test.
     """
     results, statements = _invoke(
-        settings, conninfo, ["build", "--exclude-resource-type", "unit_test", *arguments], patience=patience
+        settings,
+        conninfo,
+        ["build", "--exclude-resource-type", "unit_test", *arguments],
+        patience=patience,
+        target=target,
     )
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
@@ -160,7 +166,7 @@ def build_failed(failed: Sequence[str]) -> BuildFailed:
 
 
 def _invoke(
-    settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float = PATIENCE
+    settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float, target: str
 ) -> tuple[list[Any], list[tuple[str, str]]]:
     _import_dbt()
     from dbt.cli.main import dbtRunner
@@ -187,7 +193,7 @@ def _invoke(
                 *arguments,
                 "--project-dir", str(folder),
                 "--profiles-dir", str(folder),
-                "--target-path", str(home / "dbt" / "target"),
+                "--target-path", str(home / "dbt" / target),
             ]
         )  # fmt: skip
     if outcome.result is None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import psycopg
 
 from flows import history, project, relations
+from flows.alarms.watch import watch_after_refresh
+from flows.audit.drift import audit, is_due
 from flows.columns import settle_columns
 from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
@@ -17,6 +19,9 @@ from flows.planned_build import run_plan
 from flows.project import Built
 from flows.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.shop_rebuild import empty_shops
+from flows.volume.days import judge_days
+from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
@@ -91,7 +96,11 @@ def forecast_purchases(run: Run) -> None:
 
 
 def claim_batch(run: Run) -> int:
-    """Claims the changes that are committed by now; the next refresh gets those that commit later."""
+    """Claims the changes that are committed by now; the next refresh gets those that commit later.
+
+    Shops that wait to be computed anew are emptied first, and all their keys are among the changes.
+    """
+    empty_shops(run.connection, run.refresh)
     run.changes = history.claim(
         run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
@@ -129,6 +138,11 @@ def _build(run: Run) -> Built:
     )
 
 
+def judge_volume(run: Run) -> None:
+    """Warns of days with far fewer orders than their weekday lets one expect; it stops nothing."""
+    run.warnings += describe(judge_days(run.connection, schema=WORKING, refresh_id=run.refresh.refresh_id))
+
+
 def publish(run: Run) -> None:
     """Shows readers what was built, all in one transaction, and records the success in it."""
     if run.refresh.mode == "rebuild":
@@ -164,6 +178,18 @@ def settle_relations(run: Run) -> None:
         run.refresh = history.warn(connection, run.refresh.refresh_id, warnings)
 
 
+def audit_shops(run: Run) -> None:
+    """Once a week, computes shops drawn by chance from their raw rows, and says where what is published differs."""
+    if run.refresh.mode == "rebuild" or not is_due(run.connection):
+        return
+    try:
+        warnings = audit(run.connection, run.settings, run.conninfo, patience=run.patience)
+    except BuildFailed as error:
+        warnings = [f"The audit was not finished: {error}"]
+    if warnings:
+        run.refresh = history.warn(run.connection, run.refresh.refresh_id, warnings)
+
+
 Step = Callable[[Run], object]
 STEPS: tuple[Step, ...] = (
     prepare_relations,
@@ -171,8 +197,10 @@ STEPS: tuple[Step, ...] = (
     forecast_purchases,
     claim_batch,
     build_marts,
+    judge_volume,
     publish,
     settle_relations,
+    audit_shops,
 )
 
 
@@ -190,9 +218,18 @@ def run_refresh(
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
     Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
-    history.
+    history. Afterwards, whatever became of it, alarms are settled.
     """
     where = conninfo(settings, database=database)
+    try:
+        return _run_locked(settings, where, mode=mode, patience=patience, perform=perform)
+    finally:
+        watch_after_refresh(where, settings)
+
+
+def _run_locked(
+    settings: Settings, where: str, *, mode: Mode | None, patience: float, perform: Callable[[Step, Run], object]
+) -> Refresh:
     with refresh_lock(where, patience=patience) as connection:
         require_schema(connection)
         opened = history.begin(

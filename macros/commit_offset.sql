@@ -3,7 +3,7 @@
     that a run which died after this is safely run again. A first build or a rebuild starts an empty delta.
 -#}
 {% macro commit_offset() -%}
-    {%- if execute -%}
+    {%- if execute and not var('audit', false) -%}
         {%- if not is_incremental() -%}
             -- The next refresh's plans depend on how large this is.
             analyze {{ this }};

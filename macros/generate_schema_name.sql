@@ -1,4 +1,4 @@
-{#- A model's schema is the one that its folder names, without dbt's prefix. -#}
+{#- A model's schema is the one that its folder names, without dbt's prefix; in an audit (`flows/audit`), its own. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ custom_schema_name or target.schema }}
+    {{ 'audit' if var('audit', false) else custom_schema_name or target.schema }}
 {%- endmacro %}

@@ -12,6 +12,7 @@ def grant_roles(connection: Connection) -> list[str]:
     """
     to_run = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
     connection.execute("select regulars.let_owners_end_tokens()")
+    connection.execute("select regulars.let_checkout_read_figures()")
     connection.execute("select regulars.revoke_from_strangers()")
     return to_run
 

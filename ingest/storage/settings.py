@@ -27,6 +27,10 @@ def _split(listed: object) -> object:
     return listed
 
 
+def _split_at_blanks(listed: object) -> object:
+    return listed.split() if isinstance(listed, str) else listed
+
+
 def _require_long_tokens(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if any(len(token.get_secret_value()) < 16 for token in tokens):
         raise ValueError("each token needs at least 16 characters; separate several with commas")
@@ -111,6 +115,9 @@ class Settings(BaseModel):
     stale_after_hours: int = Field(26, ge=1, le=24 * 365)
     """The age at which numbers are called stale, and `regulars serve` is not ready. The default is a day and two hours:
     a nightly refresh was missed."""
+
+    alarm_urls: Annotated[tuple[SecretStr, ...], BeforeValidator(_split_at_blanks)] = ()
+    """Who is told of alarms: addresses of Apprise (a webhook, e-mail), separated by blanks. Unset: nobody."""
 
     threads: int = Field(2, ge=1, le=16)
     """The number of models that dbt builds at once."""

@@ -8,6 +8,8 @@
     'orders': 'bigint',
     'sales': 'bigint',
     'customers': 'bigint',
+    'unmatched_orders': 'bigint',
+    'tracked_orders': 'bigint',
     'gross_amount': 'numeric',
     'refunded_amount': 'numeric',
     'net_amount': 'numeric',
@@ -30,6 +32,9 @@ summands as (
         {
             'orders': 'weight',
             'sales': 'case when is_sale then weight else 0 end',
+            'unmatched_orders': 'case when shop_customer_id is null then weight else 0 end',
+            'tracked_orders':
+                'case when slug is not null or has_visit then weight else 0 end',
             'gross_amount': 'weight * gross_amount',
             'refunded_amount': 'weight * refunded_amount',
             'net_amount': 'weight * net_amount',

@@ -3,6 +3,7 @@
 import typer
 
 from regulars.cli import (
+    check,
     customer,
     dashboard,
     dbt,
@@ -37,6 +38,7 @@ app.command("load")(load.load)
 app.command("refresh")(refresh.refresh)
 app.command("rebuild")(refresh.rebuild)
 app.command("status")(status.status)
+app.command("check")(check.check)
 app.command("serve")(serve.serve)
 app.command("ingest-api")(ingest_api.ingest_api)
 app.command("dashboard")(dashboard.dashboard)

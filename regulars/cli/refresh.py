@@ -1,10 +1,14 @@
 """`regulars refresh` and `regulars rebuild`."""
 
+from typing import Annotated
+
+import typer
 from rich.console import Console
 
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
 from flows.serving import run_flow, running_api, use_api
+from flows.shop_rebuild import ask_for_rebuild
 from flows.steps import STEPS, Run, Step, run_refresh
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
@@ -15,8 +19,10 @@ DOING = {
     "forecast_purchases": "fitting forecasts that are due",
     "claim_batch": "taking the changes",
     "build_marts": "building and testing the marts",
+    "judge_volume": "comparing the last days with the weeks before",
     "publish": "comparing the marts with the raw sales and publishing",
     "settle_relations": "dropping what no model makes any more",
+    "audit_shops": "auditing, where a week has passed",
 }
 
 
@@ -25,9 +31,16 @@ def refresh() -> None:
     _report(_run(None))
 
 
-def rebuild() -> None:
+def rebuild(
+    shop: Annotated[str | None, typer.Option(help="The slug of a shop: recompute its numbers alone.")] = None,
+) -> None:
     """Recompute every number from the raw rows, while readers go on reading."""
-    _report(_run("rebuild"))
+    if shop is None:
+        _report(_run("rebuild"))
+        return
+    with open_database(Settings.from_environment()) as connection:
+        ask_for_rebuild(connection, shop)
+    _report(_run(None))
 
 
 def _run(mode: Mode | None) -> Refresh:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import history, project, relations
+from flows.alarms.record import open_alarms
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
@@ -61,6 +62,7 @@ def gather(connection: Connection) -> dict[str, object]:
             (select count(*) from regulars.unreadable_phones)
         """
     ).fetchone() or (0, 0, 0)
+    (audited_at,) = connection.execute("select max(audited_at) from regulars.audits").fetchone() or (None,)
     return {
         "as_of": as_of,
         "age_seconds": round((datetime.now(UTC) - as_of).total_seconds()) if as_of else None,
@@ -73,5 +75,7 @@ def gather(connection: Connection) -> dict[str, object]:
         "changes_waiting": waiting[0],
         "orders_to_match": waiting[1],
         "orders_with_unreadable_phone": waiting[2],
+        "alarms": [alarm.cause_name for alarm in open_alarms(connection)],
+        "last_audit_at": audited_at,
         "made_by_no_model": relations.left_over(connection, project.relations()),
     }

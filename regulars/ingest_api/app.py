@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.people = await run_in_threadpool(People, settings, spool=tracker.spool)
         app.state.for_people = CapacityLimiter(_PEOPLE_AT_ONCE)
         where = await run_in_threadpool(conninfo, settings)
+        metrics.watch_refresh(where)
         app.state.readiness = Readiness(
             {"database": partial(database_answers, where), "spool": partial(spool_opens, tracker.spool)}
         )

@@ -1,4 +1,4 @@
-"""The metrics for Prometheus: how many events had which outcome, how long they took, how many are spooled."""
+"""The metrics for Prometheus: events by outcome, how long they took, how many are spooled; and those of the refresh."""
 
 import math
 from typing import get_args
@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from ingest.answer import Answer, CheckoutOutcome, SpoolOutcome, VisitOutcome
 from ingest.spool.file import Kind, Spool, SpoolRefused
+from regulars.ingest_api.refresh_metrics import RefreshMetrics
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0)
 
@@ -49,6 +50,9 @@ class Metrics:
 
     def watch(self, spool: Spool) -> None:
         self._spooled.set_function(lambda: _depth(spool))
+
+    def watch_refresh(self, conninfo: str) -> None:
+        self._registry.register(RefreshMetrics(conninfo))
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

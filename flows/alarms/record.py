@@ -1,0 +1,103 @@
+"""The table of alarms: raised once for each cause, kept while it holds, cleared when it is gone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from flows.alarms.causes import CAUSES, Cause, Trouble
+from ingest.storage.connections import Connection
+
+_COLUMNS = "alarm_id, cause as cause_name, subject, what, shops, since, told_at, cleared_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A row of `regulars.alarms`. Times are UTC. `told_at`: when somebody was told; None if nobody has been."""
+
+    alarm_id: int
+    cause_name: str
+    subject: str
+    what: str
+    shops: list[str]
+    since: datetime
+    told_at: datetime | None
+    cleared_at: datetime | None
+
+    @property
+    def cause(self) -> Cause:
+        """Its cause; of an alarm that an earlier version raised, the name alone."""
+        return CAUSES.get(self.cause_name) or Cause(self.cause_name, self.cause_name.replace("_", " "), "")
+
+
+def settle(connection: Connection, troubles: Sequence[Trouble], *, machine: str) -> None:
+    """Raises an alarm for each trouble that has none, and clears those whose cause is gone; a standing one keeps its
+    beginning. Another machine's own causes are left to it."""
+    with connection.transaction():
+        connection.execute(
+            "select set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true)"
+        )
+        connection.execute("lock table regulars.alarms in share row exclusive mode")
+        connection.execute(
+            """
+            update regulars.alarms set cleared_at = clock_timestamp()
+            where
+                cleared_at is null
+                and (cause, subject) not in (select * from unnest(%(causes)s::text[], %(subjects)s::text[]))
+                and (cause <> all(%(of_machines)s::text[]) or subject = %(machine)s)
+            """,
+            {
+                "causes": [trouble.cause.name for trouble in troubles],
+                "subjects": [trouble.subject for trouble in troubles],
+                "of_machines": [cause.name for cause in CAUSES.values() if cause.is_of_machine],
+                "machine": machine,
+            },
+        )
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                """
+                insert into regulars.alarms (cause, subject, what, shops, since) values (%s, %s, %s, %s, %s)
+                on conflict (cause, subject) where cleared_at is null
+                do update set what = excluded.what, shops = excluded.shops
+                where (alarms.what, alarms.shops) is distinct from (excluded.what, excluded.shops)
+                """,
+                [(each.cause.name, each.subject, each.what, list(each.shops), each.since) for each in troubles],
+            )
+
+
+def open_alarms(connection: Connection) -> list[Alarm]:
+    """The alarms that hold, in the order in which they were raised."""
+    return _select(connection, "where cleared_at is null")
+
+
+def untold(connection: Connection) -> list[Alarm]:
+    """The alarms that nobody has been told of, and those that are gone since somebody was."""
+    return _select(
+        connection,
+        "where clearing_told_at is null and (told_at is null) = (cleared_at is null)",
+    )
+
+
+def note_told(connection: Connection, alarms: Iterable[Alarm]) -> None:
+    """Notes that somebody was told of these, as they are given: raised, or cleared."""
+    connection.execute(
+        """
+        update regulars.alarms
+        set
+            told_at = coalesce(told_at, clock_timestamp()),
+            clearing_told_at = case when alarm_id = any(%(cleared)s) then clock_timestamp() end
+        where alarm_id = any(%(raised)s) or alarm_id = any(%(cleared)s)
+        """,
+        {
+            "raised": [alarm.alarm_id for alarm in alarms if alarm.cleared_at is None],
+            "cleared": [alarm.alarm_id for alarm in alarms if alarm.cleared_at is not None],
+        },
+    )
+
+
+def _select(connection: Connection, condition: str) -> list[Alarm]:
+    with connection.cursor(row_factory=class_row(Alarm)) as cursor:
+        return cursor.execute(
+            f"select {_COLUMNS} from regulars.alarms {condition} order by alarm_id"  # noqa: S608 - our own text
+        ).fetchall()

@@ -1,0 +1,124 @@
+"""Telling people of alarms, by every address that the settings name: a webhook, e-mail, whatever Apprise speaks."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from flows.alarms.record import Alarm
+from ingest.storage.errors import SettingError
+
+if TYPE_CHECKING:
+    from apprise import Apprise
+
+# Seconds for all of it. A webhook that hangs must hold up neither a refresh nor the other addresses.
+BUDGET = 10.0
+
+_MOST_NAMED = 10
+_MOST_SHOPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said of the alarms of one cause that came, or went, together."""
+
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def is_raised(self) -> bool:
+        return self.alarms[0].cleared_at is None
+
+    @property
+    def title(self) -> str:
+        title = self.alarms[0].cause.title
+        return f"Regulars: {title}" if self.is_raised else f"Regulars: cleared: {title}"
+
+    @property
+    def body(self) -> str:
+        """What, since when, which shops, and what to do; or since when it is gone."""
+        what = [alarm.what for alarm in self.alarms[:_MOST_NAMED]]
+        if more := len(self.alarms) - len(what):
+            what.append(f"And {more:,} more.")
+        since = min(alarm.since for alarm in self.alarms)
+        lines = [*what, f"Since: {_said(since)}"]
+        if shops := list(dict.fromkeys(shop for alarm in self.alarms for shop in alarm.shops)):
+            others = f" and {len(shops) - _MOST_SHOPS:,} more" if len(shops) > _MOST_SHOPS else ""
+            lines.append(f"Shops: {', '.join(shops[:_MOST_SHOPS])}{others}")
+        if self.is_raised:
+            lines.append(f"What to do: {self.alarms[0].cause.remedy}")
+        else:
+            # What was said when it was raised; the cause is gone.
+            lines.append(f"Gone since: {_said(max(alarm.cleared_at or alarm.since for alarm in self.alarms))}")
+        return "\n".join(lines)
+
+
+def messages(alarms: Sequence[Alarm]) -> list[Message]:
+    """One message for the alarms of a cause that were raised, one for those that were cleared."""
+
+    def order(alarm: Alarm) -> tuple[bool, str]:
+        return alarm.cleared_at is not None, alarm.cause_name
+
+    return [Message(tuple(group)) for _, group in groupby(sorted(alarms, key=order), key=order)]
+
+
+def tell(urls: Sequence[SecretStr], to_tell: Sequence[Message], *, budget: float) -> tuple[list[Message], int]:
+    """Sends each message to each address. Returns the messages that at least one address took, and how many addresses
+    did not take all of them within `budget` seconds.
+
+    Raises SettingError, which names an address that can't be read by its place, because it may hold a password.
+    """
+    services = _services(urls)
+    taken: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+
+    def send(place: int) -> None:
+        for number, message in enumerate(to_tell):
+            if services[place].notify(title=message.title, body=message.body, body_format="text"):
+                taken.put((place, number))
+            else:
+                break
+        taken.put((place, -1))
+
+    for place in range(len(services)):
+        # A daemon, so that a process need not wait for an address that hangs when it ends.
+        threading.Thread(target=send, args=[place], name="regulars-alarm", daemon=True).start()
+    deadline = time.monotonic() + budget
+    told: set[tuple[int, int]] = set()
+    ended = 0
+    while ended < len(services):
+        try:
+            place, number = taken.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if number < 0:
+            ended += 1
+        else:
+            told.add((place, number))
+    reached = {number for _, number in told}
+    silent = sum(any((place, number) not in told for number in range(len(to_tell))) for place in range(len(services)))
+    return [message for number, message in enumerate(to_tell) if number in reached], silent
+
+
+def _services(urls: Sequence[SecretStr]) -> "list[Apprise]":
+    from apprise import Apprise
+
+    # It logs an address that it can't read, with the password in it.
+    logging.getLogger("apprise").disabled = True
+    services = [Apprise() for _ in urls]
+    read = [service.add(url.get_secret_value()) for service, url in zip(services, urls, strict=True)]
+    if unread := [str(place) for place, is_read in enumerate(read, start=1) if not is_read]:
+        raise SettingError(
+            f"REGULARS_ALARM_URLS: address {', '.join(unread)} of {len(urls)} can't be read; "
+            "docs/alarms.md has examples."
+        )
+    return services
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,58 @@
+"""The watch: after each refresh, and whenever `regulars check` runs, it finds what is wrong and tells what is new."""
+
+import logging
+
+import psycopg
+
+from flows.alarms.causes import find_trouble, machine
+from flows.alarms.record import Alarm, note_told, open_alarms, settle, untold
+from flows.alarms.telling import BUDGET, messages, tell
+from ingest.storage.connections import Connection, connect
+from ingest.storage.errors import RegularsError
+from ingest.storage.settings import Settings
+
+log = logging.getLogger("regulars.alarms")
+
+_LOCK = 0x416C_6172_6D73  # "Alarms"
+
+
+def keep_watch(connection: Connection, settings: Settings) -> list[Alarm]:
+    """Finds what is wrong, raises and clears alarms, tells of those that nobody was told of, and returns those that
+    hold.
+
+    What no address took is told the next time. Raises SettingError if an address can't be read.
+    """
+    settle(connection, find_trouble(connection, settings), machine=machine())
+    if settings.alarm_urls:
+        _tell(connection, settings)
+    return open_alarms(connection)
+
+
+def watch_after_refresh(where: str, settings: Settings) -> None:
+    """The same after a refresh, whose end it doesn't change: what goes wrong is logged. `where`: the connection string.
+
+    It is called when the refresh has released its lock, so that no address holds up the next one.
+    """
+    try:
+        with connect(where, application="regulars-alarms") as connection:
+            keep_watch(connection, settings)
+    except RegularsError as error:
+        log.warning("alarms were not settled: %s", error)
+    except psycopg.Error as error:
+        # The primary message only: a detail may hold values.
+        log.warning("alarms were not settled: %s", error.diag.message_primary or type(error).__name__)
+
+
+def _tell(connection: Connection, settings: Settings) -> None:
+    """One process at a time, so that nobody is told twice; the other's alarms are told by this one, or the next."""
+    row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
+    if row != (True,):
+        return
+    try:
+        if to_tell := messages(untold(connection)):
+            told, silent = tell(settings.alarm_urls, to_tell, budget=BUDGET)
+            note_told(connection, [alarm for message in told for alarm in message.alarms])
+            if silent:
+                log.warning("%s of %s addresses did not take the alarms", silent, len(settings.alarm_urls))
+    finally:
+        connection.execute("select pg_advisory_unlock(%s)", [_LOCK])

@@ -1,0 +1,141 @@
+"""An audit: the drawn shops computed anew in a schema of their own, and compared with what readers see, row by row."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from psycopg import sql
+
+from flows import project
+from flows.audit.raw import copy_rows, draw_shops, drop_rows
+from flows.shapes import PUBLISHED
+from flows.shop_rebuild import RECORD
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
+
+# The models are built here where dbt's variable `audit` is set.
+SCHEMA = "audit"
+
+EVERY = timedelta(days=7)
+
+# So that it costs the same however large the platform is.
+_ORDERS = 50_000
+
+# When it was computed is the one thing in which two equal computations differ.
+_MOMENTS = ("refreshed_at",)
+
+# Without an audit so far, the first comes a week after the first refresh.
+_IS_DUE = """
+    select
+        coalesce(
+            (select max(audited_at) from regulars.audits),
+            (select min(finished_at) from regulars.refreshes where status = 'succeeded')
+        ) < clock_timestamp() - %s
+"""
+
+# What both have, a row of shops, in the order of the published columns.
+_COMPARED = """
+    select
+        computed.relname,
+        array_agg(attribute.attname order by attribute.attnum)
+    from pg_class as computed
+    inner join pg_class as published
+        on computed.relname = published.relname and published.relnamespace = %(published)s::regnamespace
+    inner join pg_attribute as attribute
+        on published.oid = attribute.attrelid and attribute.attnum > 0 and not attribute.attisdropped
+    where
+        computed.relnamespace = %(computed)s::regnamespace
+        and computed.relkind in ('r', 'm', 'v')
+        and attribute.attname <> all(%(moments)s)
+    group by computed.relname
+    having bool_or(attribute.attname = 'shop_id')
+    order by computed.relname
+"""
+
+_DIFFERENCES = """
+    insert into regulars.drift (audit_id, shop_id, relation, was_published, contents)
+    select %(audit)s, differing.shop_id, {name}, {was_published}, to_jsonb(differing)
+    from (
+        select {columns} from {one} where shop_id = any(%(shops)s)
+        except all
+        select {columns} from {other} where shop_id = any(%(shops)s)
+    ) as differing
+"""
+
+
+def is_due(connection: Connection) -> bool:
+    """Whether the last audit is a week ago."""
+    row = connection.execute(_IS_DUE, [EVERY]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def audit(connection: Connection, settings: Settings, conninfo: str, *, patience: float) -> list[str]:
+    """Audits shops drawn by chance, under the refresh's lock and after it has published; returns warnings.
+
+    What differs is stored in `regulars.drift`, and the shops wait to be computed anew by the next refresh. Raises
+    BuildFailed if they can't be computed now.
+    """
+    try:
+        shops = copy_rows(connection, draw_shops(connection, budget=_ORDERS))
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(SCHEMA)))
+        if shops:
+            project.build(
+                settings, conninfo,
+                *("--resource-type", "model", "--exclude", f"{RECORD}+", "reconciliation", "time_spine"),
+                *("--vars", "audit: true"),
+                patience=patience, target=SCHEMA,
+            )  # fmt: skip
+            return _compare(connection, shops)
+    finally:
+        drop_rows(connection)
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(SCHEMA)))
+    return []
+
+
+def _compare(connection: Connection, shops: Sequence[UUID]) -> list[str]:
+    with connection.transaction():
+        connection.execute("set local row_security = off")
+        compared = connection.execute(
+            _COMPARED, {"published": PUBLISHED, "computed": SCHEMA, "moments": list(_MOMENTS)}
+        ).fetchall()
+        (audit_id,) = connection.execute(
+            "insert into regulars.audits (shops, relations, differences) values (%s, %s, 0) returning audit_id",
+            [list(shops), [name for name, _ in compared]],
+        ).fetchone() or (0,)
+        for name, columns in compared:
+            sides = [sql.Identifier(PUBLISHED, name), sql.Identifier(SCHEMA, name)]
+            for was_published in (True, False):
+                one, other = sides if was_published else reversed(sides)
+                connection.execute(
+                    sql.SQL(_DIFFERENCES).format(
+                        name=sql.Literal(name),
+                        was_published=sql.Literal(was_published),
+                        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                        one=one,
+                        other=other,
+                    ),
+                    {"audit": audit_id, "shops": list(shops)},
+                )
+        differing = connection.execute(
+            """
+            with
+            rows as (select shop_id, relation from regulars.drift where audit_id = %(audit)s),
+            noted as (
+                update regulars.audits set differences = (select count(*) from rows) where audit_id = %(audit)s
+            ),
+            asked as (
+                insert into regulars.shops_to_rebuild (shop_id)
+                select distinct rows.shop_id from rows on conflict do nothing
+            )
+            select coalesce(shops.shop_slug, rows.shop_id::text), count(*), string_agg(distinct relation, ', ')
+            from rows
+            left join analytics.shops as shops on rows.shop_id = shops.shop_id
+            group by 1
+            order by 1
+            """,
+            {"audit": audit_id},
+        ).fetchall()
+    return [
+        f"The audit found {count:,} rows of {slug} that differ from its raw rows ({relations}): see regulars.drift."
+        for slug, count, relations in differing
+    ]
