@@ -94,8 +94,10 @@ def test_a_refresh_killed_during_a_long_statement_is_out_of_the_next_ones_way(
         connection.execute(slow)  # type: ignore[arg-type] # the fault that is injected
         arguments = [sys.executable, "-W", "ignore", "-c", _REFRESH, built.conninfo, str(built.settings.home)]
         with subprocess.Popen(arguments) as process:
-            _await(lambda: _sleeping(connection, application))
-            process.kill()
+            try:
+                _await(lambda: _sleeping(connection, application))
+            finally:
+                process.kill()
         # What it was at is left as it is until its session has ended, which the next refresh waits for.
         with refresh_lock(built.conninfo):
             assert not _sleeping(connection, application)

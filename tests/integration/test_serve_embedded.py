@@ -132,3 +132,27 @@ def test_a_database_whose_other_user_was_killed_stops_all_the_same(own_home: Pat
         serving.terminate()
         serving.wait(30)
         _await(lambda: is_gone(server))
+
+
+def test_a_stop_during_a_refresh_that_takes_long_ends_that_too(own_home: Path) -> None:
+    with _serving(own_home) as serving:
+        with psycopg.connect(embedded_address(own_home), autocommit=True) as connection:
+            connection.execute("update regulars.refreshes set as_of = as_of - interval '3 days'")
+            connection.execute(
+                "create or replace function regulars.take_over_earlier_visits() returns void language plpgsql "
+                "as 'begin perform pg_sleep(600); end'"
+            )
+            # Started again, it looks how old the numbers are.
+            _part(serving.pid, "regulars.serving.refresh").kill()
+            _await(lambda: connection.execute("select 1 from pg_stat_activity where wait_event = 'PgSleep'").fetchone())
+            ((name,),) = connection.execute("select step from regulars.refreshes where status = 'running'")
+            assert name == "match_customers"
+        left = [_server(own_home), *_processes(serving.pid)]
+        serving.terminate()
+        assert serving.wait(60) == 0
+        assert all(is_gone(process) for process in left if process is not None)
+
+
+def _part(parent: int, module: str) -> psutil.Process:
+    (part,) = [process for process in psutil.Process(parent).children() if module in process.cmdline()]
+    return part
