@@ -158,11 +158,30 @@ def _slow(connection: Connection, _: Settings) -> Iterator[Trouble]:
 
 
 def _volume(connection: Connection, _: Settings) -> Iterator[Trouble]:
-    """What the last refresh found unusual of the last day."""
+    """What the last refresh found unusual of the last day. Among a thousand shops some are unusual by chance every day:
+    a single shop must be so for two days, or by a factor of four."""
     measures: dict[str, Measure] = {measure.column: measure for measure in VOLUME}
     for column, subject, day, shops, found, expected in connection.execute(
-        "select measure, subject, day, shops, found, expected from regulars.unusual_days where is_current "
-        "order by subject not in ('platform', 'small shops'), abs(expected - found) desc"
+        """
+        select latest.measure, latest.subject, latest.day, latest.shops, latest.found, latest.expected
+        from regulars.unusual_days as latest
+        where
+            latest.is_current
+            and (
+                latest.subject in ('platform', 'small shops')
+                or latest.found <= latest.expected / 4
+                or latest.found >= latest.expected * 4
+                or exists (
+                    select 1
+                    from regulars.unusual_days as before
+                    where
+                        before.measure = latest.measure
+                        and before.subject = latest.subject
+                        and before.day = latest.day - 1
+                )
+            )
+        order by latest.subject not in ('platform', 'small shops'), abs(latest.expected - latest.found) desc
+        """
     ):
         if (measure := measures.get(column)) is not None:
             unusual = Unusual(measure, subject, day, tuple(shops), found, expected)
@@ -211,13 +230,12 @@ def _drift(connection: Connection, _: Settings) -> Iterator[Trouble]:
         """
         select
             drift.shop_id::text,
-            coalesce(shops.shop_slug, drift.shop_id::text),
+            drift.shop,
             min(audits.audited_at),
             count(*),
             string_agg(distinct drift.relation, ', ')
         from regulars.drift as drift
         inner join regulars.audits as audits on drift.audit_id = audits.audit_id
-        left join analytics.shops as shops on drift.shop_id = shops.shop_id
         where not exists (
             select 1
             from regulars.refreshes as refreshes

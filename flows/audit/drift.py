@@ -53,13 +53,20 @@ _COMPARED = """
 """
 
 _DIFFERENCES = """
-    insert into regulars.drift (audit_id, shop_id, relation, was_published, contents)
-    select %(audit)s, differing.shop_id, {name}, {was_published}, to_jsonb(differing)
+    insert into regulars.drift (audit_id, shop_id, shop, relation, was_published, contents)
+    select
+        %(audit)s,
+        differing.shop_id,
+        coalesce(shops.shop_slug, cast(differing.shop_id as text)),
+        {name},
+        {was_published},
+        to_jsonb(differing)
     from (
         select {columns} from {one} where shop_id = any(%(shops)s)
         except all
         select {columns} from {other} where shop_id = any(%(shops)s)
     ) as differing
+    left join analytics.shops as shops on differing.shop_id = shops.shop_id
 """
 
 
@@ -119,7 +126,7 @@ def _compare(connection: Connection, shops: Sequence[UUID]) -> list[str]:
         differing = connection.execute(
             """
             with
-            rows as (select shop_id, relation from regulars.drift where audit_id = %(audit)s),
+            rows as (select shop_id, shop, relation from regulars.drift where audit_id = %(audit)s),
             noted as (
                 update regulars.audits set differences = (select count(*) from rows) where audit_id = %(audit)s
             ),
@@ -127,11 +134,7 @@ def _compare(connection: Connection, shops: Sequence[UUID]) -> list[str]:
                 insert into regulars.shops_to_rebuild (shop_id)
                 select distinct rows.shop_id from rows on conflict do nothing
             )
-            select coalesce(shops.shop_slug, rows.shop_id::text), count(*), string_agg(distinct relation, ', ')
-            from rows
-            left join analytics.shops as shops on rows.shop_id = shops.shop_id
-            group by 1
-            order by 1
+            select shop, count(*), string_agg(distinct relation, ', ') from rows group by shop order by shop
             """,
             {"audit": audit_id},
         ).fetchall()

@@ -161,6 +161,30 @@ def test_missing_orders_are_told_with_their_shops(watched: Watched) -> None:
     assert watched.told.titles[1:] == ["cleared: Orders are missing"]
 
 
+@pytest.mark.parametrize(
+    ("subject", "found", "days", "is_told"),
+    [
+        ("a shop", 20, 1, False),
+        ("a shop", 20, 2, True),
+        ("a shop", 10, 1, True),
+        ("platform", 20, 1, True),
+        ("small shops", 20, 1, True),
+    ],
+)
+def test_a_single_shop_is_told_after_two_days_or_for_a_factor_of_four(
+    migrated: Database, subject: str, found: int, days: int, is_told: bool
+) -> None:
+    with migrated.connect() as connection:
+        connection.execute(
+            "insert into regulars.unusual_days (measure, subject, day, shops, found, expected, is_current) "
+            "select 'orders', %s, date '2026-03-02' - back, '{}', %s, 40, back = 0 "
+            "from generate_series(0, %s::int - 1) as back",
+            [subject, found, days],
+        )
+        causes = [alarm.cause_name for alarm in keep_watch(connection, migrated.settings)]
+    assert ("orders_missing" in causes) is is_told
+
+
 def test_more_unreadable_phones_than_usual_are_told(watched: Watched) -> None:
     shop = add_shop(watched.connection)
     _sell(watched.connection, shop, first_day=40, last_day=2)

@@ -18,6 +18,8 @@ create table regulars.audits (
 create table regulars.drift (
     audit_id bigint not null references regulars.audits (audit_id) on delete cascade,
     shop_id uuid not null,
+    -- Its slug as it was published.
+    shop text not null,
     relation text not null,
     -- Whether readers were shown it; otherwise it is what they should have been shown.
     was_published boolean not null,
