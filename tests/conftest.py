@@ -21,12 +21,13 @@ hypothesis.settings.register_profile("long")
 # A test has a marker when it uses one of these fixtures, directly or through another fixture; none is set by hand.
 # `make check` runs the tests without any. What is slow to import, such as dbt and the dashboard, is imported inside
 # the fixtures, so that collecting the tests that don't use it stays fast.
-MARKERS = {"dbt": {"built_template", "builds_models"}, "browser": {"browser"}, "long": {"takes_long"}}
-_BUILT_AT = pytest.StashKey[float | None]()
-
-# A test with one of these counts on a quarter of a second by the clock, which other work on the machine can take. It is
-# run once more before it fails, and the summary says so; no other test is.
 COUNT_ON_TIME = {"tracker", "proxy", "counts_on_time"}
+MARKERS = {
+    "dbt": {"built_template", "builds_models"},
+    "browser": {"browser"},
+    "long": {"takes_long", *COUNT_ON_TIME},
+}
+_BUILT_AT = pytest.StashKey[float | None]()
 
 # Temporary folders are in memory where there is room: a busy disk can take longer to write an event of the spool than
 # the whole budget of the call.
@@ -45,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, fixtures in MARKERS.items():
             if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):
                 item.add_marker(marker)
+        # These count on a quarter of a second by the clock, which other work on the machine can take. They are run once
+        # more before they fail, and the summary says so; no others are.
         if not COUNT_ON_TIME.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.flaky(reruns=1))
 

@@ -326,6 +326,7 @@ def test_an_alarm_repeats_no_value_of_a_row(watched: Watched) -> None:
     assert "233241234567" not in json.dumps(watched.told.bodies)
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_check_says_what_is_wrong_and_its_exit_status_is_not_0(watched: Watched) -> None:
     where = {"home": watched.settings.home, "database_url": watched.database.conninfo}
     done = regulars("check", **where)
@@ -341,6 +342,7 @@ def test_check_says_what_is_wrong_and_its_exit_status_is_not_0(watched: Watched)
     assert watched.told.titles == ["The numbers are too old"]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_check_needs_no_prefect() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", "import regulars.cli.check, sys; print(*sys.modules)"],

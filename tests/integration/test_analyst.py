@@ -177,6 +177,7 @@ def test_the_page_holds_no_row_and_nothing_of_this_machine(refreshed: Refreshed,
     assert str(Path(__file__).parents[2]) not in page
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_docs_of_a_database_without_numbers_say_to_refresh(migrated: Database, tmp_path: Path) -> None:
     done = regulars("docs", home=tmp_path, database_url=migrated.conninfo)
     assert (done.returncode, done.stdout) == (1, "")

@@ -122,6 +122,7 @@ def test_a_missing_address_is_a_page_for_a_person_and_a_problem_for_a_program(cl
         assert (answer.status_code, answer.headers["content-type"]) == (404, kind)
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_the_dashboard_does_not_start_without_a_key_or_with_a_weak_one(home: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="Neither REGULARS_JWT_SECRET nor REGULARS_JWKS_FILE is set"):
         create_app(Settings())

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 
 def regulars(
     *arguments: str, home: Path, database_url: str | None = None, **environment: str

@@ -137,6 +137,7 @@ def test_an_unknown_persons_error_lists_events_that_may_be_theirs(
             call()
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_the_command_lists_how_many_events_and_which_numbers(
     migrated: Database, connection: Connection, shop: UUID, tmp_path: Path
 ) -> None:

@@ -399,6 +399,7 @@ def test_fitting_stops_when_its_time_is_over_and_the_rest_stay_due(published: Da
         assert due_shops(connection) == due[2:]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_refresh_without_a_shop_to_fit_does_not_import_scipy() -> None:
     code = "import sys, flows.steps, regulars.cli.app; sys.exit('scipy' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,6 +28,7 @@ ERASURES = "/api/ingest/erasures"
 ACCESS_REQUESTS = "/api/ingest/access-requests"
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_the_api_does_not_start_without_a_token_or_with_a_short_one(home: Path) -> None:
     with pytest.raises(SettingError, match="REGULARS_INGEST_TOKENS is not set"):
         create_app(Settings())

@@ -77,6 +77,7 @@ def _assert_each_stands_once(connection: Connection, orders: list[UUID]) -> None
     assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_concurrent_replays_of_one_spool_write_each_event_once(
     connection: Connection, spool: Spool, replayers: list[subprocess.Popen[str]]
 ) -> None:
@@ -88,6 +89,7 @@ def test_concurrent_replays_of_one_spool_write_each_event_once(
     _assert_each_stands_once(connection, orders)
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_another_replay_completes_what_a_killed_one_had_begun(
     connection: Connection, spool: Spool, replayers: list[subprocess.Popen[str]]
 ) -> None:

@@ -43,6 +43,8 @@ import sys
 from pathlib import Path
 from ingest.spool.file import Spool
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 with Spool(Path(sys.argv[1]))._writing():
     print("held", flush=True)
     sys.stdin.readline()
@@ -121,7 +123,7 @@ def test_an_event_that_is_still_being_written_at_its_deadline_may_yet_be_spooled
     assert answer.outcome == "refused"
     assert answer.reason is not None
     assert "the event may yet be spooled" in answer.reason
-    for _ in range(100):
+    for _ in range(600):
         if tracker.spool.count() == 2:
             return
         time.sleep(0.1)
@@ -219,6 +221,7 @@ def test_a_damaged_spool_that_was_already_set_aside_does_not_cost_the_new_one(tm
     assert len(spool.set_aside_files()) == 1
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_an_erasure_and_the_list_name_a_damaged_spool_that_may_hold_the_person(tmp_path: Path) -> None:
     (tmp_path / SPOOL).write_bytes(os.urandom(10_000))
     spool = Spool(tmp_path / SPOOL)

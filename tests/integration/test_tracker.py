@@ -337,6 +337,7 @@ def _commits(spool: Spool) -> int:
     return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_full_disk_refuses_events(tmp_path: Path) -> None:
     def fill() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -93,6 +93,7 @@ def test_prefects_deployment_names_the_flow_and_the_default_schedule() -> None:
     assert ZoneInfo(schedule["timezone"]) == ZoneInfo(settings.time_zone)
 
 
+@pytest.mark.usefixtures("takes_long")
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 @pytest.mark.parametrize("unit", _UNITS, ids=lambda unit: unit.name)
 def test_systemd_accepts_the_units(unit: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_nothing_is_left_when_the_parent_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -119,6 +120,7 @@ def test_nothing_is_left_when_the_parent_is_killed() -> None:
     _await(lambda: is_gone(process))
 
 
+@pytest.mark.usefixtures("takes_long")
 def test_a_process_whose_parent_was_gone_before_it_looked_does_not_start() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "flows.tether", "1", "SIGKILL", "http.server", "0"],

@@ -9,6 +9,8 @@ import pytest
 from ingest.phone import read_phone
 from regulars.demo.sample_data import SampleData, Shop, make_sample_data, spellings, unreadable, yesterday
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 
 @pytest.fixture(scope="module")
 def data() -> SampleData:
