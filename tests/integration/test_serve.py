@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,11 @@ class Served:
 
     def await_(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 180
-        while not condition():
+        while True:
+            # A busy server may answer late, or not yet.
+            with suppress(OSError):
+                if condition():
+                    return
             assert time.monotonic() < deadline, self.printed.read_text()
             assert self.process.poll() is None, self.printed.read_text()
             time.sleep(0.5)

@@ -139,8 +139,9 @@ def test_a_stop_during_a_refresh_that_takes_long_ends_that_too(own_home: Path) -
         with psycopg.connect(embedded_address(own_home), autocommit=True) as connection:
             connection.execute("update regulars.refreshes set as_of = as_of - interval '3 days'")
             connection.execute(
-                "create or replace function regulars.take_over_earlier_visits() returns void language plpgsql "
-                "as 'begin perform pg_sleep(600); end'"
+                "alter function regulars.take_over_earlier_visits() rename to swift; "
+                "create function regulars.take_over_earlier_visits() returns void language sql "
+                "as 'select pg_sleep(600)'"
             )
             # Started again, it looks how old the numbers are.
             _part(serving.pid, "regulars.serving.refresh").kill()
