@@ -24,7 +24,7 @@ summands as (
         shop_id,
         slug,
         visit_month as month,
-        weight as visits,
+        weight * visit_count as visits,
         0 as converted_visits,
         0 as sales,
         0 as customers,

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from flows.clients import find_clients
 from flows.steps import run_refresh
-from regulars.cli.sql import find_psql
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
@@ -29,7 +29,8 @@ def _blocks(page: Path, language: str) -> list[str]:
 
 def _shell(commands: str, *, folder: Path, **environment: str) -> str:
     """What the commands print, with `regulars` and `psql` on the path. Fails where one of them fails."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(Path(find_psql()).parent), os.environ["PATH"]])
+    programs = [Path(sys.executable), Path(find_clients("psql")[0])]
+    path = os.pathsep.join([*(str(program.parent) for program in programs), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=folder,
