@@ -40,7 +40,6 @@ _NAMES = """
 
 _FACTS = """
     select
-        current_setting('server_encoding'),
         pg_is_in_recovery() or current_setting('transaction_read_only')::boolean,
         has_database_privilege(current_database(), 'create') and has_schema_privilege('public', 'create'),
         (select rolsuper or rolcreaterole from pg_roles where rolname = current_user)
@@ -62,17 +61,18 @@ def missing_roles(source: Connection, target: Connection) -> list[str]:
     Raises MoveRefused, which says what somebody must do first, if the target holds any of what is to be moved, can't be
     written to, or lacks a role that has rights on the source.
     """
-    wanted_encoding, *_ = source.execute(_FACTS).fetchone() or ("",)
-    encoding, is_read_only, may_create, may_create_roles = target.execute(_FACTS).fetchone() or ("", True, False, False)
     where = f"The database {target.info.dbname} on the target"
+    wanted, found = (side.info.parameter_status("server_encoding") for side in (source, target))
+    # First, since with some encodings the other answers are bytes.
+    if found != wanted:
+        raise MoveRefused(
+            f"{where} has the encoding {found}, and the source {wanted}: "
+            f"create it with `create database … encoding '{wanted}' template template0`."
+        )
+    is_read_only, may_create, may_create_roles = target.execute(_FACTS).fetchone() or (True, False, False)
     if is_read_only:
         raise MoveRefused(f"{where} is read-only: is it a replica?")
     _refuse_data(source, target, where)
-    if encoding != wanted_encoding:
-        raise MoveRefused(
-            f"{where} has the encoding {encoding}, and the source {wanted_encoding}: "
-            f"create it with `create database … encoding '{wanted_encoding}' template template0`."
-        )
     if not may_create:
         raise MoveRefused(
             f"{where} can't be moved into by the user {target.info.user}, who may not create schemas, or tables in "

@@ -103,6 +103,7 @@ def _pipe(
     with suppress(BrokenPipeError):
         writes.close()
     load.wait()
+    reads.close()
 
 
 def _described(found: "re.Match[bytes]") -> str:
