@@ -191,8 +191,8 @@ def _wait_for(connection: Connection, condition: str) -> None:
     ("damage", "message"),
     [
         (
-            "delete from regulars.tracking where id = (select id from regulars.tracking limit 1);",
-            r"regulars\.tracking has \d+ rows on the target",
+            "delete from analytics.orders where order_id = (select order_id from analytics.orders limit 1);",
+            r"analytics\.orders has \d+ rows on the target",
         ),
         (
             "update analytics.orders set net_amount = net_amount + 0.01 "
