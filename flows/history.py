@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from psycopg import sql
@@ -135,9 +135,10 @@ def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> 
         "where relnamespace = 'regulars'::regnamespace and relkind = 'r' and relname like 'delta\\_%' "
         "and relname <> 'delta_offsets'"
     ).fetchall()
-    emptied = sql.SQL(", ").join(sql.Identifier("regulars", name) for (name,) in deltas)
-    if deltas:
-        connection.execute(sql.SQL("truncate {}").format(emptied))
+    for (name,) in deltas:
+        # Not truncated: that waits for a backup to end, and one that has just begun would find the deltas empty beside
+        # marts that haven't read them.
+        connection.execute(sql.SQL("delete from {}").format(sql.Identifier("regulars", name)))
     with connection.cursor(row_factory=class_row(Refresh)) as cursor:
         closed = cursor.execute(
             "update regulars.refreshes set status = 'succeeded', warnings = %s, finished_at = clock_timestamp() "
@@ -168,6 +169,27 @@ def fail(connection: Connection, refresh_id: int, error: str) -> None:
         "where refresh_id = %s and status = 'running'",
         [error, refresh_id],
     )
+
+
+_OLD = """
+    refreshes.finished_at < %s
+    and refreshes.status <> 'running'
+    and refreshes.refresh_id < (
+        select max(good.refresh_id) from regulars.refreshes as good where good.status = 'succeeded'
+    )
+"""
+
+
+def count_old(connection: Connection, *, before: date) -> int:
+    """How many refreshes `forget_old` would delete."""
+    row = connection.execute(f"select count(*) from regulars.refreshes as refreshes where {_OLD}", [before]).fetchone()  # noqa: S608
+    return int(row[0]) if row else 0
+
+
+def forget_old(connection: Connection, *, before: date) -> int:
+    """Deletes the refreshes that ended before a day (UTC), but for the last success and what came after it: the next
+    refresh depends on these. Returns how many."""
+    return connection.execute(f"delete from regulars.refreshes as refreshes where {_OLD}", [before]).rowcount  # noqa: S608
 
 
 def last(connection: Connection, *, succeeded: bool = False) -> Refresh | None:

@@ -39,7 +39,8 @@ visits as (
 
 summands as (
     {{ summands(
-        'visits', ['shop_id', 'visit_month as month'] + campaign, measures, {'visits': 'weight'}
+        'visits', ['shop_id', 'visit_month as month'] + campaign, measures,
+        {'visits': 'weight * visit_count'}
     ) }}
     union all
     {{ summands(

@@ -38,7 +38,7 @@ visits as (
 summands as (
     {{ summands(
         'visits', ['shop_id', 'link', 'visit_month as month'], measures,
-        {'visits': 'weight'}
+        {'visits': 'weight * visit_count'}
     ) }}
     union all
     {{ summands(

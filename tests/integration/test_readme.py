@@ -2,10 +2,7 @@
 
 import csv
 import gzip
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,33 +10,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from flows.steps import run_refresh
-from regulars.cli.sql import find_psql
 from tests.conftest import Database
+from tests.documents import blocks, shell
 from tests.storefront import add_order, add_shop, fetch
 
 _ROOT = Path(__file__).parents[2]
 _README = _ROOT / "README.md"
 _OTHER_TABLES = _ROOT / "docs" / "other-tables.md"
-
-
-def _blocks(page: Path, language: str) -> list[str]:
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return [block for named, block in blocks if named == language]
-
-
-def _shell(commands: str, *, folder: Path, **environment: str) -> str:
-    """What the commands print, with `regulars` and `psql` on the path. Fails where one of them fails."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(Path(find_psql()).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env=os.environ | {"PATH": path, "COLUMNS": "200"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_examples_of_checkout_and_analyst_run(
@@ -52,20 +29,20 @@ def test_the_examples_of_checkout_and_analyst_run(
     with built.connect() as connection:
         shop = add_shop(connection, "ama-data")
         order = add_order(connection, shop, phone=None, total="12.00")
-        (example,) = _blocks(_README, "python")
+        (example,) = blocks(_README, "python")
         exec(compile(example, "README.md", "exec"), {"shop_id": shop, "order_id": order})
         assert fetch(connection, "select accessed_via_slug, shop_order_id from regulars.tracking") == [
             ("march-promo", order)
         ]
         run_refresh(built.settings)
-        (query,) = _blocks(_README, "sql")
+        (query,) = blocks(_README, "sql")
         rows = [tuple(map(str, row)) for row in fetch(connection, query)]
         assert rows == [("march-promo", "1", "0.000", "12.00")]
         assert fetch(connection, "select bool_and(is_reconciled) from analytics.reconciliation") == [(True,)]
 
 
 def test_the_operators_commands_run_one_after_the_other(built: Database, home: Path, tmp_path: Path) -> None:
-    (block,) = (block for block in _blocks(_README, "") if "regulars migrate" in block)
+    (block,) = (block for block in blocks(_README, "") if "regulars migrate" in block)
     lines = [line.split("#")[0].strip() for line in block.splitlines()]
     assert [line.split()[:2] for line in lines] == [
         ["export", "DATABASE_URL=postgresql://…"],
@@ -86,7 +63,7 @@ def test_the_operators_commands_run_one_after_the_other(built: Database, home: P
     with gzip.open(tmp_path / "orders.csv.gz", "wt", newline="") as orders:
         _write(orders, order)
     # The last one runs until it is stopped; test_serve.py is about it.
-    printed = _shell("\n".join(lines[1:-1]), folder=tmp_path, DATABASE_URL=built.conninfo, REGULARS_HOME=str(home))
+    printed = shell("\n".join(lines[1:-1]), folder=tmp_path, DATABASE_URL=built.conninfo, REGULARS_HOME=str(home))
     assert "1 orders new or changed" in printed
     assert re.search(r"last refresh +succeeded", printed)
     with built.connect() as connection:
@@ -124,7 +101,7 @@ from (
 def test_a_shop_whose_tables_have_other_names_is_loaded_every_night_by_the_pages_views_and_commands(
     built: Database, home: Path, tmp_path: Path
 ) -> None:
-    (views,), (nightly,) = _blocks(_OTHER_TABLES, "sql"), _blocks(_OTHER_TABLES, "")
+    (views,), (nightly,) = blocks(_OTHER_TABLES, "sql"), blocks(_OTHER_TABLES, "")
     where = conninfo_to_dict(built.conninfo)
     storefront = " ".join(f"{name}={value}" for name, value in where.items() if value != "")
     night = {"DATABASE_URL": built.conninfo, "REGULARS_HOME": str(home), "STOREFRONT_URL": storefront}
@@ -132,11 +109,11 @@ def test_a_shop_whose_tables_have_other_names_is_loaded_every_night_by_the_pages
     with built.connect() as connection:
         connection.execute(_OTHER_SHOP)  # type: ignore[arg-type]
         connection.execute(views)  # type: ignore[arg-type]
-        _shell(nightly, folder=tmp_path, **night)
+        shell(nightly, folder=tmp_path, **night)
         assert fetch(connection, overview) == [(3, 2, 1, 70)]
         connection.execute("update market.sales set state = 'returned' where sale_no = 3")
         connection.execute("update market.sales set paid = true where sale_no = 5")
-        printed = _shell(nightly, folder=tmp_path, **night)
+        printed = shell(nightly, folder=tmp_path, **night)
         assert "2 orders new or changed, 3 unchanged" in printed
         assert fetch(connection, overview) == [(3, 2, 1, 190)]
         assert fetch(connection, "select bool_and(is_reconciled) from analytics.reconciliation") == [(True,)]

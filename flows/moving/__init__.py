@@ -1,0 +1,1 @@
+"""Moving house: the whole database, to another server, in one transaction there."""
