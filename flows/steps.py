@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from flows import history, project, relations
-from flows.alarms.watch import watch_after_refresh
+from flows.alarms.watch import watch_quietly
 from flows.audit.drift import audit, is_due
 from flows.columns import settle_columns
 from flows.errors import Blocked, BuildFailed
@@ -224,7 +224,7 @@ def run_refresh(
     try:
         return _run_locked(settings, where, mode=mode, patience=patience, perform=perform)
     finally:
-        watch_after_refresh(where, settings)
+        watch_quietly(where, settings)
 
 
 def _run_locked(

@@ -13,16 +13,19 @@ from uuid import UUID
 import psycopg
 
 from flows import serving
+from flows.alarms.watch import watch_quietly
 from flows.errors import BuildFailed
 from flows.refresher import Refresher
 from flows.steps import run_refresh
 from flows.tether import tie_to
+from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 
 log = logging.getLogger("regulars.serve.refresh")
 
 _TICK_SECONDS = 5.0
+_WATCH_SECONDS = 600.0
 _SECONDS_FOR_PREFECT = 120.0
 _SECONDS_TO_END = 30.0
 
@@ -41,6 +44,7 @@ class WarmProcess:
         self._refresher = Refresher(settings, self._refresh)
         self._deployment: UUID | None = None
         self._is_busy = self._is_stopping = False
+        self._watch_at = time.monotonic() + _WATCH_SECONDS
 
     def run(self) -> None:
         """Runs until SIGTERM. During a refresh it ends after that; to kill it is safe too, the next one takes over."""
@@ -52,7 +56,18 @@ class WarmProcess:
             self._refresher.tick()
             if self._prefect_answers():
                 self._run_requested()
+            if time.monotonic() > self._watch_at:
+                self._watch()
             time.sleep(_TICK_SECONDS)
+
+    def _watch(self) -> None:
+        """Between refreshes too: that none has succeeded for long is an alarm, as is a spool that doesn't empty."""
+        self._watch_at = time.monotonic() + _WATCH_SECONDS
+        try:
+            # In a fork, because it tells each address in a thread of its own.
+            self._fork(partial(watch_quietly, conninfo(self._settings), self._settings))
+        except RegularsError as error:
+            log.warning("Alarms were not settled. %s", error)
 
     def _refresh(self) -> None:
         if self._prefect_answers():

@@ -1,4 +1,4 @@
-"""The watch: after each refresh, and whenever `regulars check` runs, it finds what is wrong and tells what is new."""
+"""The watch: after each refresh and beside `regulars serve`, and in `regulars check`, it finds what is wrong and tells it."""
 
 import logging
 
@@ -28,10 +28,10 @@ def keep_watch(connection: Connection, settings: Settings) -> list[Alarm]:
     return open_alarms(connection)
 
 
-def watch_after_refresh(where: str, settings: Settings) -> None:
-    """The same after a refresh, whose end it doesn't change: what goes wrong is logged. `where`: the connection string.
+def watch_quietly(where: str, settings: Settings) -> None:
+    """The same where nobody waits for what it finds: what goes wrong is logged. `where`: the connection string.
 
-    It is called when the refresh has released its lock, so that no address holds up the next one.
+    After a refresh it is called when the lock is released, so that no address holds up the next refresh.
     """
     try:
         with connect(where, application="regulars-alarms") as connection:
