@@ -74,10 +74,10 @@ class NodeLog:
             connection.execute(
                 """
                 insert into regulars.refresh_nodes
-                    (refresh_id, kind, node, seconds, has_failed, rows_added, rows_removed)
-                select %s, kind, node, seconds, has_failed, rows_added, rows_removed
+                    (refresh_id, kind, node, number, seconds, has_failed, rows_added, rows_removed)
+                select %s, kind, node, number, seconds, has_failed, rows_added, rows_removed
                 from unnest(%s::text[], %s::text[], %s::float8[], %s::boolean[], %s::bigint[], %s::bigint[])
-                    as noted (kind, node, seconds, has_failed, rows_added, rows_removed)
+                    with ordinality as noted (kind, node, seconds, has_failed, rows_added, rows_removed, number)
                 """,
                 [refresh_id, *map(list, zip(*rows, strict=True))],
             )

@@ -5,6 +5,8 @@ create table regulars.refresh_nodes (
     kind text not null check (kind in ('step', 'model', 'test')),
     -- A step's or model's name. Of data tests only those that failed have a row of their own; `all` is the sum of all.
     node text not null,
+    -- In which order they ended.
+    number integer not null,
     seconds double precision not null,
     has_failed boolean not null,
     -- Of the published relation, once it was published; a row that changed counts in both.
