@@ -14,12 +14,16 @@ ALL_TESTS = "all"
 
 @dataclass(frozen=True, slots=True)
 class NodeEvent:
-    """A model or data test of a build that has `total` of them: it began or, where `seconds` is set, ended."""
+    """A model or data test of a build that has `total` of them: it began or, where `seconds` is set, ended.
+
+    `is_skipped`: it did not run, because one that it reads failed.
+    """
 
     node_id: str
     total: int
     seconds: float | None = None
     has_failed: bool = False
+    is_skipped: bool = False
 
     @property
     def kind(self) -> str:
@@ -60,7 +64,7 @@ class NodeLog:
 
     def node(self, event: NodeEvent) -> None:
         """Notes a model or data test that ended; threads may call it at once."""
-        if event.seconds is not None:
+        if event.seconds is not None and not event.is_skipped:
             self._ended[event.node_id] = event
 
     def published(self, rows: Mapping[str, RowsChanged]) -> None:

@@ -212,9 +212,17 @@ def _told_to(watch: Watch) -> Callable[[Any], None]:
         nonlocal total
         if (name := event.info.name) == "NodeStart":
             watch(NodeEvent(event.data.node_info.unique_id, total))
-        elif name == "NodeFinished" and (result := event.data.run_result).status != "skipped":
-            has_failed = result.status in ("error", "fail")
-            watch(NodeEvent(event.data.node_info.unique_id, total, result.execution_time, has_failed))
+        elif name == "NodeFinished":
+            node_id, result = event.data.node_info.unique_id, event.data.run_result
+            watch(
+                NodeEvent(
+                    node_id,
+                    total,
+                    result.execution_time,
+                    has_failed=result.status in ("error", "fail"),
+                    is_skipped=result.status == "skipped",
+                )
+            )
         elif name == "ConcurrencyLine":
             total = event.data.node_count
 

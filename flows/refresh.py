@@ -18,7 +18,6 @@ from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 
-
 REPORT = "refresh-report"
 """The key of the artifact that each refresh makes; Prefect's page of it shows all of them, the newest first."""
 

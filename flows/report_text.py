@@ -26,11 +26,9 @@ def sections(report: Report) -> Iterator[Section]:
     yield _outcome(report)
     if report.models:
         yield _models(report)
-    yield Section(
-        "Steps",
-        columns=("step", "took", "usually", ""),
-        rows=[(words(name), *times) for name, *times in map(_timed, report.steps)],
-    )
+    if report.steps:
+        rows = [(words(name), *times) for name, *times in map(_timed, report.steps)]
+        yield Section("Steps", columns=("step", "took", "usually", ""), rows=rows)
     yield _orders(report)
     if report.slowest:
         yield Section(
@@ -81,19 +79,23 @@ def took(report: Report) -> str:
 
 
 def changed(report: Report) -> str:
-    """One sentence: what came in, and what changed for readers."""
-    rows = [node for node in report.models if node.rows_changed]
-    added, removed = (sum(getattr(node, name) or 0 for node in rows) for name in ("rows_added", "rows_removed"))
-    what = f"{report.changes or 0:,} raw rows had changed. "
-    if not rows:
-        return f"{what}No row changed for readers."
-    return f"{what}{added:,} rows added and {removed:,} removed, in {len(rows)} relations."
+    """Two sentences: what came in, and what changed for readers."""
+    what = f"{_counted(report.changes or 0, 'raw row')} had changed."
+    relations = [node for node in report.models if node.rows_changed]
+    if not relations:
+        return f"{what} Nothing changed for readers."
+    added, removed = (sum(getattr(node, name) or 0 for node in relations) for name in ("rows_added", "rows_removed"))
+    return f"{what} {_counted(added, 'row')} added and {removed:,} removed, in {_counted(len(relations), 'relation')}."
 
 
 def places(report: Report) -> str:
     """The disk by place."""
     sizes = report.places
     return f"{size(sum(sizes.values()))}: " + ", ".join(f"{place} {size(held)}" for place, held in sizes.items())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def words(step: str) -> str:
@@ -120,14 +122,14 @@ def size(held: float) -> str:
 
 
 def _outcome(report: Report) -> Section:
-    text = [outcome(report)]
+    text = []
     if report.reason:
         text.append(f"It recomputed everything, because {report.reason}.")
     if report.status == "succeeded":
         text.append(f"{changed(report)} The numbers are as of {report.as_of:%Y-%m-%d %H:%M:%S} UTC.")
     if report.error:
         text.append(report.error)
-    return Section(f"{report.mode.capitalize()} {report.refresh_id}", [*text, *report.warnings])
+    return Section(outcome(report).removesuffix("."), [*text, *report.warnings])
 
 
 def _models(report: Report) -> Section:

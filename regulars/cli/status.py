@@ -104,7 +104,9 @@ def _lines(found: Status) -> Iterator[tuple[str, Text]]:
 
 def _age(length: int) -> str:
     hours = length / 3600
-    return seconds(length) if hours < 2 else f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+    if hours < 2:
+        return f"{length} s" if length < 100 else f"{length // 60} min"
+    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
 
 
 def gather(connection: Connection) -> Status:
