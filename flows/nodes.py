@@ -12,6 +12,15 @@ ALL_TESTS = "all"
 """The name under which the seconds of all data tests are summed up: their number would make the table large."""
 
 
+_STORE = """
+    insert into regulars.refresh_nodes
+        (refresh_id, kind, node, number, seconds, has_failed, rows_added, rows_removed)
+    select %s, kind, node, number, seconds, has_failed, rows_added, rows_removed
+    from unnest(%s::text[], %s::text[], %s::float8[], %s::boolean[], %s::bigint[], %s::bigint[])
+        with ordinality as noted (kind, node, seconds, has_failed, rows_added, rows_removed, number)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeEvent:
     """A model or data test of a build that has `total` of them: it began or, where `seconds` is set, ended.
@@ -72,19 +81,13 @@ class NodeLog:
         self._rows = rows
 
     def store(self, connection: Connection, refresh_id: int) -> None:
-        """Writes all of it in one statement."""
+        """Writes all of it in one statement, without waiting for the disk: a crash that loses it loses no number."""
         rows = [(*node, *self._changes(*node[:2])) for node in self._nodes()]
-        if rows:
-            connection.execute(
-                """
-                insert into regulars.refresh_nodes
-                    (refresh_id, kind, node, number, seconds, has_failed, rows_added, rows_removed)
-                select %s, kind, node, number, seconds, has_failed, rows_added, rows_removed
-                from unnest(%s::text[], %s::text[], %s::float8[], %s::boolean[], %s::bigint[], %s::bigint[])
-                    with ordinality as noted (kind, node, seconds, has_failed, rows_added, rows_removed, number)
-                """,
-                [refresh_id, *map(list, zip(*rows, strict=True))],
-            )
+        if not rows:
+            return
+        with connection.transaction():
+            connection.execute("set local synchronous_commit = off")
+            connection.execute(_STORE, [refresh_id, *map(list, zip(*rows, strict=True))])
 
     def _nodes(self) -> list[tuple[str, str, float, bool]]:
         """Kind, name, seconds, and whether it failed."""
