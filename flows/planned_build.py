@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 import psycopg
 
 from flows.lock import BUILDING
+from flows.nodes import NodeEvent, Watch, nobody
 from flows.plan import Node, Plan
 from flows.project import Built, build_failed, session_options
 from ingest.storage.connections import Connection
@@ -26,13 +28,14 @@ class _Ran:
     fault: str | None
 
 
-def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float) -> Built:
+def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = nobody) -> Built:
     """Runs every node in transactions that end where dbt's end. `patience`: how many seconds each waits for a lock.
 
-    Raises BuildFailed if a data test fails, a lock is not obtained or the server is lost; and psycopg.Error if a
-    statement fails in itself: something is not as it was when the plan was recorded.
+    `watch` is told of each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained or
+    the server is lost; and psycopg.Error if a statement fails in itself: something is not as it was when the plan was
+    recorded.
     """
-    ran = list(_run_in_order(plan, settings.threads, conninfo, patience=patience))
+    ran = list(_run_in_order(plan, settings.threads, conninfo, patience=patience, watch=watch))
     failed = [f"{each.node.name}: {each.fault}" for each in ran if each.fault and not each.node.only_warns]
     if failed:
         raise build_failed(failed)
@@ -42,18 +45,19 @@ def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float) 
     )
 
 
-def _run_in_order(plan: Plan, threads: int, conninfo: str, *, patience: float) -> Iterator[_Ran]:
+def _run_in_order(plan: Plan, threads: int, conninfo: str, *, patience: float, watch: Watch) -> Iterator[_Ran]:
     nodes = {node.node_id: node for node in plan.nodes}
     order = TopologicalSorter({node.node_id: node.after for node in plan.nodes})
     order.prepare()
     running = set()
+    run = partial(_run, total=len(nodes), watch=watch)
     with _connections(threads, conninfo, patience=patience) as connections, ThreadPoolExecutor(threads) as pool:
         free: SimpleQueue[Connection] = SimpleQueue()
         for connection in connections:
             free.put(connection)
         try:
             while order.is_active():
-                running |= {pool.submit(_run, nodes[node_id], free) for node_id in order.get_ready()}
+                running |= {pool.submit(run, nodes[node_id], free) for node_id in order.get_ready()}
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     ran = future.result()
@@ -80,19 +84,24 @@ def _connections(number: int, conninfo: str, *, patience: float) -> Iterator[lis
         ]
 
 
-def _run(node: Node, free: "SimpleQueue[Connection]") -> _Ran:
+def _run(node: Node, free: "SimpleQueue[Connection]", *, total: int, watch: Watch) -> _Ran:
     connection = free.get()
+    watch(NodeEvent(node.node_id, total))
     began = time.monotonic()
+    fault, has_failed = None, True
     try:
-        fault = None
         if node.is_test:
             fault = _fault(connection, node)
         else:
             _build(connection, node)
+        has_failed = fault is not None and not node.only_warns
         return _Ran(node, time.monotonic() - began, fault)
     except psycopg.OperationalError as error:
+        # The failure of another one cancels this one.
+        has_failed = not isinstance(error, psycopg.errors.QueryCanceled)
         raise build_failed([f"{node.name}: {error.diag.message_primary or error}"]) from None
     finally:
+        watch(NodeEvent(node.node_id, total, time.monotonic() - began, has_failed))
         free.put(connection)
 
 

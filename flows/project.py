@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
 from flows.lock import PATIENCE, SESSION
+from flows.nodes import NodeEvent, Watch, nobody
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.settings import Settings
 
@@ -136,13 +137,14 @@ def build(
     *arguments: str,
     patience: float = PATIENCE,
     target: str = "target",
+    watch: Watch = nobody,
     see: Callable[[Any, list[tuple[str, str]]], None] = lambda results, statements: None,  # noqa: ARG005
 ) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
 
     `patience`: how many seconds each statement waits for a lock. `target`: the folder of what dbt has parsed, one for
-    each set of variables. `see` is called after a success, with dbt's results
-    and every statement that it ran, each with the id of its model or test.
+    each set of variables. `watch` is told of each node that begins or ends. `see` is called after a success, with dbt's
+    results and every statement that it ran, each with the id of its model or test.
     """
     results, statements = _invoke(
         settings,
@@ -150,6 +152,7 @@ def build(
         ["build", "--exclude-resource-type", "unit_test", *arguments],
         patience=patience,
         target=target,
+        watch=watch,
     )
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
@@ -166,7 +169,7 @@ def build_failed(failed: Sequence[str]) -> BuildFailed:
 
 
 def _invoke(
-    settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float, target: str
+    settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float, target: str, watch: Watch
 ) -> tuple[list[Any], list[tuple[str, str]]]:
     _import_dbt()
     from dbt.cli.main import dbtRunner
@@ -181,7 +184,7 @@ def _invoke(
         without_collection(),
         KeptConnections.recording() as ran,
     ):
-        outcome = dbtRunner().invoke(
+        outcome = dbtRunner(callbacks=[_told_to(watch)]).invoke(
             [
                 "--quiet",
                 "--log-level", "none",
@@ -199,6 +202,31 @@ def _invoke(
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
     return list(outcome.result), ran
+
+
+def _told_to(watch: Watch) -> Callable[[Any], None]:
+    """Passes on what dbt says of its nodes. dbt calls it for each of its many events, so it looks at the name first."""
+    total = 0
+
+    def hear(event: Any) -> None:
+        nonlocal total
+        if (name := event.info.name) == "NodeStart":
+            watch(NodeEvent(event.data.node_info.unique_id, total))
+        elif name == "NodeFinished":
+            node_id, result = event.data.node_info.unique_id, event.data.run_result
+            watch(
+                NodeEvent(
+                    node_id,
+                    total,
+                    result.execution_time,
+                    has_failed=result.status in ("error", "fail"),
+                    is_skipped=result.status == "skipped",
+                )
+            )
+        elif name == "ConcurrencyLine":
+            total = event.data.node_count
+
+    return hear
 
 
 def _import_dbt() -> None:

@@ -14,6 +14,7 @@ from flows.columns import prepare_columns
 from flows.errors import NotPublished
 from flows.history import Refresh
 from flows.indexes import drop_unwanted_keys
+from flows.nodes import RowsChanged
 from flows.reconcile import reconcile
 from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
@@ -56,8 +57,10 @@ _ADD_MISSING = """
 
 def publish_all(
     connection: Connection, refresh: Refresh, *, budget: int, has_work: bool, warnings: list[str]
-) -> Refresh:
+) -> tuple[Refresh, dict[str, RowsChanged]]:
     """Publishes what was built, reconciles it, empties the batch and the deltas, and closes the refresh as succeeded.
+
+    Returns the closed refresh and, by relation, how many rows changed for readers.
 
     All of it is one transaction: readers see the former moment until it commits, and the new one, whole, after that.
     `budget`: how many orders' worth of shops are reconciled. Raises NotReconciled and NotPublished, and leaves
@@ -69,15 +72,14 @@ def publish_all(
             connection.execute(_SESSION)
             # Before the check, which leaves out what is not published yet.
             connection.execute("delete from regulars.batch")
-            if has_work:
-                _fill(connection, is_rebuild=is_rebuild)
+            rows = _fill(connection, is_rebuild=is_rebuild) if has_work else {}
             # A published table whose columns change can't be read by its new names before the end. It was compared
             # whole with the working one, so that one is reconciled instead.
             reconcile(connection, schema=WORKING if is_rebuild else PUBLISHED, budget=budget)
             if is_rebuild:
                 _take_shape(connection)
                 connection.execute("select regulars.revoke_from_strangers()")
-            return history.succeed(connection, refresh.refresh_id, warnings=warnings)
+            return history.succeed(connection, refresh.refresh_id, warnings=warnings), rows
     except (psycopg.errors.RaiseException, psycopg.IntegrityError) as error:
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
         raise NotPublished(f"Nothing was published: {error.diag.message_primary}.{hint}") from None
@@ -95,18 +97,20 @@ def prepare(connection: Connection, *, patience: float) -> None:
             drop_unwanted_keys(connection, table, working[name])
 
 
-def _fill(connection: Connection, *, is_rebuild: bool) -> None:
+def _fill(connection: Connection, *, is_rebuild: bool) -> dict[str, RowsChanged]:
     published = shapes(connection, PUBLISHED)
+    rows = {}
     for name, working in shapes(connection, WORKING).items():
         if (table := published.get(name)) is None:
-            _create(connection, working)
+            rows[name] = _create(connection, working)
         elif working.kind == "r" and not is_rebuild:
-            _apply_delta(connection, working)
+            rows[name] = _apply_delta(connection, working)
         else:
-            _copy_differences(connection, working, table)
+            rows[name] = _copy_differences(connection, working, table)
+    return rows
 
 
-def _create(connection: Connection, working: Shape) -> None:
+def _create(connection: Connection, working: Shape) -> RowsChanged:
     """A table that nobody can be reading yet; its further indexes follow when it is published."""
     table = sql.Identifier(PUBLISHED, working.name)
     columns = [
@@ -117,12 +121,13 @@ def _create(connection: Connection, working: Shape) -> None:
     ]
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(PUBLISHED)))
     connection.execute(sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns)))
-    connection.execute(sql.SQL("insert into {} select * from {}").format(table, working.identifier))
+    copied = connection.execute(sql.SQL("insert into {} select * from {}").format(table, working.identifier))
     connection.execute(sql.SQL("alter table {} add primary key ({})").format(table, _listed(working.key)))
     connection.execute("select regulars.apply_row_security(%s::regclass)", [table.as_string()])
+    return RowsChanged(added=copied.rowcount, removed=0)
 
 
-def _apply_delta(connection: Connection, working: Shape) -> None:
+def _apply_delta(connection: Connection, working: Shape) -> RowsChanged:
     parts = {
         "published": sql.Identifier(PUBLISHED, working.name),
         "delta": sql.Identifier("regulars", f"delta_{working.name}"),
@@ -130,11 +135,13 @@ def _apply_delta(connection: Connection, working: Shape) -> None:
         "columns": _listed([column.name for column in working.columns]),
         "is_same_key": _is_same_key(working.key, working.key),
     }
-    for statement in (_REMOVE_CHANGED, _ADD_CHANGED):
-        connection.execute(sql.SQL(statement).format(**parts))
+    removed, added = (
+        connection.execute(sql.SQL(statement).format(**parts)).rowcount for statement in (_REMOVE_CHANGED, _ADD_CHANGED)
+    )
+    return RowsChanged(added=added, removed=removed)
 
 
-def _copy_differences(connection: Connection, working: Shape, table: Shape) -> None:
+def _copy_differences(connection: Connection, working: Shape, table: Shape) -> RowsChanged:
     there = {column.name for column in table.columns}
     columns = [column.name for column in working.columns]
     # See prepare_columns: what is new, or of a new type, is filled under a name of its own.
@@ -149,8 +156,11 @@ def _copy_differences(connection: Connection, working: Shape, table: Shape) -> N
         "key": _listed(working.key, of="changed"),
         "is_same_key": _is_same_key(working.key, [targets[name] for name in working.key]),
     }
-    for statement in (_REMOVE_DIFFERENT, _ADD_MISSING):
-        connection.execute(sql.SQL(statement).format(**parts))
+    removed, added = (
+        connection.execute(sql.SQL(statement).format(**parts)).rowcount
+        for statement in (_REMOVE_DIFFERENT, _ADD_MISSING)
+    )
+    return RowsChanged(added=added, removed=removed)
 
 
 def _take_shape(connection: Connection) -> None:

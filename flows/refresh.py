@@ -2,20 +2,54 @@
 
 import time
 
+import httpx
 import psycopg
 from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.history import Mode
+from flows.history import Mode, Refresh
+from flows.report import read_report
+from flows.report_text import markdown, outcome
 from flows.steps import Run, Step, run_refresh
+from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
+
+REPORT = "refresh-report"
+"""The key of the artifact that each refresh makes; Prefect's page of it shows all of them, the newest first."""
 
 
 def _as_task(step: Step, run: Run) -> object:
     return task(name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(step)(run)
+
+
+def _refresh(mode: Mode | None) -> Refresh:
+    """One try, with its report unless it did not begin. Raises what a refresh raises."""
+    settings = Settings.from_environment()
+    begun: set[int] = set()
+
+    def perform(step: Step, run: Run) -> object:
+        begun.add(run.refresh.refresh_id)
+        return _as_task(step, run)
+
+    try:
+        return run_refresh(settings, mode=mode, perform=perform)
+    finally:
+        for refresh_id in begun:
+            _publish_report(settings, refresh_id)
+
+
+def _publish_report(settings: Settings, refresh_id: int) -> None:
+    """Shows the report on Prefect's pages. Whatever is in its way, the refresh ended as it ended."""
+    try:
+        with connect(conninfo(settings), application="regulars-report") as connection:
+            report = read_report(connection, refresh_id)
+        create_markdown_artifact(markdown(report), key=REPORT, description=outcome(report))
+    except (RegularsError, psycopg.Error, httpx.HTTPError) as error:
+        get_run_logger().warning("The refresh has no report on this page: %s.", type(error).__name__)
 
 
 @flow(name="refresh", persist_result=False)
@@ -24,11 +58,11 @@ def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
 
     A lost connection is tried again after one minute and after another two. Failures that another try would not fix (a
     failing test, sums that differ, another refresh) end the run at once; Prefect's own retries make no such
-    difference, so they are not used.
+    difference, so they are not used. Each try that begins makes a report, its artifact `refresh-report`.
     """
     for patience in (60, 120, None):
         try:
-            done = run_refresh(Settings.from_environment(), mode=mode, perform=_as_task)
+            done = _refresh(mode)
         except RegularsError as error:
             return Failed(message=str(error))
         except psycopg.OperationalError:

@@ -1,5 +1,6 @@
 """A refresh, step by step, without Prefect: the flow and the command run these same steps."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
+from flows.nodes import NodeEvent, NodeLog, Watch, nobody
 from flows.plan import forget_plan, plan_key, read_plan, recorded, write_plan
 from flows.planned_build import run_plan
 from flows.project import Built
@@ -55,6 +57,13 @@ class Run:
     matched: Matched = field(default_factory=Matched)
     changes: int = 0
     warnings: list[str] = field(default_factory=list)
+    log: NodeLog = field(default_factory=NodeLog)
+    onlooker: Watch = nobody
+
+    def watch(self, event: NodeEvent) -> None:
+        """Notes a model or data test that ended, and tells whoever looks on."""
+        self.log.node(event)
+        self.onlooker(event)
 
     @property
     def has_work(self) -> bool:
@@ -120,11 +129,11 @@ def _build(run: Run) -> Built:
     """Runs what dbt ran the last time, if it would run the same again; otherwise dbt."""
     settings, conninfo, selected = run.settings, run.conninfo, _SELECTED[run.refresh.mode]
     if run.refresh.mode == "rebuild":
-        return project.build(settings, conninfo, *selected, patience=run.patience)
+        return project.build(settings, conninfo, *selected, patience=run.patience, watch=run.watch)
     key = plan_key(run.connection)
     if plan := read_plan(settings, key):
         try:
-            return run_plan(plan, settings, conninfo, patience=run.patience)
+            return run_plan(plan, settings, conninfo, patience=run.patience, watch=run.watch)
         except psycopg.Error:
             # dbt mends what it can, or says in its own words what is wrong. What the plan has committed stays right:
             # a build starts over from any point.
@@ -134,6 +143,7 @@ def _build(run: Run) -> Built:
         conninfo,
         *selected,
         patience=run.patience,
+        watch=run.watch,
         see=lambda results, statements: write_plan(settings, recorded(key, results, statements)),
     )
 
@@ -147,13 +157,14 @@ def publish(run: Run) -> None:
     """Shows readers what was built, all in one transaction, and records the success in it."""
     if run.refresh.mode == "rebuild":
         prepare(run.connection, patience=run.patience)
-    run.refresh = publish_all(
+    run.refresh, rows = publish_all(
         run.connection,
         run.refresh,
         budget=run.settings.reconcile_orders,
         has_work=run.has_work,
         warnings=run.warnings,
     )
+    run.log.published(rows)
 
 
 def settle_relations(run: Run) -> None:
@@ -211,10 +222,12 @@ def run_refresh(
     database: str | None = None,
     patience: float = PATIENCE,
     perform: Callable[[Step, Run], object] = lambda step, run: step(run),
+    watch: Watch = nobody,
 ) -> Refresh:
     """One refresh, or rebuild. `perform` runs each step; Prefect's flow passes its own.
 
-    `patience`: how many seconds it waits for somebody else's lock.
+    `watch` is told of each model and data test that begins or ends, by several threads. `patience`: how many seconds it
+    waits for somebody else's lock.
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
     Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
@@ -222,13 +235,19 @@ def run_refresh(
     """
     where = conninfo(settings, database=database)
     try:
-        return _run_locked(settings, where, mode=mode, patience=patience, perform=perform)
+        return _run_locked(settings, where, mode=mode, patience=patience, perform=perform, watch=watch)
     finally:
         watch_quietly(where, settings)
 
 
 def _run_locked(
-    settings: Settings, where: str, *, mode: Mode | None, patience: float, perform: Callable[[Step, Run], object]
+    settings: Settings,
+    where: str,
+    *,
+    mode: Mode | None,
+    patience: float,
+    perform: Callable[[Step, Run], object],
+    watch: Watch,
 ) -> Refresh:
     with refresh_lock(where, patience=patience) as connection:
         require_schema(connection)
@@ -238,13 +257,22 @@ def _run_locked(
             fingerprint=project.fingerprint(),
             missing=relations.missing(connection, project.relations()),
         )
-        run = Run(settings=settings, conninfo=where, connection=connection, refresh=opened, patience=patience)
+        run = Run(
+            settings=settings,
+            conninfo=where,
+            connection=connection,
+            refresh=opened,
+            patience=patience,
+            onlooker=watch,
+        )
         try:
             for step in STEPS:
                 _perform(step, run, perform)
+            run.log.store(connection, opened.refresh_id)
         except Exception as error:
             if not connection.closed:
                 history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {error}")
+                run.log.store(connection, opened.refresh_id)
             raise
     return run.refresh
 
@@ -252,11 +280,16 @@ def _run_locked(
 def _perform(step: Step, run: Run, perform: Callable[[Step, Run], object]) -> None:
     """Runs a step; if it could not obtain a lock, finds out who holds it."""
     history.enter(run.connection, run.refresh.refresh_id, step.__name__)
+    began = time.monotonic()
+    has_failed = True
     try:
         perform(step, run)
+        has_failed = False
     except psycopg.errors.LockNotAvailable as error:
         raise blocked(run.connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
     except BuildFailed as error:
         if "lock timeout" in str(error):
             raise blocked(run.connection, str(error)) from None
         raise
+    finally:
+        run.log.step(step.__name__, time.monotonic() - began, has_failed=has_failed)

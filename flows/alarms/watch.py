@@ -1,4 +1,4 @@
-"""The watch: after each refresh and beside `regulars serve`, and in `regulars check`, it finds what is wrong and tells it."""
+"""The watch, after each refresh, beside `regulars serve` and in `regulars check`: finds what is wrong and tells it."""
 
 import logging
 

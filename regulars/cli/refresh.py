@@ -7,54 +7,63 @@ from rich.console import Console
 
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
+from flows.report import read_report
 from flows.serving import run_flow, running_api, use_api
 from flows.shop_rebuild import ask_for_rebuild
-from flows.steps import STEPS, Run, Step, run_refresh
+from flows.steps import Run, Step, run_refresh
+from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
+from regulars.cli.progress import Progress
 
-DOING = {
-    "prepare_relations": "checking tables and views",
-    "match_customers": "matching orders to customers",
-    "forecast_purchases": "fitting forecasts that are due",
-    "claim_batch": "taking the changes",
-    "build_marts": "building and testing the marts",
-    "judge_volume": "comparing the last days with the weeks before",
-    "publish": "comparing the marts with the raw sales and publishing",
-    "settle_relations": "dropping what no model makes any more",
-    "audit_shops": "auditing, where a week has passed",
-}
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON, of a failure too.")]
 
 
-def refresh() -> None:
+def refresh(as_json: AsJson = False) -> None:
     """Update every number with what changed since the last refresh."""
-    _report(_run(None))
+    _run_and_report(None, as_json=as_json)
 
 
 def rebuild(
     shop: Annotated[str | None, typer.Option(help="The slug of a shop: recompute its numbers alone.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Recompute every number from the raw rows, while readers go on reading."""
     if shop is None:
-        _report(_run("rebuild"))
+        _run_and_report("rebuild", as_json=as_json)
         return
     with open_database(Settings.from_environment()) as connection:
         ask_for_rebuild(connection, shop)
-    _report(_run(None))
+    _run_and_report(None, as_json=as_json)
 
 
-def _run(mode: Mode | None) -> Refresh:
+def _run_and_report(mode: Mode | None, *, as_json: bool) -> None:
     settings = Settings.from_environment()
+    begun: list[int] = []
+    try:
+        done = _run(settings, mode, begun)
+    except RegularsError:
+        if as_json and begun:
+            _print_json(settings, begun[0])
+        raise
+    if as_json:
+        _print_json(settings, done.refresh_id)
+    else:
+        _print(done)
+
+
+def _run(settings: Settings, mode: Mode | None, begun: list[int]) -> Refresh:
+    """`begun` gets the number of the refresh, once it has one."""
     address = running_api(settings)
     if address is not None:
         return _run_flow(settings, mode, address)
-    with Console(stderr=True).status("starting") as spinner:
+    with Progress(Console(stderr=True, highlight=False)) as progress:
 
         def perform(step: Step, run: Run) -> object:
-            spinner.update(f"{DOING[step.__name__]} ({STEPS.index(step) + 1} of {len(STEPS)})")
-            return step(run)
+            begun[:] = [run.refresh.refresh_id]
+            return progress.perform(step, run)
 
-        return run_refresh(settings, mode=mode, perform=perform)
+        return run_refresh(settings, mode=mode, perform=perform, watch=progress.watch)
 
 
 def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
@@ -68,7 +77,12 @@ def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
     return done
 
 
-def _report(done: Refresh) -> None:
+def _print_json(settings: Settings, refresh_id: int) -> None:
+    with open_database(settings) as connection:
+        typer.echo(read_report(connection, refresh_id).model_dump_json(indent=2))
+
+
+def _print(done: Refresh) -> None:
     seconds = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
     because = f", because {done.reason}" if done.reason else ""
     what = (

@@ -1,13 +1,20 @@
 """The command as an operator types it: its output and exit status, and no traceback for an operator's mistake."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
+from flows.plan import plan_file
+from flows.report import Left, Node, Report, SlowModel, Space
+from regulars.cli.status import Status
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch
 
@@ -51,6 +58,9 @@ def test_migrate_refresh_and_status_say_what_they_did(empty: Database, home: Pat
     done = regulars("refresh", **where)
     assert "1 orders were matched, 1 more can't be" in done.stdout
     assert done.returncode == 0
+    # Not a terminal, so it is a plain line for each step.
+    assert re.search(r"^5/\d building and testing the marts .* done\s*$", done.stderr, re.MULTILINE)
+    assert "\x1b" not in done.stderr
     status = json.loads(regulars("status", "--json", **where).stdout)
     assert status["last_refresh"] == "succeeded"
     assert 0 <= status["age_seconds"] < 100
@@ -59,6 +69,68 @@ def test_migrate_refresh_and_status_say_what_they_did(empty: Database, home: Pat
         0,
         1,
     )
+
+
+@pytest.mark.usefixtures("builds_models")
+def test_machines_read_the_report_of_a_refresh_that_succeeded_and_of_one_that_failed(
+    built: Database, home: Path
+) -> None:
+    where = {"home": home, "database_url": built.conninfo}
+    with built.connect() as connection:
+        add_order(connection, add_shop(connection))
+        report = Report.model_validate_json(regulars("refresh", "--json", **where).stdout)
+        # The shop, the order, and the row that tells its customer.
+        assert (report.status, report.changes, report.matched) == ("succeeded", 3, 1)
+        assert "orders" in [model.name for model in report.models]
+
+        connection.execute("alter table building.customers add constraint poor check (total_spent < 11)")
+        connection.execute("update shop_orders set total_price = 12")
+        done = regulars("refresh", "--json", **where)
+        _fails(done, "customers")
+        failed = Report.model_validate_json(done.stdout)
+        assert (failed.status, failed.step, failed.failed_at) == ("failed", "build_marts", ["customers"])
+        status = Status.model_validate_json(regulars("status", "--json", **where).stdout)
+        assert status.report is not None
+        assert status.report.failed_at == ["customers"]
+        told = " ".join(regulars("status", **where).stdout.split())
+        assert f"Refresh {failed.refresh_id} failed at build marts, in customers, after" in told
+        whole = regulars("status", "--report", **where).stdout
+        assert {"Models", "Steps", "Orders and customers", "Disk"} <= set(whole.splitlines())
+
+
+@pytest.mark.usefixtures("builds_models")
+def test_in_a_terminal_each_model_shows_while_it_runs(built: Database, home: Path) -> None:
+    with built.connect() as connection:
+        add_order(connection, add_shop(connection))
+    # By dbt each takes long enough to be seen.
+    plan_file(built.settings).unlink(missing_ok=True)
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (30, 80))
+    variables = os.environ | {"REGULARS_HOME": str(home), "DATABASE_URL": built.conninfo, "TERM": "xterm"}
+    for name in ("COLUMNS", "NO_COLOR", "PREFECT_API_URL"):
+        variables.pop(name, None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "regulars", "refresh"], env=variables, stdout=subprocess.DEVNULL, stderr=its
+    )
+    os.close(its)
+    shown = b""
+    # Reading fails once the process has ended.
+    with contextlib.suppress(OSError):
+        while more := os.read(ours, 65_536):
+            shown += more
+    os.close(ours)
+    assert process.wait(120) == 0
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    assert any(re.search(r"\d+ of \d+ models and tests", line) for line in lines)
+    assert any(re.fullmatch(r" +[\d.]+ m?s +[a-z_]+ *", line) for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_key_of_the_json_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "morning-report.md").read_text()
+    for model in (Status, Report, Node, SlowModel, Left, Space):
+        for name, field in model.model_fields.items():
+            assert f"| `{name}` | {field.description} |" in documented, name
 
 
 @pytest.mark.parametrize("command", ["refresh", "rebuild", "status"])

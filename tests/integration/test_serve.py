@@ -19,6 +19,8 @@ import psutil
 import pytest
 
 from flows.lock import refresh_lock
+from flows.report import read_report
+from flows.report_text import markdown
 from tests.conftest import NAME, Database, Server
 from tests.processes import is_gone
 from tests.served import free_port
@@ -48,6 +50,12 @@ class Served:
         )
         with urllib.request.urlopen(request, timeout=20) as response:
             return json.load(response)
+
+    def report(self) -> str:
+        """The newest report on Prefect's pages, as Markdown."""
+        (artifact,) = self.post("/artifacts/latest/filter", {"artifacts": {"key": {"any_": ["refresh-report"]}}})
+        assert artifact["type"] == "markdown"
+        return str(artifact["data"])
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         return _get(f"http://127.0.0.1:{self.ports['health']}/readyz")
@@ -153,6 +161,12 @@ def test_a_refresh_from_the_command_line_shows_up_in_prefect_step_by_step(served
     assert shown >= {"match_customers", "claim_batch", "build_marts", "publish", "settle_relations"}
     with served.database.connect() as connection:
         assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,)]
+        ((refresh_id,),) = fetch(connection, "select max(refresh_id) from regulars.refreshes")
+        report, now = served.report(), markdown(read_report(connection, refresh_id))
+    # The disk grows meanwhile.
+    assert report.split("## Disk")[0] == now.split("## Disk")[0]
+    assert report.startswith(f"## Refresh {refresh_id} succeeded in ")
+    assert "\n| shop_overview | 1 | 0 |" in report
 
 
 def test_a_refresh_while_another_runs_fails_in_prefect_with_the_reason(served: Served) -> None:
@@ -163,6 +177,19 @@ def test_a_refresh_while_another_runs_fails_in_prefect_with_the_reason(served: S
     assert "Traceback" not in done.stderr
     (run,) = served.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}})
     assert run["state"]["message"].startswith("A refresh is running")
+
+
+def test_the_report_of_a_failed_refresh_says_where_it_failed(served: Served) -> None:
+    with served.database.connect() as connection:
+        before = served.report()
+        connection.execute("alter table building.customers add constraint poor check (total_spent < 11)")
+        connection.execute("update shop_orders set total_price = 12")
+        done = served.regulars("refresh")
+        assert done.returncode == 1
+        connection.execute("alter table building.customers drop constraint poor")
+        connection.execute("update shop_orders set total_price = 10")
+    assert served.report() != before
+    assert "failed at build marts, in customers, after" in served.report().splitlines()[0]
 
 
 def test_a_run_that_somebody_asks_for_on_prefects_pages_refreshes(served: Served) -> None:
