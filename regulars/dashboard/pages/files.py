@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request, Response
 
 from ingest.storage.connections import Connection
-from regulars.dashboard.language.catalogue import N_
-from regulars.dashboard.language.catalogue import gettext as _
+from regulars.dashboard.language.catalogue import N_, gettext
 from regulars.dashboard.pages.context import PageContext, open_page
 from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.period import Control, PagePeriod, open_control
@@ -33,21 +32,24 @@ _TABLES: dict[Table, tuple[type[Row], Callable[[Connection, PageContext, Control
 }
 
 
-@router.get("/{table}.csv")
-def as_csv(request: Request, table: Table, parameters: Annotated[PagePeriod, Query()]) -> Response:
+@router.get("/links.csv")
+@router.get("/links.xlsx")
+@router.get("/months.csv")
+@router.get("/months.xlsx")
+@router.get("/cohorts.csv")
+@router.get("/cohorts.xlsx")
+def table_file(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Response:
+    name, _, suffix = request.url.path.removeprefix("/").partition(".")
+    table: Table = name  # type: ignore[assignment]
     with open_page(request, shop=parameters.shop) as (connection, page):
         model, read = _TABLES[table]
         rows = read(connection, page, open_control(connection, page.shop, parameters))
-    return _file(page, table, "csv", csv_file(model, rows, zone=ZoneInfo(page.shop.time_zone)), media_type="text/csv")
-
-
-@router.get("/{table}.xlsx")
-def as_xlsx(request: Request, table: Table, parameters: Annotated[PagePeriod, Query()]) -> Response:
-    with open_page(request, shop=parameters.shop) as (connection, page):
-        model, read = _TABLES[table]
-        rows = read(connection, page, open_control(connection, page.shop, parameters))
-    content = xlsx_file(_(_TITLES[table]), model, rows, shop=page.shop)
-    return _file(page, table, "xlsx", content, media_type=WorkbookExport.media_type)
+    if suffix == "csv":
+        content, media_type = csv_file(model, rows, zone=ZoneInfo(page.shop.time_zone)), "text/csv"
+    else:
+        content = xlsx_file(gettext(_TITLES[table]), model, rows, shop=page.shop)
+        media_type = WorkbookExport.media_type
+    return _file(page, table, suffix, content, media_type=media_type)
 
 
 def _file(page: PageContext, table: str, suffix: str, content: bytes, *, media_type: str) -> Response:
