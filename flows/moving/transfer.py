@@ -43,7 +43,7 @@ def transfer(
         dump = subprocess.Popen(  # noqa: S603
             [
                 pg_dump, "--format=plain", "--no-owner", "--no-tablespaces", "--no-publications", "--no-subscriptions",
-                "--lock-wait-timeout=60s", f"--snapshot={snapshot}", f"--dbname={dump_from}",
+                "--no-password", "--lock-wait-timeout=60s", f"--snapshot={snapshot}", f"--dbname={dump_from}",
             ],
             env=dump_environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=dump_errors,
         )  # fmt: skip
