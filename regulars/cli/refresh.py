@@ -1,16 +1,20 @@
 """`regulars refresh` and `regulars rebuild`."""
 
+import os
+import socket
+from contextlib import suppress
 from typing import Annotated
 
+import psycopg
 import typer
 from rich.console import Console
 
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
-from flows.report import read_report
+from flows.report import Report, read_report
 from flows.serving import run_flow, running_api, use_api
 from flows.shop_rebuild import ask_for_rebuild
-from flows.steps import Run, Step, run_refresh
+from flows.steps import run_refresh
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
@@ -39,31 +43,27 @@ def rebuild(
 
 def _run_and_report(mode: Mode | None, *, as_json: bool) -> None:
     settings = Settings.from_environment()
-    begun: list[int] = []
     try:
-        done = _run(settings, mode, begun)
-    except RegularsError:
-        if as_json and begun:
-            _print_json(settings, begun[0])
+        done = _run(settings, mode)
+    except (RegularsError, psycopg.Error):
+        if as_json:
+            # What failed is told in any case, even if the database is away.
+            with suppress(RegularsError, psycopg.Error):
+                _print_failure(settings)
         raise
     if as_json:
-        _print_json(settings, done.refresh_id)
+        with open_database(settings) as connection:
+            _print_json(read_report(connection, done.refresh_id))
     else:
         _print(done)
 
 
-def _run(settings: Settings, mode: Mode | None, begun: list[int]) -> Refresh:
-    """`begun` gets the number of the refresh, once it has one."""
+def _run(settings: Settings, mode: Mode | None) -> Refresh:
     address = running_api(settings)
     if address is not None:
         return _run_flow(settings, mode, address)
     with Progress(Console(stderr=True, highlight=False)) as progress:
-
-        def perform(step: Step, run: Run) -> object:
-            begun[:] = [run.refresh.refresh_id]
-            return progress.perform(step, run)
-
-        return run_refresh(settings, mode=mode, perform=perform, watch=progress.watch)
+        return run_refresh(settings, mode=mode, perform=progress.perform, watch=progress.watch)
 
 
 def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
@@ -77,9 +77,16 @@ def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
     return done
 
 
-def _print_json(settings: Settings, refresh_id: int) -> None:
+def _print_failure(settings: Settings) -> None:
+    """The report of this process's refresh, if that began."""
     with open_database(settings) as connection:
-        typer.echo(read_report(connection, refresh_id).model_dump_json(indent=2))
+        latest = last(connection)
+        if latest and (latest.host, latest.process_id) == (socket.gethostname(), os.getpid()):
+            _print_json(read_report(connection, latest.refresh_id))
+
+
+def _print_json(report: Report) -> None:
+    typer.echo(report.model_dump_json(indent=2))
 
 
 def _print(done: Refresh) -> None:
