@@ -312,8 +312,8 @@ def main(
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True))
         rig = Rig(Path(home), orders=orders)
         stack.callback(rig.close)
-        for killed in only or Killed:
-            for number in range(1 if quick else kills):
+        for number in range(1 if quick else kills):
+            for killed in only or Killed:
                 # What kills PostgreSQL meets both ways of building.
                 by_plan = killed is not Killed.BY_DBT and not (killed.takes_the_server_along and number % 2)
                 at = chance.random()

@@ -6,6 +6,13 @@ import psycopg
 
 from ingest.storage.errors import RegularsError
 
+# Of PostgreSQL's errors, those that an operator can mend.
+_REMEDIES: dict[type[psycopg.Error], str] = {
+    psycopg.errors.DiskFull: " Make room on the server's disk, and run it again.",
+    psycopg.errors.InsufficientPrivilege: " Grant it to the user of DATABASE_URL, and run it again.",
+    psycopg.errors.ReadOnlySqlTransaction: " Make the database writable, and run it again.",
+}
+
 
 def main() -> None:
     """Runs the command. An error that the user can fix is one line on stderr and exit status 1, without a traceback."""
@@ -25,6 +32,7 @@ def main() -> None:
         # The primary message only: DETAIL may hold a phone.
         _exit_with(
             f"The database said: {error.diag.message_primary or 'the connection was lost'}. Nothing is half done."
+            f"{_REMEDIES.get(type(error), '')}"
         )
     except KeyboardInterrupt:
         _exit_with("Stopped; nothing is half done.", status=130)

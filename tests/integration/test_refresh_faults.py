@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from flows import history
 from flows.plan import forget_plan
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
@@ -104,11 +105,11 @@ def _sell(connection: Connection) -> None:
 @contextmanager
 def _undone(connection: Connection, fault: str, cure: str, *names: str) -> Iterator[None]:
     identifiers = [sql.Identifier(name) for name in names]
-    connection.execute(sql.SQL(fault).format(*identifiers))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(fault).format(*identifiers))
     try:
         yield
     finally:
-        connection.execute(sql.SQL(cure).format(*identifiers))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(cure).format(*identifiers))
 
 
 def test_a_read_only_database_is_told(server: Server, command: Command) -> None:
@@ -121,6 +122,7 @@ def test_a_read_only_database_is_told(server: Server, command: Command) -> None:
                 command.shop.name,
             ),
             "read-only transaction",
+            "Make the database writable",
         )
 
 
@@ -145,12 +147,18 @@ def test_a_right_that_was_revoked_is_told_with_its_table(command: Command, right
         )
 
 
-@pytest.mark.parametrize("by_dbt", [False, True], ids=["by the recorded plan", "by dbt"])
-def test_a_full_disk_is_told(server: Server, command: Command, by_dbt: bool) -> None:
+@pytest.mark.parametrize(
+    ("step", "by_dbt"),
+    [("match_customers", False), ("build_marts", False), ("build_marts", True), ("publish", False)],
+    ids=["matching", "a build by the recorded plan", "a build by dbt", "publishing"],
+)
+def test_a_disk_that_fills_up_is_told(
+    server: Server, command: Command, monkeypatch: pytest.MonkeyPatch, step: str, by_dbt: bool
+) -> None:
     if by_dbt:
         forget_plan(command.shop.settings)
     with _small_disk(server, command.shop) as disk:
-        command.meets(_filled(disk), "No space left on device")
+        command.meets(_filled(disk, step, monkeypatch), "No space left on device")
 
 
 @contextmanager
@@ -196,14 +204,22 @@ def _mounted(folder: Path, options: str) -> Iterator[None]:
 
 
 @contextmanager
-def _filled(disk: Path) -> Iterator[None]:
-    filler = disk / "filler"
-    room = os.statvfs(disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize)
+def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fills the disk at a step of the refresh: somebody else's file that grows. The step's begin is only watched."""
+    filler, enter = disk / "filler", history.enter
+
+    def fill(connection: Connection, refresh_id: int, entered: str) -> None:
+        enter(connection, refresh_id, entered)
+        if entered == step:
+            room = os.statvfs(disk)
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize)
+
+    monkeypatch.setattr(history, "enter", fill)
     try:
         yield
     finally:
+        monkeypatch.setattr(history, "enter", enter)
         filler.unlink()
 
 
