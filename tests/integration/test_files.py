@@ -120,7 +120,12 @@ def test_every_column_of_a_file_has_a_definition(model: type[Row]) -> None:
 
 def test_a_file_of_another_name_does_not_exist(dashboard: Dashboard) -> None:
     with dashboard.owner(dashboard.owners.kofi) as client:
-        assert [client.get(path).status_code for path in ("/months.csv", "/years.csv", "/years.xlsx")] == [200, 404, 404]
+        paths = ("/months.csv", "/years.csv", "/years.xlsx")
+        assert [client.get(path).status_code for path in paths] == [
+            200,
+            404,
+            404,
+        ]
 
 
 def test_the_last_sheet_has_the_definitions_with_currency_and_zone(dashboard: Dashboard) -> None:
