@@ -80,6 +80,11 @@ def open_shops(connection: Connection, *, orders: int) -> None:
         connection.execute(_VISIT)
 
 
+def sell(connection: Connection, *, number: int = 1) -> None:
+    """One order more."""
+    connection.execute(_SELL, {"first": number, "last": number})
+
+
 class _Loop:
     """Calls `turn` again and again, until the block ends, on a connection that it opens anew whenever that is lost."""
 
@@ -128,7 +133,7 @@ class Trade(_Loop):
 
     def turn(self, connection: Connection) -> None:
         self.turns += 1
-        connection.execute(_SELL, {"first": self.turns, "last": self.turns})
+        sell(connection, number=self.turns)
         connection.execute(_CORRECT)
         if self.turns % 5 == 0:
             connection.execute(_VISIT)

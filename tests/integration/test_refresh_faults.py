@@ -220,7 +220,7 @@ def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
     finally:
         monkeypatch.setattr(history, "enter", enter)
-        filler.unlink()
+        filler.unlink(missing_ok=True)
 
 
 def test_a_spool_that_cannot_be_written_is_told(

@@ -76,6 +76,15 @@ def test_the_first_refresh_is_dbts_and_those_that_follow_do_without_it(
     _assert_all_orders_are_published(settings, connection)
 
 
+def test_a_plan_outlives_a_rebuild(settings: Settings, connection: Connection, builds: list[int]) -> None:
+    _refresh(settings, connection)
+    run_refresh(settings, mode="rebuild")
+    assert len(builds) == 2
+    _refresh(settings, connection)
+    assert len(builds) == 2
+    _assert_all_orders_are_published(settings, connection)
+
+
 def test_dbt_records_the_same_statements_every_time(settings: Settings, connection: Connection) -> None:
     def record() -> Plan:
         plan_file(settings).unlink(missing_ok=True)
