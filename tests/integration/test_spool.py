@@ -19,6 +19,8 @@ from ingest.spool.writer_thread import WriterThread
 from ingest.storage.settings import Settings
 from tests.integration.test_command import regulars
 
+pytestmark = pytest.mark.usefixtures("takes_long")
+
 BUDGET = 0.25
 
 
@@ -42,8 +44,6 @@ _HOLD = """
 import sys
 from pathlib import Path
 from ingest.spool.file import Spool
-
-pytestmark = pytest.mark.usefixtures("takes_long")
 
 with Spool(Path(sys.argv[1]))._writing():
     print("held", flush=True)
