@@ -108,7 +108,9 @@ def judge_days(connection: Connection, *, schema: str, refresh_id: int) -> list[
 
 def _read(connection: Connection, *, schema: str, refresh_id: int, days: int) -> list[Shop]:
     names = [measure.column for measure in MEASURES]
-    columns = sql.SQL(", ").join(sql.SQL("coalesce(days.{}, 0)").format(sql.Identifier(name)) for name in names)
+    columns = sql.SQL(", ").join(
+        sql.SQL("cast(coalesce(days.{}, 0) as bigint)").format(sql.Identifier(name)) for name in names
+    )
     with connection.transaction():
         # A short query, whose cost the planner can't know.
         connection.execute("set local jit = off")

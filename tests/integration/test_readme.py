@@ -65,7 +65,7 @@ def test_the_operators_commands_run_one_after_the_other(built: Database, home: P
     # The last one runs until it is stopped; test_serve.py is about it.
     printed = shell("\n".join(lines[1:-1]), folder=tmp_path, DATABASE_URL=built.conninfo, REGULARS_HOME=str(home))
     assert "1 orders new or changed" in printed
-    assert re.search(r"last refresh +succeeded", printed)
+    assert re.search(r"last refresh +.* succeeded in", printed)
     with built.connect() as connection:
         assert fetch(connection, "select total_orders, total_customers from analytics.shop_overview") == [(1, 1)]
 
