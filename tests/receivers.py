@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.served import free_port
+
 
 class Webhook:
     """Takes JSON. `status` is what it answers; while `is_open` isn't set it doesn't answer at all."""
@@ -58,32 +63,22 @@ def webhook() -> Iterator[tuple[Webhook, str]]:
 
 @contextmanager
 def mail_server() -> Iterator[tuple[list[EmailMessage], str]]:
-    """The mails that it took, and its address for REGULARS_ALARM_URLS. It speaks as much SMTP (RFC 5321) as a client
-    needs to leave one."""
+    """The mails that it took, and its address for REGULARS_ALARM_URLS."""
     received: list[EmailMessage] = []
 
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self._say("220 ready")
-            while line := self.rfile.readline():
-                verb = line.split(None, 1)[0].upper().decode() if line.strip() else ""
-                if verb == "DATA":
-                    self._say("354 go on")
-                    lines: list[bytes] = []
-                    while (each := self.rfile.readline()) != b".\r\n":
-                        lines.append(each.removeprefix(b"."))
-                    received.append(
-                        email.message_from_bytes(b"".join(lines), policy=email.policy.default)  # type: ignore[arg-type]
-                    )
-                self._say("221 bye" if verb == "QUIT" else "250 done")
-                if verb == "QUIT":
-                    return
+    class Handler:
+        async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+            assert isinstance(envelope.content, bytes)
+            received.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
+            return "250 taken"
 
-        def _say(self, answer: str) -> None:
-            self.wfile.write(f"{answer}\r\n".encode())
-
-    with _served(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
-        yield received, f"mailto://127.0.0.1:{port}/?from=regulars@shop.example&to=operator@shop.example&mode=insecure"
+    server = Controller(Handler(), hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        address = f"mailto://127.0.0.1:{server.port}/"
+        yield received, f"{address}?from=regulars@shop.example&to=operator@shop.example&mode=insecure"
+    finally:
+        server.stop()
 
 
 @contextmanager
