@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from playwright.sync_api import Browser, Page, sync_playwright
+from pydantic import SecretStr
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
@@ -73,11 +74,14 @@ def measure(browser: Browser, address: str, keys: Keys, owner: str, *, times: in
         paints: dict[str, list[dict[str, float]]] = {"empty": [], "filled": []}
         for _ in range(times):
             context = browser.new_context(viewport={"width": 390, "height": 844}, base_url=address)
-            context.request.get(f"/sign-in?token={keys.sign_in_link_token(owner)}")
             page = context.new_page()
+            page.goto(f"/sign-in?token={keys.sign_in_link_token(owner)}")
+            page.context.new_cdp_session(page).send("Network.clearBrowserCache")
             _slow_down(page)
             for taken in paints.values():
                 page.goto(path)
+                if page.locator("form[action='/sign-out']").count() != 1:
+                    raise RuntimeError(f"{path} is not the owner's page")
                 taken.append(page.evaluate(_PAINTS))
                 page.goto("about:blank")
             context.close()
@@ -118,7 +122,7 @@ def main(
             "group by user_id order by 2 desc limit 1"
         ).fetchone()
         owner, customers = row or ("", 0)
-        keys = Keys(Settings.from_environment().model_copy(update={"jwt_secret": _SECRET}))
+        keys = Keys(Settings.from_environment().model_copy(update={"jwt_secret": SecretStr(_SECRET)}))
         with (
             served("dashboard", settings, {"REGULARS_JWT_SECRET": _SECRET}) as address,
             sync_playwright() as playwright,
