@@ -1,6 +1,7 @@
 """Five shops that go on trading, and somebody who goes on reading their numbers, each in a thread of its own."""
 
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
@@ -85,7 +86,7 @@ def sell(connection: Connection, *, number: int = 1) -> None:
     connection.execute(_SELL, {"first": number, "last": number})
 
 
-class _Loop:
+class _Loop(ABC):
     """Calls `turn` again and again, until the block ends, on a connection that it opens anew whenever that is lost."""
 
     pause = 0.02
@@ -95,9 +96,11 @@ class _Loop:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
+    @abstractmethod
     def turn(self, connection: Connection) -> None:
-        raise NotImplementedError
+        """What is done again and again."""
 
+    @abstractmethod
     def lost(self, error: Exception) -> None:
         """The connection was lost, or none was to be had."""
 
@@ -138,6 +141,9 @@ class Trade(_Loop):
         if self.turns % 5 == 0:
             connection.execute(_VISIT)
             connection.execute(_DELETE)
+
+    def lost(self, error: Exception) -> None:
+        """A storefront goes on when the database is back."""
 
 
 class Reader(_Loop):

@@ -30,7 +30,11 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
     def recording(cls) -> Iterator[list[tuple[str, str]]]:
         """Collects what dbt runs: every statement with the name of its connection, which is the id of its node."""
         cls._statements = []
-        yield cls._statements
+        try:
+            yield cls._statements
+        finally:
+            # They are of no use to a process that lives on.
+            cls._statements = []
 
     def add_query(self, sql: str, *arguments: Any, **options: Any) -> Any:
         """Runs a statement, as dbt does, and records it."""

@@ -109,7 +109,8 @@ def recorded(key: str, results: Iterable[Any], statements: Sequence[tuple[str, s
                     text
                     for node_id, statement in statements
                     if node_id == node.unique_id
-                    # A model's SELECT answers a question of dbt's own, such as which columns there are.
+                    # A model's SELECT answers a question of dbt's own, such as which columns there are, or sets
+                    # comments, which only another description changes.
                     if not (text := _COMMENT.sub("", statement)).lower().startswith("select")
                     or node.resource_type == "test"
                 ],

@@ -1,5 +1,6 @@
 """A PostgreSQL that a test may stop and start again, because the server of the other tests must stay up."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,16 @@ class Stoppable:
     def start(self) -> None:
         """Returns when the server accepts connections."""
         embedded_conninfo(self._home)
+
+
+@contextmanager
+def stoppable_elsewhere() -> Iterator[Stoppable]:
+    """In a folder of its own, and not pytest's: its path can be too long for a socket."""
+    with (
+        tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder,
+        stoppable(Path(folder)) as server,
+    ):
+        yield server
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The commands of docs/backup.md: a dump of a live system is restored, and the next refresh there is right."""
 
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests.conftest import NAME, Database, Server
 from tests.documents import blocks, shell
 from tests.owners import TwoOwners, copy_of, two_owners
 from tests.snapshot import snapshot
-from tests.stoppable import stoppable
+from tests.stoppable import stoppable_elsewhere
 from tests.storefront import add_order, fetch
 
 _BACK_UP, _CREATE_ROLES, _RESTORE, _CARRY_ON = blocks(Path(__file__).parents[2] / "docs" / "backup.md", "sh")
@@ -45,10 +44,7 @@ def live(server: Server, owners: TwoOwners) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def other_server() -> Iterator[str]:
     """Another server, the embedded one's version, without any of our roles."""
-    with (
-        tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder,
-        stoppable(Path(folder)) as other,
-    ):
+    with stoppable_elsewhere() as other:
         yield other.conninfo
 
 

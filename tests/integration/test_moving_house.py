@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.conftest import NAME, Database, Server
 from tests.integration.test_command import regulars
 from tests.owners import TwoOwners, copy_of, two_owners
 from tests.snapshot import Snapshot, snapshot
-from tests.stoppable import Stoppable, stoppable
+from tests.stoppable import Stoppable, stoppable_elsewhere
 from tests.storefront import add_order, fetch
 
 _SCHEMAS = ("public", "regulars", "analytics")
@@ -48,10 +47,7 @@ def house(server: Server, owners: TwoOwners) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Stoppable]:
-    with (
-        tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder,
-        stoppable(Path(folder)) as other,
-    ):
+    with stoppable_elsewhere() as other:
         yield other
 
 
