@@ -28,9 +28,9 @@ from rich.table import Table
 
 from benchmarks.comparison import differences, keep
 from benchmarks.live_shops import Reader, Trade, open_shops, sell
+from flows.building.plan import forget_plan
 from flows.lock import BUILDING
-from flows.plan import forget_plan
-from flows.serving import answers, server_environment
+from flows.scheduling.prefect_server import answers, server_environment
 from flows.shapes import PUBLISHED, WORKING
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection, connect

@@ -18,9 +18,9 @@ from rich.console import Console
 from benchmarks.database import open_database, own_database
 from benchmarks.generated_orders import change, generate_orders, settle
 from benchmarks.plot import save_bars
+from flows.building.project import Built
 from flows.history import Mode
 from flows.lock import BUILDING
-from flows.project import Built
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings

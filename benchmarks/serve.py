@@ -93,8 +93,8 @@ def _megabytes(serving: psutil.Process, home: Path) -> dict[str, float]:
     parts = {"regulars serve": [serving], "postgresql": [postmaster, *postmaster.children(recursive=True)]}
     for child in serving.children():
         command = child.cmdline()
-        # … -m flows.tether PARENT SIGNAL MODULE [COMMAND …]
-        module, *rest = command[command.index("flows.tether") + 3 :]
+        # … -m flows.scheduling.tether PARENT SIGNAL MODULE [COMMAND …]
+        module, *rest = command[command.index("flows.scheduling.tether") + 3 :]
         parts[rest[0] if module == "regulars" else module.rsplit(".", 1)[-1]] = [child, *child.children(recursive=True)]
     return {
         part: round(sum(process.memory_full_info().pss for process in processes) / 2**20, 1)

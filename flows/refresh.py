@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from flows.history import Mode, Refresh
-from flows.report import read_report
-from flows.report_text import markdown, outcome
+from flows.reporting.report import read_report
+from flows.reporting.text import markdown, outcome
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import RegularsError

@@ -6,22 +6,24 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from flows import history, project, relations
+from flows import history
 from flows.alarms.watch import watch_quietly
 from flows.audit.drift import audit, is_due
-from flows.columns import settle_columns
+from flows.building import project
+from flows.building.plan import forget_plan, plan_key, read_plan, recorded, write_plan
+from flows.building.planned_build import run_plan
+from flows.building.project import Built
+from flows.building.shop_rebuild import empty_shops
 from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
-from flows.indexes import settle_indexes
 from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.nodes import NodeEvent, NodeLog, Watch, nobody
-from flows.plan import forget_plan, plan_key, read_plan, recorded, write_plan
-from flows.planned_build import run_plan
-from flows.project import Built
-from flows.publish import prepare, publish_all
+from flows.publishing import relations
+from flows.publishing.columns import settle_columns
+from flows.publishing.indexes import settle_indexes
+from flows.publishing.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
-from flows.shop_rebuild import empty_shops
 from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders

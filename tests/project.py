@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import project
+from flows.building import project
 
 
 class Project:

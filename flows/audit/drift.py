@@ -6,10 +6,10 @@ from uuid import UUID
 
 from psycopg import sql
 
-from flows import project
 from flows.audit.raw import copy_rows, draw_shops, drop_rows
+from flows.building import project
+from flows.building.shop_rebuild import RECORD
 from flows.shapes import PUBLISHED
-from flows.shop_rebuild import RECORD
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 

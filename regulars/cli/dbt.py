@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.project import environment, project_folder
+from flows.building.project import environment, project_folder
 from ingest.storage.connections import conninfo
 from ingest.storage.settings import Settings
 

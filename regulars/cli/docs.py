@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from flows import history
-from flows.project import dbt_environment, project_folder
+from flows.building.project import dbt_environment, project_folder
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError

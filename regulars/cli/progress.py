@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.nodes import NodeEvent
-from flows.report_text import seconds
+from flows.reporting.text import seconds
 from flows.steps import STEPS, Run, Step
 
 DOING = {

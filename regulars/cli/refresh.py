@@ -9,11 +9,11 @@ import psycopg
 import typer
 from rich.console import Console
 
+from flows.building.shop_rebuild import ask_for_rebuild
 from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
-from flows.report import Report, read_report
-from flows.serving import run_flow, running_api, use_api
-from flows.shop_rebuild import ask_for_rebuild
+from flows.reporting.report import Report, read_report
+from flows.scheduling.prefect_server import run_flow, running_api, use_api
 from flows.steps import run_refresh
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings

@@ -6,8 +6,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flows.report import Report
-from flows.report_text import Section, sections
+from flows.reporting.report import Report
+from flows.reporting.text import Section, sections
 
 
 def print_report(report: Report, console: Console) -> None:

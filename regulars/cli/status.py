@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows import history, project, relations
+from flows import history
 from flows.alarms.record import open_alarms
-from flows.report import Report, read_report
-from flows.report_text import changed, outcome, places, seconds
+from flows.building import project
+from flows.publishing import relations
+from flows.reporting.report import Report, read_report
+from flows.reporting.text import changed, outcome, places, seconds
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database

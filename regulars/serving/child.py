@@ -61,7 +61,7 @@ class Child:
     def _start(self) -> None:
         part = self.part
         command = [
-            *(sys.executable, "-m", "flows.tether", str(os.getpid()), part.orphaned.name),
+            *(sys.executable, "-m", "flows.scheduling.tether", str(os.getpid()), part.orphaned.name),
             *(part.module, *part.arguments),
         ]
         # A session of its own, so that Ctrl-C reaches this process alone, which then stops the others in order.

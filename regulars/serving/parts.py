@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from flows.serving import server_environment
+from flows.scheduling.prefect_server import server_environment
 from ingest.storage.embedded import embedded_address
 from ingest.storage.settings import Settings
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from flows.warm_process import WarmProcess
+from flows.scheduling.warm_process import WarmProcess
 from ingest.storage.settings import Settings
 from regulars.web.logs import log_as_json
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 import psycopg
 
-from flows.serving import api_note, server_environment
+from flows.scheduling.prefect_server import api_note, server_environment
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.embedded import embedded_address, stop_unused
 from ingest.storage.errors import DatabaseError

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.plan import plan_file
-from flows.report import Left, Node, Report, SlowModel, Space
+from flows.building.plan import plan_file
+from flows.reporting.report import Left, Node, Report, SlowModel, Space
 from regulars.cli.status import Status
 from tests.conftest import Database
 from tests.storefront import add_order, add_shop, fetch

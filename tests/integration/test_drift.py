@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from flows import project, steps
+from flows import steps
 from flows.alarms.record import open_alarms
 from flows.audit.raw import SOURCES, copy_rows
+from flows.building import project
+from flows.building.shop_rebuild import RECORD, ask_for_rebuild
 from flows.errors import BuildFailed
 from flows.history import Refresh
 from flows.shapes import PUBLISHED, WORKING, shapes
-from flows.shop_rebuild import RECORD, ask_for_rebuild
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.errors import UnknownShop

@@ -11,7 +11,7 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import ModelNode
 
-from flows.project import dbt_environment, project_folder
+from flows.building.project import dbt_environment, project_folder
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database

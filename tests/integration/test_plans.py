@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.project import dbt_environment, project_folder
+from flows.building.project import dbt_environment, project_folder
 from flows.steps import run_refresh
 from tests.conftest import Database
 

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from flows import history
+from flows.building.plan import plan_file
 from flows.errors import BuildFailed, NotReconciled, RefreshRunning
 from flows.lock import refresh_lock
-from flows.plan import plan_file
 from flows.steps import STEPS, Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg2
 import pytest
 
+from flows.building.plan import forget_plan
 from flows.errors import BuildFailed
-from flows.plan import forget_plan
 from flows.steps import run_refresh
 from tests.conftest import Database
 from tests.project import Project

@@ -18,7 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from flows import history
-from flows.plan import forget_plan
+from flows.building.plan import forget_plan
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.migrations import migrate

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-import flows.project
+import flows.building.project
 from flows.errors import BuildFailed, NotPublished
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
@@ -492,4 +492,4 @@ def test_what_is_no_view_and_reads_a_column_taken_out_keeps_it_and_is_named(
 def test_a_mart_built_by_hand_over_changed_columns_is_refused_and_told_how(trading: Database, project: Project) -> None:
     add_a_column(project)
     with pytest.raises(BuildFailed, match="regulars refresh"):
-        flows.project.build(trading.settings, trading.conninfo, "--select", "customers")
+        flows.building.project.build(trading.settings, trading.conninfo, "--select", "customers")

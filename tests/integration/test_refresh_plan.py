@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import project
+from flows.building import project
+from flows.building.plan import Plan, plan_file
 from flows.errors import BuildFailed
-from flows.plan import Plan, plan_file
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings

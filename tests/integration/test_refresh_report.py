@@ -7,11 +7,11 @@ from statistics import median
 import pytest
 
 from flows import history
+from flows.building.plan import plan_file
 from flows.errors import BuildFailed, NotReconciled
 from flows.history import Mode
-from flows.plan import plan_file
-from flows.report import Report, read_report
-from flows.report_text import markdown
+from flows.reporting.report import Report, read_report
+from flows.reporting.text import markdown
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from flows.lock import refresh_lock
-from flows.refresher import Refresher
+from flows.scheduling.refresher import Refresher
 from flows.steps import run_refresh
 from tests.conftest import Database
 from tests.storefront import fetch

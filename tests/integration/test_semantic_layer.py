@@ -17,7 +17,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from psycopg.rows import dict_row
 
-from flows.project import project_folder
+from flows.building.project import project_folder
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from regulars.cli.definitions import METRICS, definitions

@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from flows.lock import refresh_lock
-from flows.report import read_report
-from flows.report_text import markdown
+from flows.reporting.report import read_report
+from flows.reporting.text import markdown
 from tests.conftest import NAME, Database, Server
 from tests.processes import is_gone
 from tests.served import free_port

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import project
+from flows.building import project
 
 _FILES = {
     "dbt_project.yml": "name: regulars\n",

@@ -38,8 +38,8 @@ _READS_THE_ENVIRONMENT = "ingest/storage/settings.py"
 # These modules use the environment without reading a setting from it.
 _MAY_TOUCH_THE_ENVIRONMENT = {
     "flows/clients.py": "hands its own environment on to psql and pg_dump, and the password",
-    "flows/project.py": "sets what profiles.yml reads, for a dbt inside this process",
-    "flows/serving.py": "tells Prefect, and the server it starts, where they are",
+    "flows/building/project.py": "sets what profiles.yml reads, for a dbt inside this process",
+    "flows/scheduling/prefect_server.py": "tells Prefect, and the server it starts, where they are",
     "regulars/cli/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
     "regulars/serving/supervisor.py": "hands its own environment on to the parts",
 }

@@ -123,7 +123,7 @@ def test_nothing_is_left_when_the_parent_is_killed() -> None:
 @pytest.mark.usefixtures("takes_long")
 def test_a_process_whose_parent_was_gone_before_it_looked_does_not_start() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "flows.tether", "1", "SIGKILL", "http.server", "0"],
+        [sys.executable, "-m", "flows.scheduling.tether", "1", "SIGKILL", "http.server", "0"],
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert ended.returncode == 1

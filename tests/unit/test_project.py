@@ -9,7 +9,7 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import GenericTestNode, ModelNode, SingularTestNode
 
-from flows.project import project_folder
+from flows.building.project import project_folder
 
 _ROOT = project_folder()
 

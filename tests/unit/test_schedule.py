@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows.schedule import Schedule
+from flows.scheduling.schedule import Schedule
 
 _MINUTE = timedelta(minutes=1)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
+from flows.building.project import Relation
 from flows.lock import patiently
-from flows.project import Relation
 from flows.shapes import WORKING
 from ingest.storage.connections import Connection
 

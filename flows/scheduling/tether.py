@@ -1,6 +1,6 @@
 """Runs a module as `python -m` does, in a process that ends when its parent does, even if the parent is killed.
 
-    python -m flows.tether PARENT SIGNAL MODULE [ARGUMENT …]
+    python -m flows.scheduling.tether PARENT SIGNAL MODULE [ARGUMENT …]
 
 The parent must start it from its main thread: the kernel takes the end of the thread for the end of the parent.
 """

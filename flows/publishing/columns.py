@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from flows.lock import patiently
-from flows.relations import readers
+from flows.publishing.relations import readers
 from flows.shapes import Shape
 from ingest.storage.connections import Connection
 

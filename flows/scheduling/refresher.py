@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from flows.history import last
-from flows.schedule import Schedule
+from flows.scheduling.schedule import Schedule
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings

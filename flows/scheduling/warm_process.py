@@ -12,12 +12,12 @@ from uuid import UUID
 
 import psycopg
 
-from flows import serving
 from flows.alarms.watch import watch_quietly
 from flows.errors import BuildFailed
-from flows.refresher import Refresher
+from flows.scheduling import prefect_server
+from flows.scheduling.refresher import Refresher
+from flows.scheduling.tether import tie_to
 from flows.steps import run_refresh
-from flows.tether import tie_to
 from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
@@ -50,7 +50,7 @@ class WarmProcess:
         """Runs until SIGTERM. During a refresh it ends after that; to kill it is safe too, the next one takes over."""
         signal.signal(signal.SIGTERM, self._stop)
         if self._settings.prefect_api_url is not None:
-            serving.import_prefect()
+            prefect_server.import_prefect()
         self._await_prefect()
         while not self._is_stopping:
             self._refresher.tick()
@@ -71,18 +71,18 @@ class WarmProcess:
 
     def _refresh(self) -> None:
         if self._prefect_answers():
-            self._fork(serving.run_flow)
+            self._fork(prefect_server.run_flow)
         else:
             self._fork(partial(run_refresh, self._settings))
 
     def _run_requested(self) -> None:
         if self._deployment is None:
             # In a fork, because it starts a thread, which no later fork would have.
-            self._fork(serving.offer_runs)
-            self._deployment = serving.offered()
-        for requested in serving.requested_runs(self._deployment):
+            self._fork(prefect_server.offer_runs)
+            self._deployment = prefect_server.offered()
+        for requested in prefect_server.requested_runs(self._deployment):
             try:
-                self._fork(partial(serving.run_flow, requested=requested))
+                self._fork(partial(prefect_server.run_flow, requested=requested))
             except BuildFailed as error:
                 log.error("A refresh that Prefect's pages asked for failed. %s", error)
 
@@ -107,7 +107,7 @@ class WarmProcess:
             raise BuildFailed(told or f"Its process ended with status {status}.")
 
     def _prefect_answers(self) -> bool:
-        return self._settings.prefect_api_url is not None and serving.answers(self._settings.prefect_api_url)
+        return self._settings.prefect_api_url is not None and prefect_server.answers(self._settings.prefect_api_url)
 
     def _await_prefect(self) -> None:
         """Prefect's server starts beside this process; a refresh that is due should show up in it."""

@@ -67,7 +67,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # It would cost each look for requested runs another request; the server is on loopback.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
-        # When to refresh is decided in flows/schedule.py.
+        # When to refresh is decided in flows/scheduling/schedule.py.
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         # Runs are deleted after 90 days, so that the server's file doesn't grow for ever.

@@ -10,12 +10,12 @@ import psycopg
 from psycopg import sql
 
 from flows import history
-from flows.columns import prepare_columns
 from flows.errors import NotPublished
 from flows.history import Refresh
-from flows.indexes import drop_unwanted_keys
 from flows.nodes import RowsChanged
-from flows.reconcile import reconcile
+from flows.publishing.columns import prepare_columns
+from flows.publishing.indexes import drop_unwanted_keys
+from flows.publishing.reconcile import reconcile
 from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
 

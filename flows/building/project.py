@@ -39,8 +39,8 @@ _COMMENTS = {".sql": re.compile(r"\{#.*?#\}|--[^\n]*", re.DOTALL), ".yml": re.co
 
 def project_folder() -> Path:
     """The root of the checkout, or the copy in the installed package."""
-    here = Path(__file__).resolve().parent
-    for folder in (here.parent, here / "project"):
+    flows = Path(__file__).resolve().parents[1]
+    for folder in (flows.parent, flows / "project"):
         if (folder / "dbt_project.yml").exists():
             return folder
     raise FileNotFoundError("dbt_project.yml")
@@ -174,7 +174,7 @@ def _invoke(
     _import_dbt()
     from dbt.cli.main import dbtRunner
 
-    from flows.connections import KeptConnections, keep_connections
+    from flows.building.connections import KeptConnections, keep_connections
 
     keep_connections()
     folder = project_folder()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from flows.nodes import ALL_TESTS
-from flows.report import MOST_RUNS, Node, Report
+from flows.reporting.report import MOST_RUNS, Node, Report
 
 # Models that changed nothing are listed only if they are among the longest.
 _LONGEST = 8

@@ -11,10 +11,10 @@ from queue import SimpleQueue
 
 import psycopg
 
+from flows.building.plan import Node, Plan
+from flows.building.project import Built, build_failed, session_options
 from flows.lock import BUILDING
 from flows.nodes import NodeEvent, Watch, nobody
-from flows.plan import Node, Plan
-from flows.project import Built, build_failed, session_options
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from flows import project
+from flows.building import project
 from flows.shapes import PUBLISHED, WORKING, shapes
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings

@@ -1,0 +1,1 @@
+"""Building: dbt computes the working relations, or its recorded statements do."""

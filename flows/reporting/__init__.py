@@ -1,0 +1,1 @@
+"""What a refresh changed, left and cost, in figures and in words."""

@@ -1,0 +1,1 @@
+"""When a refresh is due, and the process and the Prefect server that run it."""
