@@ -21,3 +21,7 @@ class NotReconciled(RegularsError):
 
 class NotPublished(RegularsError):
     """Somebody else's view or constraint is in the way of the new rows or columns; nothing was published."""
+
+
+class ExtractFailed(RegularsError):
+    """The raw rows could not be written for Spark; nothing was published."""
