@@ -25,3 +25,7 @@ class NotPublished(RegularsError):
 
 class ExtractFailed(RegularsError):
     """The raw rows could not be written for Spark; nothing was published."""
+
+
+class LoadFailed(RegularsError):
+    """What Spark computed could not be read back; nothing was published."""

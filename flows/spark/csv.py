@@ -1,8 +1,10 @@
 """Rows as PostgreSQL's COPY writes and reads them in CSV, and as Arrow holds them."""
 
+import io
 import re
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from flows.errors import ExtractFailed
@@ -36,3 +38,27 @@ def decode(text: bytes, table: Table) -> pa.Table:
         raise ExtractFailed(
             f"{table.name}.{name} holds a value that Spark has no place for{kind}: correct it, and run it again."
         ) from None
+
+
+# An amount has its cents at least, and no zeros beyond them; pyarrow writes 0 with many places in its own way.
+_SHORTER = ((r"^0E-\d+$", "0.00"), (r"^(-?\d+\.\d\d\d*?)0*$", r"\1"))
+
+
+def encode(batch: pa.RecordBatch) -> bytes:
+    """Rows as COPY reads them; their numbers are the same, whatever places they have."""
+    columns = [_shorter(column) if pa.types.is_decimal(column.type) else column for column in batch.columns]
+    text = io.BytesIO()
+    pa_csv.write_csv(
+        pa.RecordBatch.from_arrays(columns, names=batch.schema.names),
+        text,
+        # NULL is nothing, and an empty text is quoted.
+        pa_csv.WriteOptions(include_header=False, quoting_style="all_valid"),
+    )
+    return text.getvalue()
+
+
+def _shorter(column: pa.Array) -> pa.Array:
+    text = column.cast(pa.string())
+    for pattern, replacement in _SHORTER:
+        text = pc.replace_substring_regex(text, pattern, replacement)
+    return text
