@@ -29,3 +29,7 @@ class ExtractFailed(RegularsError):
 
 class LoadFailed(RegularsError):
     """What Spark computed could not be read back; nothing was published."""
+
+
+class SparkMissing(RegularsError):
+    """Spark can't run here: there is no Java for it, or its packages are not installed."""

@@ -48,6 +48,12 @@ TABLES: dict[str, tuple[str, ...]] = {
     "regulars.batch": ("entity", "shop_id", "entity_id"),
 }  # fmt: skip
 
+# What readers are shown, from which the record of segment changes is made. It is not there before the first refresh.
+PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
+    "analytics.customer_segments": ("shop_id", "shop_customer_id", "segment"),
+    "analytics.segment_changes": ("shop_id", "shop_customer_id", "changed_at", "from_segment", "to_segment"),
+}
+
 # All that is in the snapshot is in what is made of it, so nothing waits.
 EMPTY = ("regulars.changes", "regulars.batch")
 
@@ -63,7 +69,7 @@ _TRIMMED = {
     "referrer", "utm_source", "utm_medium", "utm_campaign",
 }  # fmt: skip
 # Texts that somebody outside may have written, in which a phone number or an e-mail address may stand.
-_FREE = _TRIMMED | {"shop_slug", "shop_name", "segment"}
+_FREE = _TRIMMED | {"shop_slug", "shop_name", "segment", "timezone"}
 
 _TYPES = """
     select
@@ -128,11 +134,13 @@ def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Tabl
 
 
 def _read_tables(connection: Connection, *, buckets: int, salt: str) -> Iterator[Table]:
-    for name, wanted in TABLES.items():
+    for name, wanted in (TABLES | PUBLISHED_TABLES).items():
         types = dict(connection.execute(_TYPES, [name]).fetchall())
+        if name in PUBLISHED_TABLES and not set(wanted) <= set(types):
+            continue
         if missing := [column for column in wanted if column not in types]:
             raise DatabaseError(f"{name} has no column {', '.join(missing)}: run `regulars migrate`.")
-        columns = tuple(_column(column, types[column], salt=salt) for column in wanted)
+        columns = tuple(column_of(column, types[column], salt=salt) for column in wanted)
         if name not in MONTH_OF:
             yield Table(name, columns)
             continue
@@ -150,7 +158,8 @@ def _moment(name: str) -> sql.Composed:
     return sql.SQL("case when isfinite({column}) then regulars.as_utc({column}) end").format(column=column)
 
 
-def _column(name: str, data_type: str, *, salt: str) -> Column:
+def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
+    """How a column of this type leaves; `salt`: see `read_tables`."""
     column = sql.Identifier(name)
     kind = data_type.partition("(")[0]
     match kind:
@@ -206,8 +215,18 @@ def _masked(name: str, *, salt: str) -> sql.Composable:
 @cache
 def macro(name: str, argument: str) -> str:
     """What a macro of the project makes of an expression, in PostgreSQL's SQL."""
-    path = project_folder() / "macros" / f"{name}.sql"
+    texts = [(project_folder() / "macros" / f"{each}.sql").read_text(encoding="utf-8") for each in ("matches", name)]
     # What is made here is SQL and no page.
-    made: Any = Environment().from_string(path.read_text(encoding="utf-8")).module  # noqa: S701
-    ours = getattr(made, f"postgres__{name}", None) or getattr(made, name)
-    return str(ours(argument)).strip()
+    template = Environment().from_string("".join(texts), globals={"adapter": _Adapter})  # noqa: S701
+    _Adapter.macros = template.module
+    return str(getattr(template.module, name)(argument)).strip()
+
+
+class _Adapter:
+    """What macros know dbt's adapter as."""
+
+    macros: Any = None
+
+    @classmethod
+    def dispatch(cls, name: str) -> Any:
+        return getattr(cls.macros, f"postgres__{name}")
