@@ -1,6 +1,7 @@
 """Which columns of the raw tables leave PostgreSQL for Spark, and as what: those that staging reads, and no other."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -60,6 +61,8 @@ EMPTY = ("regulars.changes", "regulars.batch")
 # The tables that grow with the orders, and the moment whose month (UTC) says where a row lies.
 MONTH_OF: dict[str, tuple[str, ...]] = {
     "public.shop_orders": ("created_at", "updated_at"),
+    "public.shop_profits": ("created_at",),
+    "public.withdrawal_requests": ("created_at",),
     "regulars.tracking": ("accessed_at",),
 }
 
@@ -123,6 +126,15 @@ class Table:
     def sums(self) -> list[Column]:
         """The columns whose sums show that nothing was lost on the way."""
         return [column for column in self.columns if pa.types.is_decimal(column.arrow_type)]
+
+
+def form_of(tables: Sequence[Table]) -> str:
+    """A hash of how their values are written: what was written otherwise can't stand beside it."""
+    written = [
+        (table.name, [(column.name, column.expression.as_string(), str(column.arrow_type)) for column in table.columns])
+        for table in tables
+    ]
+    return hashlib.sha256(repr(written).encode()).hexdigest()[:16]
 
 
 def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Table]:
