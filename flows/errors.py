@@ -21,3 +21,7 @@ class NotReconciled(RegularsError):
 
 class NotPublished(RegularsError):
     """Somebody else's view or constraint is in the way of the new rows or columns; nothing was published."""
+
+
+class SparkMissing(RegularsError):
+    """Spark can't run here: there is no Java for it, or its packages are not installed."""
