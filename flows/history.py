@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, LiteralString
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -112,6 +112,22 @@ def enter(connection: Connection, refresh_id: int, step: str) -> None:
     )
 
 
+def rebuild_instead(connection: Connection, refresh_id: int, *, reason: str) -> Refresh:
+    """Makes a rebuild of a refresh that has begun, before it touches what refreshes build on."""
+    return _change(
+        connection,
+        "update regulars.refreshes set mode = 'rebuild', reason = coalesce(reason, %s) where refresh_id = %s returning *",
+        [reason, refresh_id],
+    )
+
+
+def hold_as_of(connection: Connection, refresh_id: int, as_of: datetime) -> Refresh:
+    """Says that the numbers hold as of a later moment than that of the claim (UTC)."""
+    return _change(
+        connection, "update regulars.refreshes set as_of = %s where refresh_id = %s returning *", [as_of, refresh_id]
+    )
+
+
 def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:
     """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
 
@@ -139,26 +155,28 @@ def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> 
         # Not truncated: that waits for a backup to end, and one that has just begun would find the deltas empty beside
         # marts that haven't read them.
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("regulars", name)))
-    with connection.cursor(row_factory=class_row(Refresh)) as cursor:
-        closed = cursor.execute(
-            "update regulars.refreshes set status = 'succeeded', warnings = %s, finished_at = clock_timestamp() "
-            "where refresh_id = %s returning *",
-            [warnings, refresh_id],
-        ).fetchone()
-    if closed is None:
-        raise RuntimeError(f"refresh {refresh_id} is not in the history")
-    return closed
+    return _change(
+        connection,
+        "update regulars.refreshes set status = 'succeeded', warnings = %s, finished_at = clock_timestamp() "
+        "where refresh_id = %s returning *",
+        [warnings, refresh_id],
+    )
 
 
 def warn(connection: Connection, refresh_id: int, warnings: Sequence[str]) -> Refresh:
     """Adds warnings to a refresh."""
+    return _change(
+        connection,
+        "update regulars.refreshes set warnings = warnings || %s where refresh_id = %s returning *",
+        [list(warnings), refresh_id],
+    )
+
+
+def _change(connection: Connection, statement: LiteralString, parameters: Sequence[object]) -> Refresh:
     with connection.cursor(row_factory=class_row(Refresh)) as cursor:
-        changed = cursor.execute(
-            "update regulars.refreshes set warnings = warnings || %s where refresh_id = %s returning *",
-            [list(warnings), refresh_id],
-        ).fetchone()
+        changed = cursor.execute(statement, parameters).fetchone()
     if changed is None:
-        raise RuntimeError(f"refresh {refresh_id} is not in the history")
+        raise RuntimeError("the refresh is not in the history")
     return changed
 
 
