@@ -63,6 +63,11 @@ MONTH_OF: dict[str, tuple[str, ...]] = {
     "regulars.tracking": ("accessed_at",),
 }
 
+# Of these staging counts that there is a time, even where it is infinite. So such a one has a moment of its own, which
+# the macro `as_utc` knows.
+_COUNTED = {"accessed_at"}
+INFINITE = "9999-12-31 23:59:59.987654+00"
+
 # What staging takes without the blanks around it.
 _TRIMMED = {
     "reference_code", "network", "order_status", "payment_status", "status", "slug", "label", "accessed_via_slug",
@@ -174,11 +179,12 @@ def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
             # As numeric they have 15 digits, wherever the point is.
             return Column(name, data_type, _finite(column, 20), pa.decimal128(38, 20))
         case "date":
-            return Column(name, data_type, _bounded(column), pa.date32())
+            return Column(name, data_type, _bounded(column, sql.SQL("null")), pa.date32())
         case "timestamp without time zone":
-            return Column(name, data_type, _bounded(column), pa.timestamp("us"))
+            return Column(name, data_type, _bounded(column, sql.SQL("null")), pa.timestamp("us"))
         case "timestamp with time zone":
-            return Column(name, data_type, _bounded(column), pa.timestamp("us", tz="UTC"))
+            infinite = sql.SQL("timestamptz {}").format(sql.Literal(INFINITE)) if name in _COUNTED else sql.SQL("null")
+            return Column(name, data_type, _bounded(column, infinite), pa.timestamp("us", tz="UTC"))
     if name in _FREE:
         return Column(name, data_type, _masked(name, salt=salt), pa.string())
     return Column(name, data_type, sql.SQL("{}::text").format(column), pa.string())
@@ -192,8 +198,11 @@ def _finite(column: sql.Identifier, scale: int) -> sql.Composed:
     ).format(column=column, scale=scale)
 
 
-def _bounded(column: sql.Identifier) -> sql.Composed:
-    return sql.SQL("case when isfinite({column}) then {column} end").format(column=column)
+def _bounded(column: sql.Identifier, infinite: sql.Composable) -> sql.Composed:
+    """A time; `infinite` in the place of one that is, which staging takes for no time."""
+    return sql.SQL("case when isfinite({column}) then {column} when {column} is not null then {infinite} end").format(
+        column=column, infinite=infinite
+    )
 
 
 def _masked(name: str, *, salt: str) -> sql.Composable:

@@ -24,7 +24,7 @@ from psycopg import sql
 from flows.errors import ExtractFailed
 from flows.lock import BUILDING, SESSION
 from flows.spark.columns import EMPTY, Table, read_tables
-from flows.spark.csv import decode
+from flows.spark.csv import blocks, decode
 from flows.spark.parquet import Folders, sums_of, write_file
 from ingest.storage.connections import Connection, connect
 
@@ -36,7 +36,6 @@ _RANGE = 32_768
 _ROWS_OF_A_BUCKET = 15_000_000
 _MOST_BUCKETS = 256
 # Bytes that a connection holds: of text not yet decoded, and of rows not yet written.
-_BLOCK = 8 * 2**20
 _HELD = 192 * 2**20
 
 # Python's own has 28 digits.
@@ -248,27 +247,13 @@ def _read_range(
     connection: Connection, each: _Range, folders: Folders, written: _Written, stop: threading.Event
 ) -> None:
     with connection.cursor().copy(sql.SQL("copy ({}) to stdout (format csv)").format(each.query)) as copy:
-        for block in _blocks(copy):
+        for block in blocks(copy):
             rows = decode(block, each.table)
             folders.add(rows)
             sums = sums_of(rows, (column.name for column in each.table.sums))
             written.add(each.table, rows.num_rows, sums)
             if stop.is_set():
                 return
-
-
-def _blocks(rows: "psycopg.Copy") -> Iterator[bytes]:
-    """Texts of whole rows."""
-    held: list[bytes] = []
-    size = 0
-    for row in rows:
-        held.append(bytes(row))
-        size += len(row)
-        if size >= _BLOCK:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
 
 
 def _expected(connection: Connection, table: Table) -> tuple[int, dict[str, Decimal]]:
