@@ -7,12 +7,7 @@
     case when isfinite({{ column }}) then regulars.as_utc({{ column }}) end
 {%- endmacro %}
 
-{#- The session's time zone, in which a naive one is read, is UTC. An infinite one was extracted as the furthest there is. -#}
+{#- A naive one is read in the session's time zone, UTC. `flows/spark/columns.py` has this moment for an infinite one. -#}
 {% macro spark__as_utc(column) -%}
-    case
-        when
-            cast({{ column }} as timestamp) > timestamp_micros(-9223372036854775808)
-            and cast({{ column }} as timestamp) < timestamp_micros(9223372036854775807)
-            then cast({{ column }} as timestamp)
-    end
+    nullif(cast({{ column }} as timestamp), timestamp '9999-12-31 23:59:59.987654+00')
 {%- endmacro %}

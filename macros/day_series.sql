@@ -11,10 +11,12 @@
     )
 {%- endmacro %}
 
+{#- The last day may be given by a function, which Spark doesn't allow where rows are made. -#}
 {% macro spark__day_series(first_day, last_day) -%}
-    explode(sequence(
-        timestamp '{{ first_day }}',
-        cast({{ last_day }} as timestamp),
-        interval '1 day'
-    ))
+    (
+        select explode(sequence(
+            timestamp '{{ first_day }}', cast(last_day as timestamp), interval '1 day'
+        ))
+        from (select {{ last_day }} as last_day) as given
+    )
 {%- endmacro %}

@@ -49,12 +49,6 @@ TABLES: dict[str, tuple[str, ...]] = {
     "regulars.batch": ("entity", "shop_id", "entity_id"),
 }  # fmt: skip
 
-# What readers are shown, from which the record of segment changes is made. It is not there before the first refresh.
-PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
-    "analytics.customer_segments": ("shop_id", "shop_customer_id", "segment"),
-    "analytics.segment_changes": ("shop_id", "shop_customer_id", "changed_at", "from_segment", "to_segment"),
-}
-
 # All that is in the snapshot is in what is made of it, so nothing waits.
 EMPTY = ("regulars.changes", "regulars.batch")
 
@@ -65,6 +59,11 @@ MONTH_OF: dict[str, tuple[str, ...]] = {
     "public.withdrawal_requests": ("created_at",),
     "regulars.tracking": ("accessed_at",),
 }
+
+# Of these staging counts that there is a time, even where it is infinite. So such a one has a moment of its own, which
+# the macro `as_utc` knows.
+_COUNTED = {"accessed_at"}
+INFINITE = "9999-12-31 23:59:59.987654+00"
 
 # What staging takes without the blanks around it.
 _TRIMMED = {
@@ -146,10 +145,8 @@ def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Tabl
 
 
 def _read_tables(connection: Connection, *, buckets: int, salt: str) -> Iterator[Table]:
-    for name, wanted in (TABLES | PUBLISHED_TABLES).items():
+    for name, wanted in TABLES.items():
         types = dict(connection.execute(_TYPES, [name]).fetchall())
-        if name in PUBLISHED_TABLES and not set(wanted) <= set(types):
-            continue
         if missing := [column for column in wanted if column not in types]:
             raise DatabaseError(f"{name} has no column {', '.join(missing)}: run `regulars migrate`.")
         columns = tuple(column_of(column, types[column], salt=salt) for column in wanted)
@@ -186,11 +183,12 @@ def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
             # As numeric they have 15 digits, wherever the point is.
             return Column(name, data_type, _finite(column, 20), pa.decimal128(38, 20))
         case "date":
-            return Column(name, data_type, _bounded(column), pa.date32())
+            return Column(name, data_type, _bounded(column, sql.SQL("null")), pa.date32())
         case "timestamp without time zone":
-            return Column(name, data_type, _bounded(column), pa.timestamp("us"))
+            return Column(name, data_type, _bounded(column, sql.SQL("null")), pa.timestamp("us"))
         case "timestamp with time zone":
-            return Column(name, data_type, _bounded(column), pa.timestamp("us", tz="UTC"))
+            infinite = sql.SQL("timestamptz {}").format(sql.Literal(INFINITE)) if name in _COUNTED else sql.SQL("null")
+            return Column(name, data_type, _bounded(column, infinite), pa.timestamp("us", tz="UTC"))
     if name in _FREE:
         return Column(name, data_type, _masked(name, salt=salt), pa.string())
     return Column(name, data_type, sql.SQL("{}::text").format(column), pa.string())
@@ -204,8 +202,11 @@ def _finite(column: sql.Identifier, scale: int) -> sql.Composed:
     ).format(column=column, scale=scale)
 
 
-def _bounded(column: sql.Identifier) -> sql.Composed:
-    return sql.SQL("case when isfinite({column}) then {column} end").format(column=column)
+def _bounded(column: sql.Identifier, infinite: sql.Composable) -> sql.Composed:
+    """A time; `infinite` in the place of one that is, which staging takes for no time."""
+    return sql.SQL("case when isfinite({column}) then {column} when {column} is not null then {infinite} end").format(
+        column=column, infinite=infinite
+    )
 
 
 def _masked(name: str, *, salt: str) -> sql.Composable:

@@ -2,7 +2,9 @@
 
 import io
 import re
+from collections.abc import Iterator
 
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
@@ -10,7 +12,24 @@ import pyarrow.csv as pa_csv
 from flows.errors import ExtractFailed
 from flows.spark.columns import BUCKET, MONTH, Table
 
+# Bytes of text that are decoded at once.
+_BLOCK = 8 * 2**20
+
 _PLACE = re.compile(r"column #(\d+)")
+
+
+def blocks(rows: psycopg.Copy) -> Iterator[bytes]:
+    """Texts of whole rows."""
+    held: list[bytes] = []
+    size = 0
+    for row in rows:
+        held.append(bytes(row))
+        size += len(row)
+        if size >= _BLOCK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def decode(text: bytes, table: Table) -> pa.Table:

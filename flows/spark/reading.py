@@ -1,25 +1,23 @@
 """Reading the rows of a table by several connections at once, into Parquet files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 
-import psycopg
 from psycopg import sql
 
 from flows.spark.columns import Table
-from flows.spark.csv import decode
+from flows.spark.csv import blocks, decode
 from flows.spark.parquet import Folders
 from flows.spark.snapshot import Snapshot
 from ingest.storage.connections import Connection
 
 # Pages that a connection reads at a time: 256 MB of a table.
 _RANGE = 32_768
-# Bytes that a connection holds: of text not yet decoded, and of rows not yet written.
-_BLOCK = 8 * 2**20
+# Bytes of rows that a connection holds until they are written.
 _HELD = 192 * 2**20
 
 
@@ -80,7 +78,7 @@ def _work(
                 break
             query = sql.SQL("copy ({}) to stdout (format csv)").format(table.query(condition))
             with reader.cursor().copy(query) as copy:
-                for block in _blocks(copy):
+                for block in blocks(copy):
                     folders.add(decode(block, table))
                     if stop.is_set():
                         return
@@ -88,17 +86,3 @@ def _work(
     except BaseException:
         stop.set()
         raise
-
-
-def _blocks(rows: "psycopg.Copy") -> Iterator[bytes]:
-    """Texts of whole rows."""
-    held: list[bytes] = []
-    size = 0
-    for row in rows:
-        held.append(bytes(row))
-        size += len(row)
-        if size >= _BLOCK:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
