@@ -15,7 +15,7 @@ from flows.building.plan import forget_plan, plan_key, read_plan, recorded, writ
 from flows.building.planned_build import run_plan
 from flows.building.project import Built
 from flows.building.shop_rebuild import empty_shops
-from flows.errors import Blocked, BuildFailed
+from flows.errors import Blocked, BuildFailed, SparkMissing
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
@@ -159,9 +159,13 @@ def extract_rows(run: Run) -> None:
     """Writes the raw rows of this moment to files for Spark, from where on it is a rebuild."""
     if not run.has_work:
         return
-    # Spark and what it needs are not installed everywhere.
-    from flows.spark.rebuild import SparkRebuild
-
+    try:
+        # Not installed everywhere.
+        from flows.spark.rebuild import SparkRebuild
+    except ModuleNotFoundError as error:
+        if error.name not in ("pyarrow", "pyspark"):
+            raise
+        raise SparkMissing("Spark is not installed here: run `make spark`, or pip install 'regulars[spark]'.") from None
     run.on_spark = SparkRebuild(run.settings, run.conninfo)
     if run.refresh.mode == "refresh":
         run.refresh = history.rebuild_instead(
