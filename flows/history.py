@@ -116,7 +116,8 @@ def rebuild_instead(connection: Connection, refresh_id: int, *, reason: str) -> 
     """Makes a rebuild of a refresh that has begun, before it touches what refreshes build on."""
     return _change(
         connection,
-        "update regulars.refreshes set mode = 'rebuild', reason = coalesce(reason, %s) where refresh_id = %s returning *",
+        "update regulars.refreshes set mode = 'rebuild', reason = coalesce(reason, %s) "
+        "where refresh_id = %s returning *",
         [reason, refresh_id],
     )
 

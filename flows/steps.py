@@ -270,9 +270,9 @@ def run_refresh(
     waits for somebody else's lock.
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
-    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; with the engine spark also
-    SparkMissing, ExtractFailed and LoadFailed. A failure is in the history. Afterwards, whatever became of it, alarms
-    are settled.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; with the engine spark
+    also SparkMissing, ExtractFailed and LoadFailed. A failure is in the history. Afterwards, whatever became of it,
+    alarms are settled.
     """
     where = conninfo(settings, database=database)
     try:

@@ -1,6 +1,7 @@
 """Which columns of the raw tables leave PostgreSQL for Spark, and as what: those that staging reads, and no other."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -48,18 +49,14 @@ TABLES: dict[str, tuple[str, ...]] = {
     "regulars.batch": ("entity", "shop_id", "entity_id"),
 }  # fmt: skip
 
-# What readers are shown, from which the record of segment changes is made. It is not there before the first refresh.
-PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
-    "analytics.customer_segments": ("shop_id", "shop_customer_id", "segment"),
-    "analytics.segment_changes": ("shop_id", "shop_customer_id", "changed_at", "from_segment", "to_segment"),
-}
-
 # All that is in the snapshot is in what is made of it, so nothing waits.
 EMPTY = ("regulars.changes", "regulars.batch")
 
 # The tables that grow with the orders, and the moment whose month (UTC) says where a row lies.
 MONTH_OF: dict[str, tuple[str, ...]] = {
     "public.shop_orders": ("created_at", "updated_at"),
+    "public.shop_profits": ("created_at",),
+    "public.withdrawal_requests": ("created_at",),
     "regulars.tracking": ("accessed_at",),
 }
 
@@ -130,6 +127,15 @@ class Table:
         return [column for column in self.columns if pa.types.is_decimal(column.arrow_type)]
 
 
+def form_of(tables: Sequence[Table]) -> str:
+    """A hash of how their values are written: what was written otherwise can't stand beside it."""
+    written = [
+        (table.name, [(column.name, column.expression.as_string(), str(column.arrow_type)) for column in table.columns])
+        for table in tables
+    ]
+    return hashlib.sha256(repr(written).encode()).hexdigest()[:16]
+
+
 def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Table]:
     """What leaves, from the types that the columns have here. Raises DatabaseError if one is missing.
 
@@ -139,10 +145,8 @@ def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Tabl
 
 
 def _read_tables(connection: Connection, *, buckets: int, salt: str) -> Iterator[Table]:
-    for name, wanted in (TABLES | PUBLISHED_TABLES).items():
+    for name, wanted in TABLES.items():
         types = dict(connection.execute(_TYPES, [name]).fetchall())
-        if name in PUBLISHED_TABLES and not set(wanted) <= set(types):
-            continue
         if missing := [column for column in wanted if column not in types]:
             raise DatabaseError(f"{name} has no column {', '.join(missing)}: run `regulars migrate`.")
         columns = tuple(column_of(column, types[column], salt=salt) for column in wanted)

@@ -1,125 +1,80 @@
-"""The raw rows of one moment, as Parquet files: read by several connections in one snapshot, without any contact.
+"""The raw rows of one moment, as Parquet files without any contact: all of them, or what changed since the last time.
 
-The folder holds a folder for each table, and `extract.json`, which is written last: without it, nothing there is whole.
+The folder holds a folder for each table, and `extract.json`, which says what is whole.
 """
 
-import json
-import secrets
 import shutil
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal
-from itertools import pairwise
+from decimal import Decimal
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import psycopg
 from psycopg import sql
 
 from flows.errors import ExtractFailed
-from flows.lock import BUILDING, SESSION
-from flows.spark.columns import EMPTY, Table, read_tables
-from flows.spark.csv import blocks, decode
-from flows.spark.parquet import Folders, sums_of, write_file
+from flows.spark.changed import NAMED_BY, continue_table, is_worth_it
+from flows.spark.columns import EMPTY, Table, form_of, read_tables
+from flows.spark.manifest import Contents, Manifest
+from flows.spark.parquet import Damaged, count, write_file
+from flows.spark.reading import read_table
+from flows.spark.snapshot import open_snapshot
 from ingest.storage.connections import Connection, connect
 
-MANIFEST = "extract.json"
-
-# Pages that a connection reads at a time: 256 MB of a table.
-_RANGE = 32_768
 # Rows of a bucket of shops: a few hundred thousand a month, so that Spark meets no thousands of small files.
 _ROWS_OF_A_BUCKET = 15_000_000
 _MOST_BUCKETS = 256
-# Bytes that a connection holds: of text not yet decoded, and of rows not yet written.
-_HELD = 192 * 2**20
-
-# Python's own has 28 digits.
-_EXACT = Context(prec=100)
-
-# Of each transaction of an extract. A range takes seconds; counting the largest table, minutes.
-_TRANSACTION = SESSION | {
-    "statement_timeout": "60min",
-    "idle_in_transaction_session_timeout": "0",
-    "row_security": "off",
-    "jit": "off",
-    "timezone": "UTC",
-    "datestyle": "ISO",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """An extract that is whole. `as_of` (UTC): everything committed before it is there. `rows`: of each table."""
+    """An extract that is whole. `as_of` (UTC): everything committed before it is there. `rows`: of each table.
+
+    `continued`: the tables of which only what changed was read.
+    """
 
     folder: Path
     as_of: datetime
     rows: dict[str, int]
+    continued: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
-    """What one connection reads at a time: the rows of a table from one page up to another; None: to its end."""
+class _Kept:
+    """Files of an earlier extract that the change log lets one continue."""
 
-    table: Table
-    first: int | None = None
-    last: int | None = None
-
-    @property
-    def query(self) -> sql.Composed:
-        bounds = [
-            sql.SQL("ctid {} {}::tid").format(sql.SQL(sign), sql.Literal(f"({page},0)"))
-            for sign, page in ((">=", self.first), ("<", self.last))
-            if page is not None
-        ]
-        return self.table.query(sql.SQL(" and ").join(bounds) if bounds else sql.SQL("true"))
+    folder: Path
+    manifest: Manifest
 
 
-class _Written:
-    """What was written of each table, counted by every connection."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.rows: Counter[str] = Counter()
-        self.sums: dict[tuple[str, str], Decimal] = {}
-
-    def add(self, table: Table, rows: int, sums: dict[str, Decimal]) -> None:
-        with self._lock:
-            self.rows[table.name] += rows
-            for name, value in sums.items():
-                before = self.sums.get((table.name, name), Decimal(0))
-                self.sums[table.name, name] = _EXACT.add(before, value)
+class _NotEqual(Exception):
+    """What is in the files is not what is in the database."""
 
 
-def extract(conninfo: str, folder: Path, *, workers: int = 2) -> Extract:
-    """Writes the raw rows of this moment to `folder`, in the place of what is there.
+def extract(conninfo: str, folder: Path, *, readers: int = 2) -> Extract:
+    """Brings `folder` to the raw rows of this moment; call it under the refresh's lock.
 
-    `workers`: how many connections read, besides the one that holds the snapshot. What was written is counted, and its
-    amounts added up, by both sides. Raises ExtractFailed, which says what to do, if the disk is full, the server is
-    lost, a value has no place in Parquet, or the two sides differ; then nothing new is in `folder`.
+    Where the change log can continue the extract that is there, only what changed is read. So it is with the tables
+    that an extract which died had finished. `readers`: how many connections read at once, besides the one that holds
+    the snapshot. Afterwards the files are counted, and their amounts added up, and so are the database's own.
+
+    Raises ExtractFailed, which says what to do, if the disk is full, the server is lost, or a value has no place in
+    Parquet; `folder` then is what it was.
     """
-    unfinished = folder.with_name(f".{folder.name}.part")
     try:
-        _clear(unfinished)
-        with _snapshot(conninfo) as (connection, snapshot, as_of):
-            buckets = _buckets(connection)
-            tables = read_tables(connection, buckets=buckets, salt=secrets.token_hex(16))
-            written = _Written()
-            with _reading(conninfo, snapshot, _ranges(connection, tables), unfinished, workers, written):
-                # Meanwhile, the server adds up what it reads to the others.
-                expected = {table.name: _expected(connection, table) for table in tables}
-            _compare(expected, written)
-        for table in tables:
-            if not written.rows[table.name]:
-                write_file(table.schema.empty_table(), unfinished / table.name / "none.parquet")
-        _write_manifest(unfinished, as_of, buckets, tables, written)
-        _clear(folder)
-        unfinished.rename(folder)
+        with connect(conninfo, application="regulars-extract") as connection:
+            if (kept := _kept(connection, folder)) is not None:
+                # What somebody changed past the log, or a damaged file: then everything is read.
+                with suppress(_NotEqual, Damaged):
+                    return _extract(conninfo, connection, folder, kept, readers=readers)
+            return _extract(conninfo, connection, folder, None, readers=readers)
+    except _NotEqual as error:
+        raise ExtractFailed(f"What was extracted is not what is there; nothing was published. {error}.") from None
     except OSError as error:
+        # The disk may be PostgreSQL's, too.
+        shutil.rmtree(_beside(folder, "part"), ignore_errors=True)
         raise ExtractFailed(
             f"The raw rows can't be written to {folder}: {error.strerror or error}. Nothing was published. Make room "
             "there, or name a folder on a larger disk (REGULARS_SPARK_FOLDER), and run it again."
@@ -128,36 +83,80 @@ def extract(conninfo: str, folder: Path, *, workers: int = 2) -> Extract:
         raise ExtractFailed(
             f"The raw rows can't be read: {error.diag.message_primary or error}. Nothing was published; run it again."
         ) from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return Extract(folder, as_of, {table.name: written.rows[table.name] for table in tables})
 
 
-def read_extract(folder: Path) -> Extract:
-    """The extract in a folder. Raises ExtractFailed if there is none that is whole."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        as_of = datetime.fromisoformat(manifest["as_of"])
-        return Extract(folder, as_of, {name: table["rows"] for name, table in manifest["tables"].items()})
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ExtractFailed(f"There is no whole extract in {folder}: run `regulars rebuild --engine spark`.") from None
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")
 
 
-@contextmanager
-def _snapshot(conninfo: str) -> Iterator[tuple[Connection, str, datetime]]:
-    """A connection that holds a snapshot, the name by which others read it, and a moment that is just before it."""
-    with connect(conninfo, application=BUILDING) as connection:
-        (as_of,) = connection.execute("select clock_timestamp()").fetchone() or (None,)
+def _kept(connection: Connection, folder: Path) -> _Kept | None:
+    """The extract that is there, or the tables of one that died, if the log has all that has changed since."""
+    for place in (folder, _beside(folder, "part")):
+        if (manifest := Manifest.read(place)) is None:
+            continue
+        # One that died is not in the database with its moment, and in one that was restored is another moment.
+        is_known = connection.execute(
+            "select true from regulars.extracts where extract_id::text = %s and as_of is not distinct from %s "
+            "and coalesce(as_of, began_at) > now() - interval '31 days'",
+            [manifest.extract_id, manifest.as_of if place == folder else None],
+        ).fetchone()
+        if is_known and is_worth_it(connection):
+            return _Kept(place, manifest)
+    return None
+
+
+def _extract(conninfo: str, connection: Connection, folder: Path, kept: _Kept | None, *, readers: int) -> Extract:
+    if kept is None:
+        # Before the snapshot, so that from now on every change is noted.
         with connection.transaction():
-            connection.execute("set transaction isolation level repeatable read, read only")
-            _set_up(connection)
-            (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)
-            yield connection, snapshot, as_of
+            connection.execute("delete from regulars.extracts")
+            connection.execute("delete from regulars.unextracted")
+            connection.execute("insert into regulars.extracts default values")
+    extract_id, salt = connection.execute("select extract_id::text, salt from regulars.extracts").fetchone() or ("", "")
+    target, before = _prepare(folder, kept)
+    with open_snapshot(conninfo, readers=readers) as snapshot:
+        buckets = kept.manifest.buckets if kept else _buckets(snapshot.holder)
+        tables = read_tables(snapshot.holder, buckets=buckets, salt=salt)
+        form = form_of(tables)
+        done = set(kept.manifest.tables) if kept and kept.manifest.form == form else set()
+        manifest = Manifest(extract_id=extract_id, form=form, buckets=buckets, as_of=snapshot.as_of)
+        for table in tables:
+            if table.name in done.intersection(NAMED_BY):
+                continue_table(snapshot, table, before / table.name, target / table.name)
+            elif table.name not in EMPTY:
+                read_table(snapshot, table, target / table.name)
+            manifest.tables[table.name] = _check(snapshot.holder, table, target / table.name)
+            manifest.write(target)
+    _finish(connection, folder, target, manifest)
+    rows = {name: contents.rows for name, contents in manifest.tables.items()}
+    return Extract(folder, manifest.as_of, rows, frozenset(done.intersection(NAMED_BY)))
 
 
-def _set_up(connection: Connection) -> None:
-    for name, value in _TRANSACTION.items():
-        connection.execute("select set_config(%s, %s, true)", [name, value])
+def _prepare(folder: Path, kept: _Kept | None) -> tuple[Path, Path]:
+    """An empty folder to write to, and the one that is continued: one that died is put aside."""
+    target, before = _beside(folder, "part"), folder
+    if kept is not None and kept.folder == target:
+        before = _beside(folder, "died")
+        _remove(before)
+        target.rename(before)
+    _remove(target)
+    target.mkdir(parents=True)
+    return target, before
+
+
+def _finish(connection: Connection, folder: Path, target: Path, manifest: Manifest) -> None:
+    _remove(folder)
+    target.rename(folder)
+    _remove(_beside(folder, "died"))
+    # Nobody has published meanwhile, so all that is noted was seen by the snapshot.
+    with connection.transaction():
+        connection.execute("update regulars.extracts set as_of = %s", [manifest.as_of])
+        connection.execute("delete from regulars.unextracted")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _buckets(connection: Connection) -> int:
@@ -171,131 +170,32 @@ def _buckets(connection: Connection) -> int:
     return buckets
 
 
-def _ranges(connection: Connection, tables: Sequence[Table]) -> list[_Range]:
-    """The largest tables first, so that none of the connections ends long before the others."""
-    ranges: list[tuple[int, list[_Range]]] = []
-    for table in tables:
-        if table.name in EMPTY:
-            continue
-        # Read within the snapshot, so every row that it shows lies on one of these pages. A partitioned table has
-        # none of its own.
-        (pages, kind) = connection.execute(
-            "select pg_relation_size(oid) / current_setting('block_size')::bigint, relkind::text "
-            "from pg_class where oid = to_regclass(%s)",
-            [table.name],
-        ).fetchone() or (0, "r")
-        edges = [None, *range(_RANGE, pages, _RANGE), None] if kind == "r" else [None, None]
-        ranges.append((pages, [_Range(table, first, last) for first, last in pairwise(edges)]))
-    return [each for _, of_table in sorted(ranges, key=lambda item: -item[0]) for each in of_table]
+def _check(holder: Connection, table: Table, folder: Path) -> Contents:
+    """Counts the files of a table, and the rows in the snapshot. Raises _NotEqual if they differ."""
+    names = [column.name for column in table.sums]
+    with ThreadPoolExecutor(1) as pool:
+        of_database = pool.submit(_count, holder, table)
+        rows, sums = count(folder, names)
+        expected_rows, expected_sums = of_database.result()
+    wrong = [f"{table.name}: {rows:,} rows where {expected_rows:,} were expected"] if rows != expected_rows else []
+    wrong += [
+        f"{table.name}.{name}: {sums[name]:f} in all where {expected_sums[name]:f} were expected"
+        for name in names
+        if sums[name] != expected_sums[name]
+    ]
+    if wrong:
+        raise _NotEqual("; ".join(wrong))
+    if not rows:
+        # Spark reads the columns from it.
+        write_file(table.schema.empty_table(), folder / "none.parquet")
+    return Contents(rows=rows, columns={column.name: column.postgres_type for column in table.columns})
 
 
-@contextmanager
-def _reading(
-    conninfo: str, snapshot: str, ranges: Sequence[_Range], root: Path, workers: int, written: _Written
-) -> Iterator[None]:
-    """Has `workers` connections read the ranges while the caller does something else; afterwards all are read."""
-    waiting: SimpleQueue[_Range] = SimpleQueue()
-    for each in ranges:
-        waiting.put(each)
-    stop = threading.Event()
-    with ThreadPoolExecutor(workers) as pool:
-        running = [
-            pool.submit(_work, conninfo, snapshot, waiting, root, f"part-{number}", written, stop)
-            for number in range(workers)
-        ]
-        try:
-            yield
-            done, _ = wait(running, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        finally:
-            # Where one failed, the others need not go on.
-            stop.set()
-
-
-def _work(
-    conninfo: str,
-    snapshot: str,
-    waiting: "SimpleQueue[_Range]",
-    root: Path,
-    name: str,
-    written: _Written,
-    stop: threading.Event,
-) -> None:
-    with connect(conninfo, application=BUILDING) as connection, connection.transaction():
-        connection.execute("set transaction isolation level repeatable read, read only")
-        connection.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
-        _set_up(connection)
-        open_table: Table | None = None
-        folders: Folders | None = None
-        while not stop.is_set():
-            try:
-                each = waiting.get_nowait()
-            except Empty:
-                break
-            if folders is None or each.table is not open_table:
-                if folders is not None:
-                    folders.close()
-                open_table = each.table
-                folders = Folders(root / each.table.name, each.table.schema, name=name, budget=_HELD)
-            _read_range(connection, each, folders, written, stop)
-        if folders is not None:
-            folders.close()
-
-
-def _read_range(
-    connection: Connection, each: _Range, folders: Folders, written: _Written, stop: threading.Event
-) -> None:
-    with connection.cursor().copy(sql.SQL("copy ({}) to stdout (format csv)").format(each.query)) as copy:
-        for block in blocks(copy):
-            rows = decode(block, each.table)
-            folders.add(rows)
-            sums = sums_of(rows, (column.name for column in each.table.sums))
-            written.add(each.table, rows.num_rows, sums)
-            if stop.is_set():
-                return
-
-
-def _expected(connection: Connection, table: Table) -> tuple[int, dict[str, Decimal]]:
-    """How many rows the snapshot has, and the sum of each amount."""
+def _count(holder: Connection, table: Table) -> tuple[int, dict[str, Decimal]]:
     if table.name in EMPTY:
         return 0, {}
     sums = [sql.SQL("coalesce(sum({}), 0)").format(column.expression) for column in table.sums]
-    row = connection.execute(
+    row = holder.execute(
         sql.SQL("select {} from {}").format(sql.SQL(", ").join([sql.SQL("count(*)"), *sums]), table.identifier)
     ).fetchone() or (0,)
     return row[0], dict(zip((column.name for column in table.sums), row[1:], strict=True))
-
-
-def _compare(expected: dict[str, tuple[int, dict[str, Decimal]]], written: _Written) -> None:
-    wrong = []
-    for name, (rows, sums) in expected.items():
-        if written.rows[name] != rows:
-            wrong.append(f"{name}: {written.rows[name]} rows where {rows} were expected")
-        wrong += [
-            f"{name}.{column}: {written.sums.get((name, column), 0)} in all where {value} were expected"
-            for column, value in sums.items()
-            if written.sums.get((name, column), 0) != value
-        ]
-    if wrong:
-        raise ExtractFailed(f"What was extracted is not what is there; nothing was published. {'; '.join(wrong)}.")
-
-
-def _write_manifest(root: Path, as_of: datetime, buckets: int, tables: Sequence[Table], written: _Written) -> None:
-    contents = {
-        "as_of": as_of.isoformat(),
-        "buckets": buckets,
-        "tables": {
-            table.name: {
-                "rows": written.rows[table.name],
-                "columns": {column.name: column.postgres_type for column in table.columns},
-            }
-            for table in tables
-        },
-    }
-    (root / MANIFEST).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
-
-
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from flows.building import project
@@ -20,6 +19,7 @@ from flows.lock import BUILDING, SESSION
 from flows.nodes import Watch, nobody
 from flows.shapes import WORKING, Shape, shapes
 from flows.spark.csv import encode
+from flows.spark.parquet import Damaged, open_file
 from ingest.storage.connections import Connection, connect
 from ingest.storage.settings import Settings
 
@@ -66,8 +66,8 @@ def _fill(conninfo: str, mart: Shape, warehouse: Path, rows: dict[str, int]) -> 
         copied = _copy(connection, mart, warehouse)
         if copied != rows[mart.name]:
             raise LoadFailed(
-                f"Of {mart.name}, {copied:,} rows were found in {warehouse} where Spark made {rows[mart.name]:,}; nothing "
-                "was published. Run `regulars rebuild --engine spark` again."
+                f"Of {mart.name}, {copied:,} rows were found in {warehouse} where Spark made {rows[mart.name]:,}; "
+                "nothing was published. Run `regulars rebuild --engine spark` again."
             )
         for _, definition in indexes:
             connection.execute(definition.encode())
@@ -99,10 +99,9 @@ def _copy(connection: Connection, mart: Shape, warehouse: Path) -> int:
 def _batches(folder: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     for path in sorted(folder.glob("**/*.parquet")):
         try:
-            with pq.ParquetFile(path) as file:
+            with open_file(path) as file:
                 yield from file.iter_batches(_BATCH, columns=names)
-        except (pa.ArrowException, OSError) as error:
+        except Damaged:
             raise LoadFailed(
-                f"{path} is damaged, or is no file of Spark's: {type(error).__name__}. Nothing was published. Run "
-                "`regulars rebuild --engine spark` again."
+                f"{path} is damaged; nothing was published. Run `regulars rebuild --engine spark` again."
             ) from None

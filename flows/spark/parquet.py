@@ -1,8 +1,9 @@
 """Writing the rows of a table to Parquet files in the folders that they belong in, with bounded memory."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Context, Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from flows.spark.columns import BUCKET, MONTH
 
 # Rows of a row group: as many as a reader holds in memory at once.
 _ROW_GROUP = 250_000
+
+# Python's own has 28 digits.
+_EXACT = Context(prec=100)
 
 
 class Folders:
@@ -78,8 +82,34 @@ def write_file(rows: pa.Table, path: Path) -> None:
     unfinished.replace(path)
 
 
-def sums_of(rows: pa.Table, names: Iterable[str]) -> dict[str, Decimal]:
-    """The exact sum of each of these columns."""
-    return {
-        name: pc.sum(rows.column(name).cast(pa.decimal256(76, 20)), min_count=0).as_py() or Decimal(0) for name in names
-    }
+class Damaged(Exception):
+    """A file that can't be read as Parquet; its argument is the path."""
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """Raises Damaged, in the block too."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except pa.ArrowException:
+        raise Damaged(path) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # pyarrow's own.
+        raise Damaged(path) from None
+
+
+def count(folder: Path, names: Sequence[str]) -> tuple[int, dict[str, Decimal]]:
+    """How many rows the files in a folder have, and the exact sum of each of these columns."""
+    rows, sums = 0, dict.fromkeys(names, Decimal(0))
+    for path in folder.glob("**/*.parquet"):
+        with open_file(path) as file:
+            rows += file.metadata.num_rows
+            for batch in file.iter_batches(columns=list(names)) if names else ():
+                for name in names:
+                    # Wide enough for any sum.
+                    amounts = batch.column(name).cast(pa.decimal256(76, 20))
+                    sums[name] = _EXACT.add(sums[name], pc.sum(amounts, min_count=0).as_py() or Decimal(0))
+    return rows, sums

@@ -39,7 +39,7 @@ class SparkRebuild:
 
     def extract_rows(self) -> datetime:
         """Writes the raw rows to files; returns the moment that they are of (UTC). Raises ExtractFailed."""
-        return extract(self.conninfo, self.folder / "extract", workers=self.settings.threads).as_of
+        return extract(self.conninfo, self.folder / "extract", readers=self.settings.threads).as_of
 
     def build(self, *, watch: Watch) -> Built:
         """Computes and tests everything on Spark. Raises BuildFailed and NotReconciled."""

@@ -1,4 +1,4 @@
-"""What is loaded from Spark's files stands as if PostgreSQL had computed it. The files are written from there: no JVM."""
+"""What is loaded from Spark's files stands as if PostgreSQL had computed it; here the files are made without Spark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from flows.errors import LoadFailed
 from flows.shapes import WORKING, shapes
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
