@@ -1,5 +1,6 @@
 """The Java that Spark runs in: found, or asked for in one line."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ OLDEST = 17
 _HOW = "On Debian: apt-get install openjdk-17-jre-headless"
 
 
-def find_java(environment: Mapping[str, str]) -> Path:
-    """The program `java`: of JAVA_HOME or, where that is not set, of PATH.
+def require_java(environment: Mapping[str, str] = os.environ) -> None:
+    """Looks for the program `java` where Spark does: in JAVA_HOME or, where that is not set, in PATH.
 
     Raises SparkMissing, which says how to install one, if there is none or it is too old.
     """
@@ -28,8 +29,9 @@ def find_java(environment: Mapping[str, str]) -> Path:
     if found is None:
         raise SparkMissing(f"Spark needs Java {OLDEST} or later, and there is none {where}. {_HOW}.")
     if (version := _version(found)) < OLDEST:
-        raise SparkMissing(f"Spark needs Java {OLDEST} or later, and {found} is Java {version}. {_HOW}, or set JAVA_HOME.")
-    return Path(found)
+        raise SparkMissing(
+            f"Spark needs Java {OLDEST} or later, and {found} is Java {version}. {_HOW}, or set JAVA_HOME."
+        )
 
 
 def _version(java: str) -> int:

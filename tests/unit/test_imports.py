@@ -39,6 +39,7 @@ _READS_THE_ENVIRONMENT = "ingest/storage/settings.py"
 _MAY_TOUCH_THE_ENVIRONMENT = {
     "flows/clients.py": "hands its own environment on to psql and pg_dump, and the password",
     "flows/building/project.py": "sets what profiles.yml reads, for a dbt inside this process",
+    "flows/spark/java.py": "looks for Java where Spark does",
     "flows/scheduling/prefect_server.py": "tells Prefect, and the server it starts, where they are",
     "regulars/cli/dbt.py": "hands its own environment on to dbt, and what profiles.yml reads",
     "regulars/serving/supervisor.py": "hands its own environment on to the parts",

@@ -1,0 +1,36 @@
+"""Spark in tests: one thread, and as little overhead as it can have; skipped where it is not installed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.errors import SparkMissing
+from flows.spark.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Most of a small build is Java that is compiled for a few rows.
+_SMALL = {
+    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.shuffle.partitions": "2",
+}
+
+
+@contextmanager
+def small_spark(warehouse: Path) -> Iterator["SparkSession"]:
+    """A session for few rows. Skips the test where Spark is missing, and in CI fails it."""
+    try:
+        with spark_session(warehouse, master="local[2]", memory="1g", more=_SMALL) as spark:
+            yield spark
+    except SparkMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
