@@ -4,18 +4,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from flows.errors import SparkMissing
+from flows.spark.needs import require_spark
 from flows.spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Most of a small build is Java that is compiled for a few rows.
-_SMALL = {
+SMALL = {
     "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -28,9 +29,21 @@ _SMALL = {
 def small_spark(warehouse: Path) -> Iterator["SparkSession"]:
     """A session for few rows. Skips the test where Spark is missing, and in CI fails it."""
     try:
-        with spark_session(warehouse, master="local[2]", memory="1g", more=_SMALL) as spark:
+        with spark_session(warehouse, master="local[2]", memory="1g", more=SMALL) as spark:
             yield spark
     except SparkMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+        _skip(missing)
+
+
+def skip_without_spark() -> None:
+    """The same, for what starts Spark by itself."""
+    try:
+        require_spark()
+    except SparkMissing as missing:
+        _skip(missing)
+
+
+def _skip(missing: SparkMissing) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(str(missing))
+    pytest.skip(str(missing))

@@ -24,7 +24,9 @@ def require_spark() -> None:
     require_java()
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise SparkMissing(f"Spark needs {' and '.join(missing)}, which `make spark` installs.")
+        raise SparkMissing(
+            f"Spark needs {' and '.join(missing)}, which `make spark` installs, or pip install 'regulars[spark]'."
+        )
 
 
 def require_java(environment: Mapping[str, str] = os.environ) -> None:
