@@ -15,7 +15,7 @@ from flows.building.plan import forget_plan, plan_key, read_plan, recorded, writ
 from flows.building.planned_build import run_plan
 from flows.building.project import Built
 from flows.building.shop_rebuild import empty_shops
-from flows.errors import Blocked, BuildFailed, SparkMissing
+from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
@@ -25,6 +25,7 @@ from flows.publishing.columns import settle_columns
 from flows.publishing.indexes import settle_indexes
 from flows.publishing.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.spark.needs import require_spark
 from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
@@ -159,13 +160,10 @@ def extract_rows(run: Run) -> None:
     """Writes the raw rows of this moment to files for Spark, from where on it is a rebuild."""
     if not run.has_work:
         return
-    try:
-        # Not installed everywhere.
-        from flows.spark.rebuild import SparkRebuild
-    except ModuleNotFoundError as error:
-        if error.name not in ("pyarrow", "pyspark"):
-            raise
-        raise SparkMissing("Spark is not installed here: run `make spark`, or pip install 'regulars[spark]'.") from None
+    # Spark and what it needs are not installed everywhere.
+    require_spark()
+    from flows.spark.rebuild import SparkRebuild
+
     run.on_spark = SparkRebuild(run.settings, run.conninfo)
     if run.refresh.mode == "refresh":
         run.refresh = history.rebuild_instead(

@@ -1,6 +1,5 @@
 """Spark in tests: one thread, and as little overhead as it can have; skipped where it is not installed."""
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from flows.errors import SparkMissing
-from flows.spark.java import require_java
+from flows.spark.needs import require_spark
 from flows.spark.session import spark_session
 
 if TYPE_CHECKING:
@@ -39,9 +38,7 @@ def small_spark(warehouse: Path) -> Iterator["SparkSession"]:
 def skip_without_spark() -> None:
     """The same, for what starts Spark by itself."""
     try:
-        require_java()
-        if importlib.util.find_spec("pyspark") is None:
-            raise SparkMissing("pyspark is not installed: run `make spark`.")
+        require_spark()
     except SparkMissing as missing:
         _skip(missing)
 

@@ -19,6 +19,7 @@ from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.columns import Column, Table
 from flows.spark.csv import blocks, decode
 from flows.spark.parquet import write_file
+from flows.spark.sources import register_files
 from ingest.storage.connections import Connection
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def export_record(connection: Connection, spark: SparkSession, folder: Path) -> 
         table = _table(connection, name)
         if table is not None:
             _export(connection, table, folder / name)
-            spark.sql(
-                f"create or replace view {PUBLISHED}.{name} as select * from parquet.`{(folder / name).resolve()}`"
-            )
+            register_files(spark, f"{PUBLISHED}.{name}", folder / name)
 
 
 def compare(

@@ -15,7 +15,7 @@ from flows.publishing.reconcile import not_reconciled
 from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.extract import extract
-from flows.spark.java import require_java
+from flows.spark.needs import require_spark
 from flows.spark.load import load
 from flows.spark.session import spark_session
 from ingest.storage.settings import Settings
@@ -51,7 +51,7 @@ class SparkRebuild:
 
         Raises SparkMissing, before it begins, where Spark could not run; and ExtractFailed.
         """
-        require_java()
+        require_spark()
         return extract(self.conninfo, self.folder / "extract", readers=self.settings.threads).as_of
 
     def build(self, *, watch: Watch) -> Built:

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.errors import SparkMissing
-from flows.spark.java import require_java
+from flows.spark.needs import require_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,7 +57,7 @@ def spark_session(
     """A session whose tables are in `warehouse`, in a folder `<schema>.db/<table>` each; its temporary files, too.
 
     `master`: `local[N]` for N threads of this machine. `memory`: of the JVM, as `2g`. A process has one session at a
-    time. `more`: further settings of Spark's. Raises SparkMissing without Java 17 or pyspark.
+    time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run.
     """
     session = _start(warehouse, master=master, memory=memory, more=more)
     try:
@@ -70,11 +69,9 @@ def spark_session(
 
 
 def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]) -> SparkSession:
-    require_java()
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise SparkMissing("pyspark is not installed: run `make spark`.") from None
+    require_spark()
+    from pyspark.sql import SparkSession
+
     warehouse = warehouse.resolve()
     work = _work(warehouse)
     work.mkdir(parents=True, exist_ok=True)
