@@ -1,8 +1,8 @@
 """`kill -9` at random moments of a refresh, over shops that go on trading: `python -m benchmarks.kills --help`.
 
 After each, the next refresh must end with what a rebuild computes, and without one unless that was what was killed; and
-whoever read meanwhile must have seen one moment at a time. It has an embedded PostgreSQL of its own in a temporary folder,
-which waits for the disk as in production, and a Prefect server of its own.
+whoever read meanwhile must have seen one moment at a time. It has an embedded PostgreSQL of its own in a temporary
+folder, which waits for the disk as in production, and a Prefect server of its own.
 """
 
 import os
