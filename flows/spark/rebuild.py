@@ -15,8 +15,8 @@ from flows.publishing.reconcile import not_reconciled
 from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.extract import extract
-from flows.spark.needs import require_spark
 from flows.spark.load import load
+from flows.spark.needs import require_spark
 from flows.spark.session import spark_session
 from ingest.storage.settings import Settings
 
@@ -105,6 +105,6 @@ def _said_if_java_ends(settings: Settings) -> Iterator[None]:
         SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
         SparkSession._instantiatedSession = None
         raise BuildFailed(
-            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run it "
-            f"again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, which is {settings.spark_memory}."
+            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run "
+            f"it again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {settings.spark_memory}."
         ) from None

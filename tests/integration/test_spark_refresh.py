@@ -29,7 +29,11 @@ from tests.storefront import add_order
 
 
 @pytest.fixture(scope="module")
-def traded(server: Server, migrated_template: str, builds_models: None) -> Iterator[Database]:
+def traded(
+    server: Server,
+    migrated_template: str,
+    builds_models: None,  # noqa: ARG001
+) -> Iterator[Database]:
     """Messy orders that PostgreSQL has published."""
     database = server.create(NAME, template=migrated_template)
     with database.connect() as connection:
@@ -100,7 +104,7 @@ def _guards(connection: Connection) -> list[tuple[object, ...]]:
     return connection.execute(
         "select class.oid, relname, relrowsecurity, relforcerowsecurity, relacl::text, "
         "array(select polname::text from pg_policy where polrelid = class.oid) from pg_class as class "
-        "where relnamespace in ('analytics'::regnamespace, 'dashboard'::regnamespace) and relkind in ('r', 'v') order by 2"
+        "where relnamespace::regnamespace::text in ('analytics', 'dashboard') and relkind in ('r', 'v') order by 1"
     ).fetchall()
 
 
