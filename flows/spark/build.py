@@ -29,9 +29,7 @@ def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: st
     spark.sql(f"create schema {WORKING}")
     results = run_dbt(
         settings,
-        [
-            *("build", "--target", "spark", "--full-refresh", "--exclude-resource-type", "unit_test", *arguments),
-        ],
+        ["build", "--target", "spark", "--full-refresh", "--exclude-resource-type", "unit_test", *arguments],
         variables={"REGULARS_DBT_THREADS": str(settings.threads)},
         target="spark",
         watch=watch,

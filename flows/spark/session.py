@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PARTITIONS = 64
 
 _QUIET = """
-rootLogger.level = error
+rootLogger.level = fatal
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr

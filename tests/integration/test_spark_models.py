@@ -60,7 +60,12 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(
+    server: Server,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    builds_models: None,  # noqa: ARG001
+) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("spark")
     with small_spark(folder / "warehouse") as spark:
         database = server.create(NAME, template=migrated_template)
