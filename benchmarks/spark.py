@@ -1,8 +1,8 @@
 """A rebuild on PostgreSQL against one on Spark, step by step: `python -m benchmarks.spark --help`.
 
 The same 200 shops and 24 months at every size, in a database of its own. Memory is what the processes hold at most,
-looked at every fifth of a second: PostgreSQL's sessions without what they share, Spark's Java, and the process that runs
-the refresh. On a machine that others use too, their processor seconds say more than the clock's.
+looked at every fifth of a second: PostgreSQL's sessions without what they share, Spark's Java, and the process that
+runs the refresh. On a machine that others use too, their processor seconds say more than the clock's.
 """
 
 import json
