@@ -20,6 +20,7 @@ from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.compare import Compared, compare, export_record
 from flows.spark.extract import extract
+from flows.spark.sources import register
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
@@ -187,6 +188,20 @@ def test_a_damaged_file_stops_the_build_and_is_named(both: Both, tmp_path: Path)
     with pytest.raises(BuildFailed, match=r"orders: .*") as failed:
         build(both.database.settings, both.spark, copied, "--select", "stg_shops", "stg_orders", "orders")
     assert damaged.name in str(failed.value)
+
+
+def test_a_time_zone_that_java_does_not_know_is_named(both: Both, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert both.connection.execute("select regulars.is_time_zone('WAST')").fetchone() == (True,)
+    copied = shutil.copytree(both.extract, tmp_path / "extract")
+    for path in (copied / "public.user_shops").glob("*.parquet"):
+        shops = pq.read_table(path)
+        place = shops.column_names.index("timezone")
+        pq.write_table(shops.set_column(place, "timezone", pa.array(["WAST"] * len(shops))), path)
+    with pytest.raises(BuildFailed, match=r"The time zone WAST is known to PostgreSQL alone.*Africa/Lagos"):
+        register(both.spark, copied)
 
 
 def test_a_folder_without_a_whole_extract_says_what_to_do(both: Both, tmp_path: Path) -> None:
