@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.errors import BuildFailed
-from flows.spark.zones import java_zones
+from flows.spark.zones import java_regions, java_zones
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,7 +37,7 @@ def register(spark: SparkSession, extract: Path) -> datetime:
         register_files(spark, table, files)
     # Those that PostgreSQL doesn't read are left out of the extract.
     names = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
-    zones = java_zones(names)
+    zones = java_zones(names, java_regions(spark))
     if unknown := sorted(set(names) - zones.keys()):
         raise BuildFailed(
             f"The time zone {', '.join(unknown)} is known to PostgreSQL alone; nothing was published. Give the shops "
