@@ -146,15 +146,21 @@ def test_java_that_is_killed_while_it_computes_is_said_and_the_next_refresh_is_r
 def test_a_machine_without_java_is_told_in_one_line(traded: Database, tmp_path: Path) -> None:
     with traded.connect() as connection:
         change(connection)
-        done = _command(traded, JAVA_HOME=str(tmp_path), REGULARS_ENGINE="spark")
+        done = _command(traded, "refresh", JAVA_HOME=str(tmp_path), REGULARS_ENGINE="spark")
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "apt-get install openjdk-17-jre-headless" in " ".join(done.stderr.split())
         run_refresh(traded.settings)
 
 
-def _command(database: Database, **variables: str) -> subprocess.CompletedProcess[str]:
+def test_spark_computes_all_shops_or_none(traded: Database) -> None:
+    done = _command(traded, "rebuild", "--shop", "shop-1", "--engine", "spark")
+    assert done.returncode == 1
+    assert "leave out --shop or --engine" in " ".join(done.stderr.split())
+
+
+def _command(database: Database, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "regulars", "refresh"], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-m", "regulars", *arguments], capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | {"DATABASE_URL": database.conninfo, "REGULARS_HOME": str(database.settings.home)} | variables,
     )  # fmt: skip
