@@ -16,7 +16,6 @@ from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.extract import extract
 from flows.spark.load import load
-from flows.spark.needs import require_spark
 from flows.spark.session import spark_session
 from ingest.storage.settings import Settings
 
@@ -47,11 +46,7 @@ class SparkRebuild:
         return self.folder / "warehouse"
 
     def extract_rows(self) -> datetime:
-        """Writes the raw rows to files; returns the moment that they are of (UTC).
-
-        Raises SparkMissing, before it begins, where Spark could not run; and ExtractFailed.
-        """
-        require_spark()
+        """Writes the raw rows to files; returns the moment that they are of (UTC). Raises ExtractFailed."""
         return extract(self.conninfo, self.folder / "extract", readers=self.settings.threads).as_of
 
     def build(self, *, watch: Watch) -> Built:
