@@ -290,7 +290,7 @@ def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error
         for change in _CHANGES:
             change(project)
             done = run_refresh(trading.settings)
-            assert (done.mode, done.reason, done.warnings) == ("rebuild", "the models changed", []), change.__name__
+            assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", []), change.__name__
             assert readers.failures == [], change.__name__
     assert readers.reads > 500
     with trading.connect() as connection:
