@@ -113,14 +113,14 @@ def enter(connection: Connection, refresh_id: int, step: str) -> None:
     )
 
 
-def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:
+def claim(connection: Connection, refresh: Refresh, *, as_of: datetime | None, matched: int, unreadable: int) -> int:
     """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
 
-    A rebuild computes everything; in its batch they only wait to be published.
+    `as_of`: when the matching began, as an order that came after it is left to the next refresh. A rebuild computes
+    everything; in its batch they only wait to be published.
     """
     with connection.transaction():
-        row = connection.execute("select clock_timestamp(), regulars.claim_changes()").fetchone()
-        as_of, changes = row or (None, 0)
+        (changes,) = connection.execute("select regulars.claim_changes()").fetchone() or (0,)
         connection.execute(
             "update regulars.refreshes set as_of = %s, changes = %s, matched = %s, unreadable = %s "
             "where refresh_id = %s",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import psycopg
 
@@ -56,6 +57,7 @@ class Run:
     connection: Connection
     refresh: Refresh
     patience: float = PATIENCE
+    as_of: datetime | None = None
     matched: Matched = field(default_factory=Matched)
     changes: int = 0
     changed: Changed = field(default_factory=Changed)
@@ -110,6 +112,7 @@ def match_customers(run: Run) -> Matched:
     replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
+    (run.as_of,) = run.connection.execute("select clock_timestamp()").fetchone() or (None,)
     run.matched = match_orders(run.connection, everything=run.refresh.mode == "rebuild")
     return run.matched
 
@@ -135,7 +138,7 @@ def claim_batch(run: Run) -> int:
     """
     empty_shops(run.connection, run.refresh, anew=run.anew)
     run.changes = history.claim(
-        run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
+        run.connection, run.refresh, as_of=run.as_of, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
     return run.changes
 
