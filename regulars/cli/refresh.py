@@ -92,11 +92,11 @@ def _print_json(report: Report) -> None:
 def _print(done: Refresh) -> None:
     seconds = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
     because = f", because {done.reason}" if done.reason else ""
-    what = (
-        f"Everything was recomputed{because}"
-        if done.mode == "rebuild"
-        else f"{done.changes or 0:,} changes were applied"
-    )
+    what = {
+        "refresh": f"{done.changes or 0:,} changes were applied",
+        "partial": f"{done.changes or 0:,} changes were applied, and models that changed were computed anew",
+        "rebuild": f"Everything was recomputed{because}",
+    }[done.mode]
     console = Console(highlight=False)
     console.print(
         f"{what}; {done.matched or 0:,} orders were matched, {done.unreadable or 0:,} more can't be. "

@@ -3,8 +3,6 @@
 import json
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -18,7 +16,7 @@ from ingest.storage.connections import Connection
 from tests.conftest import Database
 from tests.project import Project
 from tests.snapshot import snapshot
-from tests.storefront import add_order, add_shop, fetch
+from tests.storefront import add_order, fetch
 
 _PROFIT_IN_YML = """      - name: total_profit
         description: "The shop's profit of these sales, in the shop's currency."
@@ -170,41 +168,6 @@ def take_models_out(project: Project) -> None:
         project.remove(path)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return Project(tmp_path / "project", monkeypatch)
-
-
-@pytest.fixture
-def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # noqa: ARG001
-    """A shop with customers who come back, refreshed with the copy of the models; dbt has a folder of its own."""
-    database = Database(
-        settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
-    )
-    with database.connect() as connection:
-        shop = add_shop(connection)
-        for number in range(30):
-            add_order(
-                connection,
-                shop,
-                phone=f"02412345{number % 9:02d}",
-                total=f"{10 + number}.00",
-                network=("MTN", "Telecel", None)[number % 3],
-                at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
-            )
-        connection.execute(
-            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
-            "select shop_id, id, 'promo', now() from shop_orders where total_price < 20"
-        )
-        add_order(connection, shop, phone="0241234500", order_status="refunded", at=datetime(2026, 4, 30, tzinfo=UTC))
-        connection.execute("insert into shop_slugs (shop_id, slug, label) values (%s, 'promo', 'WhatsApp')", [shop])
-        connection.execute(
-            "insert into shop_profits (shop_id, profit_amount, status) values (%s, 9, 'credited')", [shop]
-        )
-    run_refresh(database.settings)
-    return database
-
-
 class _Readers:
     """Four owners and an analyst who look at everything, again and again, and wait for nothing as long as a second."""
 
@@ -290,7 +253,7 @@ def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error
         for change in _CHANGES:
             change(project)
             done = run_refresh(trading.settings)
-            assert (done.mode, done.reason, done.warnings) == ("rebuild", "the models changed", []), change.__name__
+            assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", []), change.__name__
             assert readers.failures == [], change.__name__
     assert readers.reads > 500
     with trading.connect() as connection:
@@ -303,7 +266,7 @@ def test_after_the_models_changed_refreshes_end_where_a_rebuild_from_nothing_doe
 ) -> None:
     with trading.connect() as connection:
         change(project)
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
         ((shop,),) = fetch(connection, "select id from user_shops")
         assert isinstance(shop, UUID)
@@ -413,7 +376,7 @@ def test_a_column_that_could_not_be_added_for_a_reader_who_stays_names_the_reade
             run_refresh(trading.settings, patience=2)
         assert "analytics.customers" in str(raised.value)
         reader.execute("commit")
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert fetch(connection, "select count(*) from analytics.customers where largest is null") == [(0,)]
 
 
@@ -426,7 +389,7 @@ def test_a_build_that_fails_shows_readers_nothing_of_a_column_to_come(trading: D
             run_refresh(trading.settings)
         assert fetch(connection, "select * from dashboard.customers") == before
         project.change("marts/orders.sql", ("orders.order_id / 0 as order_id,", "orders.order_id,"))
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
 
 
@@ -463,7 +426,7 @@ def test_a_column_that_somebody_elses_view_reads_is_not_taken_out_and_the_view_i
             assert "total_profit" in str(raised.value)
             assert fetch(connection, "select * from public.esi order by total_profit") == before
         connection.execute("drop view public.esi")
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
 
 
