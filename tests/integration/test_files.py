@@ -93,8 +93,8 @@ def test_the_customers_workbook_has_typed_cells_equal_to_the_api(dashboard: Dash
 
 
 _TEXTS = (
-    "=1+1", "<r><t>rich</t></r>", "</t></is>", "a & b", " spaced ", "two\nlines\tand a tab", "bell \a", "_x0041_", "_x_",
-    "\ufffe", "متجر", "long " * 8_000,
+    "=1+1", "<r><t>rich</t></r>", "</t></is>", "a & b", " spaced ", "two\nlines\tand a tab", "bell \a", "_x0041_",
+    "_x_", "\ufffe", "متجر", "long " * 8_000,
 )  # fmt: skip
 
 
