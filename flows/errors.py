@@ -21,3 +21,15 @@ class NotReconciled(RegularsError):
 
 class NotPublished(RegularsError):
     """Somebody else's view or constraint is in the way of the new rows or columns; nothing was published."""
+
+
+class ExtractFailed(RegularsError):
+    """The raw rows could not be written for Spark; nothing was published."""
+
+
+class LoadFailed(RegularsError):
+    """What Spark computed could not be read back; nothing was published."""
+
+
+class SparkMissing(RegularsError):
+    """Spark can't run here: there is no Java for it, or its packages are not installed."""

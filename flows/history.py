@@ -113,6 +113,11 @@ def enter(connection: Connection, refresh_id: int, step: str) -> None:
     )
 
 
+def hold_as_of(connection: Connection, refresh_id: int, as_of: datetime) -> Refresh:
+    """Says that the numbers hold as of a later moment than that of the claim (UTC)."""
+    return _update(connection, refresh_id, "as_of = %s", [as_of])
+
+
 def claim(connection: Connection, refresh: Refresh, *, as_of: datetime | None, matched: int, unreadable: int) -> int:
     """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
 
@@ -163,7 +168,7 @@ def _update(connection: Connection, refresh_id: int, change: LiteralString, valu
             [*values, refresh_id],
         ).fetchone()
     if changed is None:
-        raise RuntimeError(f"refresh {refresh_id} is not in the history")
+        raise RuntimeError("the refresh is not in the history")
     return changed
 
 

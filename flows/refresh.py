@@ -16,7 +16,7 @@ from flows.reporting.text import markdown, outcome
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import connect, conninfo
 from ingest.storage.errors import RegularsError
-from ingest.storage.settings import Settings
+from ingest.storage.settings import Engine, Settings
 
 REPORT = "refresh-report"
 """The key of the artifact that each refresh makes; Prefect's page of it shows all of them, the newest first."""
@@ -26,9 +26,9 @@ def _as_task(step: Step, run: Run) -> object:
     return task(name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(step)(run)
 
 
-def _refresh(mode: Mode | None) -> Refresh:
+def _refresh(mode: Mode | None, engine: Engine | None) -> Refresh:
     """One try, with its report unless it did not begin. Raises what a refresh raises."""
-    settings = Settings.from_environment()
+    settings = Settings.from_environment().with_engine(engine)
     begun: set[int] = set()
 
     def perform(step: Step, run: Run) -> object:
@@ -53,8 +53,10 @@ def _publish_report(settings: Settings, refresh_id: int) -> None:
 
 
 @flow(name="refresh", persist_result=False)
-def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
+def refresh(mode: Mode | None = None, engine: Engine | None = None) -> dict[str, object] | State[object]:
     """Refreshes every number; `mode` "rebuild" recomputes all of them. Returns the row of the history.
+
+    `engine`: where, if not as the settings say.
 
     A lost connection is tried again after one minute and after another two. Failures that another try would not fix (a
     failing test, sums that differ, another refresh) end the run at once; Prefect's own retries make no such
@@ -62,7 +64,7 @@ def refresh(mode: Mode | None = None) -> dict[str, object] | State[object]:
     """
     for patience in (60, 120, None):
         try:
-            done = _refresh(mode)
+            done = _refresh(mode, engine)
         except RegularsError as error:
             return Failed(message=str(error))
         except psycopg.OperationalError:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -36,6 +37,9 @@ from ingest.storage.connections import Connection, conninfo
 from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
 
+if TYPE_CHECKING:
+    from flows.spark.rebuild import SparkRebuild
+
 # Audits read whole marts, so no model that builds on what stands runs them.
 _INCREMENTALLY = ("--exclude", "tag:audit", "--indirect-selection", "cautious")
 
@@ -64,6 +68,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     log: NodeLog = field(default_factory=NodeLog)
     onlooker: Watch = nobody
+    on_spark: "SparkRebuild | None" = None
 
     def watch(self, event: NodeEvent) -> None:
         """Notes a model or data test that ended, and tells whoever looks on."""
@@ -201,6 +206,40 @@ def _build_partly(run: Run) -> Built:
     return Built(seconds=kept.seconds | anew.seconds, warnings=kept.warnings + anew.warnings)
 
 
+def extract_rows(run: Run) -> None:
+    """Writes the raw rows of this moment to files for Spark, from where on it is a rebuild."""
+    if not run.has_work:
+        return
+    # Spark and what it needs are not installed everywhere.
+    from flows.spark.rebuild import SparkRebuild
+
+    run.on_spark = SparkRebuild(run.settings, run.conninfo)
+    if run.refresh.mode != "rebuild":
+        reason = run.refresh.reason or "Spark computes everything"
+        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+        relations.clear_working(run.connection, project.relations())
+    as_of = run.on_spark.extract_rows()
+    run.refresh = history.hold_as_of(run.connection, run.refresh.refresh_id, as_of)
+
+
+def build_on_spark(run: Run) -> Built | None:
+    """Computes and tests everything on Spark, and compares it with the raw rows."""
+    if run.on_spark is None:
+        return None
+    built = run.on_spark.build(watch=run.watch)
+    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    return built
+
+
+def load_marts(run: Run) -> Built | None:
+    """Copies what Spark computed into the working tables, and builds and tests there what stands on them."""
+    if run.on_spark is None:
+        return None
+    built = run.on_spark.load(patience=run.patience, watch=run.watch)
+    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    return built
+
+
 def judge_volume(run: Run) -> None:
     """Warns of days with far fewer orders than their weekday lets one expect; it stops nothing."""
     run.warnings += describe(judge_days(run.connection, schema=WORKING, refresh_id=run.refresh.refresh_id))
@@ -256,18 +295,15 @@ def audit_shops(run: Run) -> None:
 
 
 Step = Callable[[Run], object]
-STEPS: tuple[Step, ...] = (
-    compare_models,
-    prepare_relations,
-    match_customers,
-    forecast_purchases,
-    claim_batch,
-    build_marts,
-    judge_volume,
-    publish,
-    settle_relations,
-    audit_shops,
-)
+_BEFORE: tuple[Step, ...] = (compare_models, prepare_relations, match_customers, forecast_purchases, claim_batch)
+_AFTER: tuple[Step, ...] = (judge_volume, publish, settle_relations, audit_shops)
+STEPS = (*_BEFORE, build_marts, *_AFTER)
+STEPS_ON_SPARK = (*_BEFORE, extract_rows, build_on_spark, load_marts, *_AFTER)
+
+
+def steps_of(settings: Settings) -> tuple[Step, ...]:
+    """The steps of a refresh by the engine that is set."""
+    return STEPS_ON_SPARK if settings.engine == "spark" else STEPS
 
 
 def run_refresh(
@@ -285,8 +321,9 @@ def run_refresh(
     waits for somebody else's lock.
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
-    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; a failure is in the
-    history. Afterwards, whatever became of it, alarms are settled.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; with the engine spark
+    also SparkMissing, ExtractFailed and LoadFailed. A failure is in the history. Afterwards, whatever became of it,
+    alarms are settled.
     """
     where = conninfo(settings, database=database)
     try:
@@ -316,7 +353,7 @@ def _run_locked(
             onlooker=watch,
         )
         try:
-            for step in STEPS:
+            for step in steps_of(settings):
                 _perform(step, run, perform)
             run.log.store(connection, opened.refresh_id, anew=run.anew)
         except Exception as error:

@@ -3,6 +3,10 @@
     that a run which died after this is safely run again. A first build or a rebuild starts an empty delta.
 -#}
 {% macro commit_offset() -%}
+    {{ adapter.dispatch('commit_offset')() }}
+{%- endmacro %}
+
+{% macro postgres__commit_offset() -%}
     {%- if execute and not var('audit', false) -%}
         {%- if not is_incremental() -%}
             -- The next refresh's plans depend on how large this is.
@@ -19,4 +23,8 @@
         on conflict (model) do update set delta_id = excluded.delta_id
         where delta_offsets.delta_id < excluded.delta_id;
     {%- endif -%}
+{%- endmacro %}
+
+{#- Spark computes everything anew: there are no deltas. -#}
+{% macro spark__commit_offset() -%}
 {%- endmacro %}

@@ -1,7 +1,16 @@
 {#- A number; NULL where it is NaN or infinite. -#}
 {% macro finite(column) -%}
+    {{ adapter.dispatch('finite')(column) }}
+{%- endmacro %}
+
+{% macro postgres__finite(column) -%}
     case
         when cast({{ column }} as numeric) not in ('NaN', 'Infinity', '-Infinity')
             then cast({{ column }} as numeric)
     end
+{%- endmacro %}
+
+{#- A decimal is never NaN nor infinite: such a one was extracted as NULL. -#}
+{% macro spark__finite(column) -%}
+    cast({{ column }} as {{ data_type('numeric') }})
 {%- endmacro %}

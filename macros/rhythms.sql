@@ -78,7 +78,7 @@
             last_purchase_date,
             total_spent,
             today,
-            today - last_purchase_date as days_since,
+            {{ days_between('last_purchase_date', 'today') }} as days_since,
             last_purchase_date + case
                 when has_own then cast(ceil(median_gap_days) as integer)
                 else days_to_due
@@ -99,7 +99,7 @@
             *,
             case
                 when gap_days = 1 then 'day'
-                else replace(cast(round(gap_days, 1) as text), '.0', '') || ' days'
+                else replace({{ as_text('round(gap_days, 1)') }}, '.0', '') || ' days'
             end as gap_in_words
         from dated
     ),
@@ -129,7 +129,7 @@
                 when days_since = 1 then '; 1 day ago'
                 else '; ' || days_since || ' days ago'
             end as reason,
-            round(total_spent * 30 / (due_on - first_purchase_date), 2) as net_per_month
+            round(total_spent * 30 / ({{ days_between('first_purchase_date', 'due_on') }}), 2) as net_per_month
         from worded
     )
 {%- endmacro %}

@@ -3,8 +3,9 @@
     {%- set host_and_port = "split_part(translate(" ~ address ~ ", '?#', '//'), '/', 3)" -%}
     case
         when
-            {{ address }}
-            ~* '^[a-z][a-z0-9+.-]*://([^/?#@]*@)?[a-z0-9._-]+(:[0-9]+)?([/?#]|$)'
+            {{ matches(
+                address, '~*', '^[a-z][a-z0-9+.-]*://([^/?#@]*@)?[a-z0-9._-]+(:[0-9]+)?([/?#]|$)'
+            ) }}
             then lower(
                 split_part({{ address }}, ':', 1)
                 || '://'

@@ -15,9 +15,9 @@
             lead(month) over (partition by shop_id order by month) as next_month
         from {{ sales }}
     ) as spans
-    cross join lateral {{ month_series(
+    {{ join_months(
         'spans.month',
         'case when ' ~ months_apart('spans.month', 'spans.next_month') ~ ' between 1 and '
         ~ (longest_pause + 1) ~ " then spans.next_month - interval '1 month' else spans.month end"
-    ) }} as series (month)
+    ) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
 {#- A text without blanks around it; NULL if nothing is left. -#}
 {% macro text_or_null(column) -%}
-    nullif(trim(cast({{ column }} as text)), '')
+    nullif(trim({{ as_text(column) }}), '')
 {%- endmacro %}

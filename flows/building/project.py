@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,12 @@ def session_options(*, patience: float) -> str:
 @contextmanager
 def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Iterator[None]:
     """Sets `environment` for dbt in this process, and restores what was there."""
-    wanted = environment(settings, conninfo, patience=patience)
+    with _variables(environment(settings, conninfo, patience=patience)):
+        yield
+
+
+@contextmanager
+def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -160,10 +165,16 @@ def build(
         watch=watch,
     )
     results = list(result)
+    built = judge(results)
+    see(results, statements)
+    return built
+
+
+def judge(results: Sequence[Any]) -> Built:
+    """What came of a build. Raises BuildFailed, which names each model and test that failed."""
     failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
         raise build_failed(failed)
-    see(results, statements)
     return Built(
         seconds={r.node.unique_id: r.execution_time for r in results},
         warnings=tuple(r.node.name for r in results if r.status == "warn"),
@@ -185,18 +196,27 @@ def _invoke(
 ) -> tuple[Any, list[tuple[str, str]]]:
     """dbt's result of a command, and the statements that it ran, each with the id of its node."""
     _import_dbt()
-    from dbt.cli.main import dbtRunner
-
     from flows.building.connections import KeptConnections, keep_connections
 
     keep_connections()
+    variables = environment(settings, conninfo, patience=patience)
+    with KeptConnections.recording() as ran:
+        return run_dbt(settings, arguments, variables=variables, target=target, watch=watch), ran
+
+
+def run_dbt(
+    settings: Settings, arguments: Sequence[str], *, variables: Mapping[str, str], target: str, watch: Watch = nobody
+) -> Any:
+    """dbt's result of a command inside this process, with what profiles.yml reads in `variables`.
+
+    Raises BuildFailed if dbt did not start; what becomes of its nodes is in the results.
+    """
+    _import_dbt()
+    from dbt.cli.main import dbtRunner
+
     folder = project_folder()
     home = settings.home.resolve()
-    with (
-        dbt_environment(settings, conninfo, patience=patience),
-        without_collection(),
-        KeptConnections.recording() as ran,
-    ):
+    with _variables(variables), without_collection():
         outcome = dbtRunner(callbacks=[_told_to(watch)]).invoke(
             [
                 "--quiet",
@@ -214,7 +234,7 @@ def _invoke(
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
-    return outcome.result, ran
+    return outcome.result
 
 
 def _told_to(watch: Watch) -> Callable[[Any], None]:
@@ -268,5 +288,7 @@ def without_collection() -> Iterator[None]:
 
 def _first_line(message: str | None) -> str:
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
+    # dbt's adapter of Spark says twice that it is an error; what Spark says begins with a class in brackets.
+    lines = [line for line in lines if line != "Runtime Error"]
     hints = [line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:")]
     return ". ".join([" ".join(lines[:2]), *hints])

@@ -1,5 +1,7 @@
 """Compares the marts with the raw orders, as the view `reconciliation` computes it."""
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
 from flows.errors import NotReconciled
@@ -51,13 +53,8 @@ def reconcile(connection: Connection, *, schema: str, budget: int) -> int:
     shops = [shop_id for (shop_id,) in due]
     cursor = connection.execute(sql.SQL(_DIFFERENCES).format(**within), {"shops": shops})
     names = [column.name for column in cursor.description or ()]
-    differences = [_describe(dict(zip(names, row, strict=True))) for row in cursor]
-    if differences:
-        raise NotReconciled(
-            "The marts do not add up to the raw sales; nothing was published. "
-            + "; ".join(differences)
-            + ". Run `regulars rebuild`, and find out what wrote to the marts."
-        )
+    if differences := [dict(zip(names, row, strict=True)) for row in cursor]:
+        raise not_reconciled(differences)
     connection.execute(
         "insert into regulars.reconciled_shops (shop_id, reconciled_at) "
         "select unnest(%s::uuid[]), now() "
@@ -65,6 +62,15 @@ def reconcile(connection: Connection, *, schema: str, budget: int) -> int:
         [shops],
     )
     return len(shops)
+
+
+def not_reconciled(differences: Iterable[dict[str, object]]) -> NotReconciled:
+    """The error for these rows of the view, each with its `shop`."""
+    return NotReconciled(
+        "The marts do not add up to the raw sales; nothing was published. "
+        + "; ".join(map(_describe, differences))
+        + ". Run `regulars rebuild`, and find out what wrote to the marts."
+    )
 
 
 def _describe(row: dict[str, object]) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 from flows.errors import BuildFailed
 from flows.history import Mode
 from ingest.storage.errors import RegularsError
-from ingest.storage.settings import Settings
+from ingest.storage.settings import Engine, Settings
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import FlowRunResponse
@@ -80,7 +80,9 @@ def import_prefect() -> None:
     import flows.refresh  # noqa: F401
 
 
-def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = None) -> None:
+def run_flow(
+    mode: Mode | None = None, *, engine: Engine | None = None, requested: "FlowRunResponse | None" = None
+) -> None:
     """Runs the flow in this process, so that the server shows it; `requested` is a run that its pages ask for.
 
     Raises BuildFailed with the run's message.
@@ -89,7 +91,7 @@ def run_flow(mode: Mode | None = None, *, requested: "FlowRunResponse | None" = 
 
     from flows.refresh import refresh
 
-    parameters = None if requested else {"mode": mode}
+    parameters = None if requested else {"mode": mode, "engine": engine}
     state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
     if not state.is_completed():
         raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")

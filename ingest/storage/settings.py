@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -51,6 +51,9 @@ def _require_long_key(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value()) < 32:
         raise ValueError("is shorter than 32 characters")
     return key
+
+
+Engine = Literal["postgres", "spark"]
 
 
 class Settings(BaseModel):
@@ -122,6 +125,19 @@ class Settings(BaseModel):
     threads: int = Field(2, ge=1, le=16)
     """The number of models that dbt builds at once."""
 
+    engine: Engine = "postgres"
+    """Where everything is computed when it is computed anew. With `spark`, every refresh that has something to do is a
+    rebuild there."""
+
+    spark_folder: Path | None = None
+    """Where Spark's files are while it computes: of the raw rows, and of what it makes. Unset: `spark` under `home`."""
+
+    spark_master: str = Field("local[*]", min_length=1)
+    """Where Spark runs: `local[N]` is N threads of this machine, `*` all of them."""
+
+    spark_memory: str = Field("2g", pattern="^[1-9][0-9]*[mg]$")
+    """The memory of Spark's Java process, such as `4g`."""
+
     reconcile_orders: int = Field(200_000, ge=1)
     """The most raw orders that a refresh adds up again to check the marts; shops unchecked for longest come first."""
 
@@ -146,6 +162,10 @@ class Settings(BaseModel):
                 f"{_variable(str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
             )
             raise SettingError(f"A setting can't be read: {wrong}.") from None
+
+    def with_engine(self, engine: Engine | None) -> Self:
+        """These settings with another engine, if one is given."""
+        return self if engine is None else self.model_copy(update={"engine": engine})
 
 
 def _variable(location: str) -> str:

@@ -12,6 +12,26 @@
     ),
     ('network_months', 'network_months', 'sales', 'net_amount', '0'),
 ] -%}
+{#- Each with what is expected of a mart and what is found in it: sales, net and refunded amount. -#}
+{%- set expected_of_orders = [
+    [
+        "'orders'", 0, 0, 0,
+        'order_sums.settled_sales', 'order_sums.settled_net', 'order_sums.settled_refunded'
+    ],
+    ["'shop_days'", 'order_sums.sales', 'order_sums.net', 'order_sums.refunded', 0, 0, 0],
+    ["'slug_months'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'link_months'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'link_months, first touch'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'campaign_months'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'campaign_months, first touch'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'network_months'", 'order_sums.sales', 'order_sums.net', 0, 0, 0, 0],
+    ["'purchases'", 'order_sums.linked_sales', 'order_sums.linked_net', 0, 0, 0, 0],
+] -%}
+{%- set expected_of_purchases = [
+    ["'purchases'", 0, 0, 0, 'purchase_sums.sales', 'purchase_sums.net', 0],
+    ["'customers'", 'purchase_sums.sales', 'purchase_sums.net', 0, 0, 0, 0],
+    ["'cohort_months'", 'purchase_sums.sales', 'purchase_sums.net', 0, 0, 0, 0],
+] -%}
 
 with
 
@@ -101,33 +121,14 @@ sides as (
         side.*
     from order_sums
     cross join
-        lateral (
-            values
-            (
-                'orders', 0, 0, 0,
-                order_sums.settled_sales, order_sums.settled_net, order_sums.settled_refunded
-            ),
-            ('shop_days', order_sums.sales, order_sums.net, order_sums.refunded, 0, 0, 0),
-            ('slug_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('link_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('link_months, first touch', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('campaign_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('campaign_months, first touch', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('network_months', order_sums.sales, order_sums.net, 0, 0, 0, 0),
-            ('purchases', order_sums.linked_sales, order_sums.linked_net, 0, 0, 0, 0)
-        ) as side
+        lateral {{ rows_of(expected_of_orders) }} as side
     union all
     select
         purchase_sums.shop_id,
         side.*
     from purchase_sums
     cross join
-        lateral (
-            values
-            ('purchases', 0, 0, 0, purchase_sums.sales, purchase_sums.net, 0),
-            ('customers', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0),
-            ('cohort_months', purchase_sums.sales, purchase_sums.net, 0, 0, 0, 0)
-        ) as side
+        lateral {{ rows_of(expected_of_purchases) }} as side
     {% for side, mart, sales, net, refunded in found -%}
         union all
         select

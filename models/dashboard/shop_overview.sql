@@ -45,7 +45,7 @@ select
     round(100.0 * customers.repeat_customers / customers.total_customers, 1) as repeat_percentage,
     round(customers.customer_revenue / customers.total_customers, 2) as average_ltv,
     coalesce(customers.customer_revenue, 0) as customer_revenue,
-    current_timestamp as refreshed_at
+    {{ current_moment() }} as refreshed_at
 from shops
 left join sales on shops.shop_id = sales.shop_id
 left join customers on shops.shop_id = customers.shop_id

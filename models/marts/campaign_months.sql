@@ -62,8 +62,8 @@ select
     coalesce(utm_source, 'unknown') as utm_source,
     coalesce(utm_medium, 'unknown') as utm_medium,
     coalesce(utm_campaign, 'unknown') as utm_campaign,
-    {% for measure, data_type in measures.items() -%}
-        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% for measure, type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type(type) }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

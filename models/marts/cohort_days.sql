@@ -11,14 +11,14 @@ with
 purchases as (
     select
         *,
-        order_date - first_purchase_date as days_since
+        {{ days_between('first_purchase_date', 'order_date') }} as days_since
     from {{ signed_rows(ref('purchases')) }}
 ),
 
 refunds as (
     select
         *,
-        order_date - first_purchase_date as days_since
+        {{ days_between('first_purchase_date', 'order_date') }} as days_since
     from {{ signed_rows(ref('refunds')) }}
 ),
 

@@ -41,7 +41,7 @@ totals as (
         sum(case when is_first_of_day then 1 else 0 end) as purchase_days,
         -- Exact: a median of whole days is a whole or a half.
         cast(
-            percentile_cont(0.5) within group (order by gap_days) as numeric
+            percentile_cont(0.5) within group (order by gap_days) as {{ data_type('numeric') }}
         ) as median_gap_days,
         sum(net_amount) as total_spent,
         sum(profit_amount) as total_profit,

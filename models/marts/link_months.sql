@@ -23,7 +23,7 @@
 
 {#- Not a CTE: it is read three times, and would be written to disk before that. -#}
 {%- set purchases = signed_rows(ref('purchases')) -%}
-{%- set days_since = 'order_date - first_purchase_date' -%}
+{%- set days_since = days_between('first_purchase_date', 'order_date') -%}
 
 with
 
@@ -82,8 +82,8 @@ summands as (
 select
     shop_id,
     coalesce(link, 'unknown') as link,
-    {% for measure, data_type in measures.items() -%}
-        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% for measure, type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type(type) }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

@@ -26,9 +26,9 @@ select
     shop_id,
     link,
     max(case when number_from_newest = 1 then shown_slug end) as current_slug,
-    string_agg(
-        case when number_from_newest > 1 then shown_slug end, ', ' order by number_from_newest
-    ) as former_slugs,
+    {{ listed(
+        'case when number_from_newest > 1 then shown_slug end', sorted_by='number_from_newest'
+    ) }} as former_slugs,
     count(*) as slugs
 from numbered
 group by shop_id, link

@@ -37,8 +37,8 @@ summands as (
 select
     shop_id,
     coalesce(network, 'unknown') as network,
-    {% for measure, data_type in measures.items() -%}
-        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% for measure, type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type(type) }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

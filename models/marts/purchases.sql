@@ -70,8 +70,8 @@ preferred as (
         *,
         substr(
             max(
-                lpad(cast(number_with_network as text), 9, '0')
-                || lpad(cast(purchase_number as text), 9, '0')
+                lpad({{ as_text('number_with_network') }}, 9, '0')
+                || lpad({{ as_text('purchase_number') }}, 9, '0')
                 || network
             ) over (
                 partition by shop_id, shop_customer_id
@@ -110,7 +110,7 @@ select
     case when network is not null then number_with_network end as number_with_network,
     case
         when number_in_day = 1 and previous_purchase_date < order_date
-            then order_date - previous_purchase_date
+            then {{ days_between('previous_purchase_date', 'order_date') }}
     end as gap_days,
     number_in_day = 1 as is_first_of_day,
     number_in_month = 1 as is_first_of_month,

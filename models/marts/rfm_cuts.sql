@@ -15,20 +15,7 @@ with
 -- The value up to which a share of the customers lies: fewer than 2 in 5 have less than `…_2`, and
 -- at least as many have `…_2` or less.
 percentiles as (
-    select
-        shop_id,
-        {% for measure in measures -%}
-            {% for fifths in range(1, 5) -%}
-                percentile_disc(0.{{ 2 * fifths }}) within group (
-                    order by {{ measure }}
-                ) as {{ measure }}_{{ fifths }},
-            {% endfor -%}
-        {% endfor -%}
-        count(*) as customers
-    from {{ ref('customers') }}
-    where {{ in_batch() }}
-    group by shop_id
-    having count(*) >= {{ fewest_customers() }}
+    {{ percentiles(ref('customers'), measures) }}
 )
 
 -- So the next fifth begins with the smallest value beyond it: equal values stay together.

@@ -50,8 +50,8 @@ summands as (
 
 select
     shop_id,
-    {% for measure, data_type in measures.items() -%}
-        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% for measure, type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type(type) }}) as {{ measure }},
     {% endfor -%}
     order_date
 from summands

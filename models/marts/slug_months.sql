@@ -55,8 +55,8 @@ summands as (
 select
     shop_id,
     coalesce(slug, 'unknown') as slug,
-    {% for measure, data_type in measures.items() -%}
-        cast(sum({{ measure }}) as {{ data_type }}) as {{ measure }},
+    {% for measure, type in measures.items() -%}
+        cast(sum({{ measure }}) as {{ data_type(type) }}) as {{ measure }},
     {% endfor -%}
     month
 from summands

@@ -39,8 +39,8 @@ from (
             {{ text_or_null('orders.reference_code') }} as reference_code,
             {{ text_or_null('orders.network') }} as network,
             {{ finite('orders.volume_gb') }} as volume_gb,
-            lower(trim(cast(orders.order_status as text))) as order_status,
-            lower(trim(cast(orders.payment_status as text))) as payment_status,
+            lower(trim({{ as_text('orders.order_status') }})) as order_status,
+            lower(trim({{ as_text('orders.payment_status') }})) as payment_status,
             {{ money('orders.total_price') }} as total_price,
             {{ money('orders.profit_amount') }} as profit_amount,
             -- An order without any time is kept, where everybody will see that it is wrong: on the
@@ -48,7 +48,7 @@ from (
             coalesce(
                 {{ as_utc('orders.created_at') }},
                 {{ as_utc('orders.updated_at') }},
-                timestamptz '1970-01-01 00:00:00+00'
+                {{ data_type('timestamptz') }} '1970-01-01 00:00:00+00'
             ) as ordered_at,
             case
                 when

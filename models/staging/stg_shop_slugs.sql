@@ -9,9 +9,9 @@ select
 from (
     select
         slugs.shop_id,
-        trim(cast(slugs.slug as text)) as slug,
+        trim({{ as_text('slugs.slug') }}) as slug,
         coalesce(
-            {{ text_or_null('slugs.label') }}, trim(cast(slugs.slug as text))
+            {{ text_or_null('slugs.label') }}, trim({{ as_text('slugs.slug') }})
         ) as link,
         {{ as_utc('slugs.valid_from') }} as valid_from,
         {{ as_utc('slugs.valid_to') }} as valid_to

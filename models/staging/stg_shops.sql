@@ -9,12 +9,13 @@ source as (
 renamed as (
     select
         id as shop_id,
-        {{ without_contact('cast(shop_slug as text)') }} as shop_slug,
-        {{ without_contact('cast(shop_name as text)') }} as shop_name,
-        coalesce(cast(currency as text), 'GHS') as currency,
+        {{ without_contact(as_text('shop_slug')) }} as shop_slug,
+        {{ without_contact(as_text('shop_name')) }} as shop_name,
+        coalesce({{ as_text('currency') }}, 'GHS') as currency,
         -- A zone that can't be read must not stop every other shop's numbers.
         case
-            when regulars.is_time_zone(cast(timezone as text)) then cast(timezone as text)
+            when regulars.is_time_zone({{ as_text('timezone') }})
+                then {{ as_text('timezone') }}
             else 'UTC'
         end as time_zone
     from source

@@ -40,7 +40,8 @@ from (
         case
             when tracking.accessed_at is not null
                 then coalesce(
-                    {{ as_utc('tracking.accessed_at') }}, timestamptz '1970-01-01 00:00:00+00'
+                    {{ as_utc('tracking.accessed_at') }},
+                    {{ data_type('timestamptz') }} '1970-01-01 00:00:00+00'
                 )
         end as visited_at,
         case

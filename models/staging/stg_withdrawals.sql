@@ -1,7 +1,7 @@
 select
     id as withdrawal_id,
     shop_id,
-    {{ without_contact('lower(trim(cast(status as text)))') }} as status,
+    {{ without_contact('lower(trim(' ~ as_text('status') ~ '))') }} as status,
     {{ money('amount') }} as amount,
     {{ as_utc('created_at') }} as created_at
 from {{ source('storefront', 'withdrawal_requests') }}

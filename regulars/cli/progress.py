@@ -1,7 +1,7 @@
 """What a refresh is at, in the terminal: a line for each step, and a live one for each model that runs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from flows.nodes import NodeEvent
 from flows.reporting.text import seconds
-from flows.steps import STEPS, Run, Step
+from flows.steps import Run, Step
 
 DOING = {
     "compare_models": "looking for models that changed",
@@ -23,6 +23,9 @@ DOING = {
     "forecast_purchases": "fitting forecasts that are due",
     "claim_batch": "taking the changes",
     "build_marts": "building and testing the marts",
+    "extract_rows": "writing the raw rows to files for Spark",
+    "build_on_spark": "building and testing on Spark",
+    "load_marts": "loading and testing what Spark computed",
     "judge_volume": "comparing the last days with the weeks before",
     "publish": "comparing the marts with the raw sales and publishing",
     "settle_relations": "dropping what no model makes any more",
@@ -43,6 +46,7 @@ class Progress:
     """
 
     console: Console
+    steps: Sequence[Step]
     _step: Step | None = None
     _step_began: float = 0.0
     _running: dict[str, float] = field(default_factory=dict)
@@ -91,16 +95,18 @@ class Progress:
             length = time.monotonic() - self._step_began
             self._step = None
             self._running.clear()
+            self._done.clear()
+            self._total = 0
             self.console.print(self._line(step, seconds(length), mark, style))
 
     def _line(self, step: Step, length: str, mark: str, style: str) -> RenderableType:
         """Number, what is done, and how long that took, in columns."""
         line = Table.grid(padding=(0, 1))
-        line.add_column(justify="right", width=len(f"{len(STEPS)}/{len(STEPS)}"), style="dim")
+        line.add_column(justify="right", width=len(f"{len(self.steps)}/{len(self.steps)}"), style="dim")
         line.add_column(width=max(map(len, DOING.values())), no_wrap=True, overflow="ellipsis")
         line.add_column(justify="right", width=len("00 min 00 s"), no_wrap=True)
         line.add_column(style=style, no_wrap=True)
-        line.add_row(f"{STEPS.index(step) + 1}/{len(STEPS)}", DOING[step.__name__], length, mark)
+        line.add_row(f"{self.steps.index(step) + 1}/{len(self.steps)}", DOING[step.__name__], length, mark)
         return line
 
     def _ended(self, event: NodeEvent) -> Text:
@@ -115,7 +121,7 @@ class Progress:
             return Text("    starting", "dim")
         now = time.monotonic()
         lines = [self._line(step, seconds(now - self._step_began), "", "")]
-        if step.__name__ == "build_marts" and self._total:
+        if self._total:
             bar = Table.grid(padding=(0, 1))
             bar.add_row(
                 "   ",

@@ -14,35 +14,42 @@ from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
 from flows.reporting.report import Report, read_report
 from flows.scheduling.prefect_server import run_flow, running_api, use_api
-from flows.steps import run_refresh
-from ingest.storage.errors import RegularsError
-from ingest.storage.settings import Settings
+from flows.steps import run_refresh, steps_of
+from ingest.storage.errors import InputError, RegularsError
+from ingest.storage.settings import Engine, Settings
 from regulars.cli.opening import open_database
 from regulars.cli.progress import Progress
 
+OnEngine = Annotated[
+    Engine | None,
+    typer.Option("--engine", help="Where to compute everything anew, if there is anything to do: see docs/spark.md."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON, of a failure too.")]
 
 
-def refresh(as_json: AsJson = False) -> None:
+def refresh(as_json: AsJson = False, engine: OnEngine = None) -> None:
     """Update every number with what changed since the last refresh."""
-    _run_and_report(None, as_json=as_json)
+    _run_and_report(None, engine=engine, as_json=as_json)
 
 
 def rebuild(
     shop: Annotated[str | None, typer.Option(help="The slug of a shop: recompute its numbers alone.")] = None,
     as_json: AsJson = False,
+    engine: OnEngine = None,
 ) -> None:
     """Recompute every number from the raw rows, while readers go on reading."""
     if shop is None:
-        _run_and_report("rebuild", as_json=as_json)
+        _run_and_report("rebuild", engine=engine, as_json=as_json)
         return
+    if engine == "spark":
+        raise InputError("Spark computes all shops: leave out --shop or --engine.")
     with open_database(Settings.from_environment()) as connection:
         ask_for_rebuild(connection, shop)
-    _run_and_report(None, as_json=as_json)
+    _run_and_report(None, engine="postgres", as_json=as_json)
 
 
-def _run_and_report(mode: Mode | None, *, as_json: bool) -> None:
-    settings = Settings.from_environment()
+def _run_and_report(mode: Mode | None, *, engine: Engine | None, as_json: bool) -> None:
+    settings = Settings.from_environment().with_engine(engine)
     try:
         done = _run(settings, mode)
     except (RegularsError, psycopg.Error):
@@ -62,14 +69,14 @@ def _run(settings: Settings, mode: Mode | None) -> Refresh:
     address = running_api(settings)
     if address is not None:
         return _run_flow(settings, mode, address)
-    with Progress(Console(stderr=True, highlight=False)) as progress:
+    with Progress(Console(stderr=True, highlight=False), steps_of(settings)) as progress:
         return run_refresh(settings, mode=mode, perform=progress.perform, watch=progress.watch)
 
 
 def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
     """Runs the flow, so that the Prefect server shows it: that is worth the seconds that importing Prefect takes."""
     use_api(address)
-    run_flow(mode)
+    run_flow(mode, engine=settings.engine)
     with open_database(settings) as connection:
         done = last(connection, succeeded=True)
     if done is None:

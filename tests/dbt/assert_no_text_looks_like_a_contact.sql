@@ -23,18 +23,17 @@ texts as (
         {%- set relation = ref(model) -%}
         {%- set node = graph.nodes['model.regulars.' ~ model] if execute -%}
         {%- set columns = node.columns.values() if execute else [] -%}
+        {%- set texts = [] -%}
+        {%- for column in columns | selectattr('data_type', 'equalto', 'text') -%}
+            {%- do texts.append(["'" ~ column.name ~ "'", 'shown.' ~ column.name]) -%}
+        {%- endfor -%}
         select
             '{{ model }}' as relation_name,
             texts.column_name,
             count(*) as contacts
         from {{ relation }} as shown
         cross join
-            lateral (
-                values
-                {% for column in columns | selectattr('data_type', 'equalto', 'text') -%}
-                    ('{{ column.name }}', shown.{{ column.name }}){{ ',' if not loop.last }}
-                {% endfor %}
-            ) as texts (column_name, content)
+            lateral {{ rows_of(texts) }} as texts (column_name, content)
         where {{ looks_like_contact('texts.content') }}
         group by texts.column_name
         {{ 'union all' if not loop.last }}

@@ -1,0 +1,195 @@
+"""Every cell of what Spark computed held against what PostgreSQL has: both must be the same rows, in whatever order."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from psycopg import sql
+
+from flows.building.project import relations
+from flows.lock import SESSION
+from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.spark.columns import Column, Table
+from flows.spark.csv import blocks, decode
+from flows.spark.parquet import write_file
+from ingest.storage.connections import Connection
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql.types import StructField
+
+RECORD = ("segment_changes", "customer_segments")
+"""What readers are shown and models read: before the next build, `segment_changes` adds to the one from the other."""
+
+# When it was computed is the one thing in which two equal computations differ.
+_MOMENTS = {"refreshed_at"}
+
+# The most rows of a relation that are told of.
+_TOLD = 10
+
+_TRANSACTION = SESSION | {"statement_timeout": "60min", "row_security": "off", "jit": "off", "timezone": "UTC"}
+
+# One of each row of the one side for each of the other leaves nothing.
+_DIFFERENCE = """
+    select {columns}, sum(side) as side
+    from (
+        select {columns}, 1 as side from {{postgres}}
+        union all
+        select {columns}, -1 as side from {{spark}}
+    ) as sides
+    group by {columns}
+    having sum(side) <> 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A relation that was compared: PostgreSQL's rows and cells, and what differs, in words; nothing if it is equal."""
+
+    name: str
+    rows: int
+    cells: int
+    differences: tuple[str, ...]
+
+
+def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:
+    """Makes what readers are shown known to a session, so that a build there records what a refresh here would."""
+    for name in RECORD:
+        table = _table(connection, PUBLISHED, name)
+        if table is not None:
+            _export(connection, table, folder / name)
+            spark.sql(f"create or replace view {PUBLISHED}.{name} as select * from parquet.`{(folder / name).resolve()}`")
+
+
+def compare(
+    connection: Connection, spark: SparkSession, folder: Path, *, as_of: datetime, schema: str = PUBLISHED
+) -> Iterator[Compared]:
+    """Compares each relation of a schema with Spark's working one, one after another.
+
+    `folder` takes PostgreSQL's rows of one relation at a time. Views that read the clock are read as at `as_of`. Memory
+    is bounded: rows are divided among Spark's tasks by a hash of all that is in them.
+    """
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        for name, value in _TRANSACTION.items():
+            connection.execute("select set_config(%s, %s, true)", [name, value])
+        connection.execute("select set_config('regulars.now', %s, true)", [as_of.isoformat()])
+        keys = {name: shape.key for name, shape in shapes(connection, schema).items()}
+        names = sorted({relation.name for relation in relations() if relation.schema == WORKING})
+        for name in names:
+            shutil.rmtree(folder, ignore_errors=True)
+            yield _compare(connection, spark, folder, schema, name, keys.get(name, ()))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compare(
+    connection: Connection, spark: SparkSession, folder: Path, schema: str, name: str, key: Sequence[str]
+) -> Compared:
+    if not spark.catalog.tableExists(f"{WORKING}.{name}"):
+        return Compared(name, 0, 0, ("Spark has no such relation",))
+    fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in _MOMENTS]
+    table = _table(connection, schema, name, fields)
+    if table is None:
+        return Compared(name, 0, 0, (f"PostgreSQL's schema {schema} has no such relation, or other columns",))
+    rows = _export(connection, table, folder)
+    differing = _difference(spark, folder, name, [field.name for field in fields])
+    found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
+    return Compared(name, rows, rows * len(fields), tuple(_told(found, key)))
+
+
+def _difference(spark: SparkSession, folder: Path, name: str, columns: Sequence[str]) -> DataFrame:
+    query = _DIFFERENCE.format(columns=", ".join(columns))
+    return spark.sql(query, postgres=spark.read.parquet(str(folder)), spark=spark.table(f"{WORKING}.{name}"))
+
+
+def _told(rows: Sequence[Row], key: Sequence[str]) -> Iterator[str]:
+    """What differs: the columns of two rows with one key, or a whole row that only one side has."""
+    waiting = [row.asDict() for row in rows]
+    while waiting:
+        row = waiting.pop(0)
+        side = row["side"]
+        at = {name: row[name] for name in key}
+        other = next((each for each in waiting if key and each["side"] == -side and at.items() <= each.items()), None)
+        if other is None:
+            values = {name: value for name, value in row.items() if name != "side"}
+            yield f"only in {'PostgreSQL' if side > 0 else 'Spark'}: {_written(values)}"
+            continue
+        waiting.remove(other)
+        postgres, spark = (row, other) if side > 0 else (other, row)
+        differing = [name for name in row if name != "side" and row[name] != other[name]]
+        cells = (f"{name} is {_plain(postgres[name])} and on Spark {_plain(spark[name])}" for name in differing)
+        yield f"{_written(at)}: {', '.join(cells)}"
+
+
+def _written(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in values.items())
+
+
+def _plain(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
+def _table(
+    connection: Connection, schema: str, name: str, fields: Sequence[StructField] | None = None
+) -> Table | None:
+    """A relation as it is exported: with Spark's types, if these are given. None if it has not just these columns."""
+    types = dict(
+        connection.execute(
+            "select attname, format_type(atttypid, null) from pg_attribute "
+            "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+            [f"{schema}.{name}"],
+        ).fetchall()
+    )
+    wanted = {field.name: _arrow(field.dataType.simpleString()) for field in fields or ()}
+    found = {column for column in types if column not in _MOMENTS}
+    if not found or (fields is not None and found != wanted.keys()):
+        return None
+    arrow = wanted or {column: _ARROW.get(kind, pa.string()) for column, kind in types.items()}
+    return Table(
+        f"{schema}.{name}",
+        tuple(Column(column, types[column], _expression(column, kind), kind) for column, kind in arrow.items()),
+    )
+
+
+_ARROW = {"timestamp with time zone": pa.timestamp("us", tz="UTC")}
+
+
+def _arrow(spark_type: str) -> pa.DataType:
+    if spark_type.startswith("decimal"):
+        precision, scale = spark_type.removeprefix("decimal(").removesuffix(")").split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return {
+        "bigint": pa.int64(),
+        "int": pa.int32(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }.get(spark_type, pa.string())
+
+
+def _expression(name: str, arrow_type: pa.DataType) -> sql.Composable:
+    column = sql.Identifier(name)
+    if pa.types.is_decimal(arrow_type):
+        return sql.SQL("trim_scale({})").format(column)
+    if pa.types.is_boolean(arrow_type):
+        return sql.SQL("{}::integer").format(column)
+    return sql.SQL("{}::text").format(column) if pa.types.is_string(arrow_type) else column
+
+
+def _export(connection: Connection, table: Table, folder: Path) -> int:
+    """Writes a relation's rows as Parquet; returns how many."""
+    write_file(table.schema.empty_table(), folder / "none.parquet")
+    rows = 0
+    query = sql.SQL("copy ({}) to stdout (format csv)").format(table.query(sql.SQL("true")))
+    with connection.cursor().copy(query) as copy:
+        for number, block in enumerate(blocks(copy)):
+            part = decode(block, table)
+            write_file(part, folder / f"part-{number:05}.parquet")
+            rows += part.num_rows
+    return rows

@@ -1,0 +1,58 @@
+"""Several connections that see the same moment."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+
+from flows.lock import BUILDING, SESSION
+from ingest.storage.connections import Connection, connect
+
+# Of each transaction. A range of a table takes seconds; to count the largest one may take minutes.
+_TRANSACTION = SESSION | {
+    "statement_timeout": "60min",
+    "idle_in_transaction_session_timeout": "0",
+    "row_security": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`as_of` (UTC): everything committed before it is seen. `holder` has exported it; `readers` read it besides."""
+
+    as_of: datetime
+    holder: Connection
+    readers: tuple[Connection, ...]
+
+
+@contextmanager
+def open_snapshot(conninfo: str, *, readers: int) -> Iterator[Snapshot]:
+    """Read-only transactions of one moment, which end with the block. The next refresh ends those of a killed one."""
+    with ExitStack() as stack:
+        holder = stack.enter_context(connect(conninfo, application=BUILDING))
+        # A moment before the snapshot: what commits in between is seen too.
+        (as_of,) = holder.execute("select clock_timestamp()").fetchone() or (None,)
+        stack.enter_context(_transaction(holder, None))
+        (name,) = holder.execute("select pg_export_snapshot()").fetchone() or ("",)
+        connections = []
+        for _ in range(readers):
+            reader = stack.enter_context(connect(conninfo, application=BUILDING))
+            stack.enter_context(_transaction(reader, name))
+            connections.append(reader)
+        yield Snapshot(as_of, holder, tuple(connections))
+
+
+@contextmanager
+def _transaction(connection: Connection, snapshot: str | None) -> Iterator[None]:
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        if snapshot is not None:
+            connection.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
+        for name, value in _TRANSACTION.items():
+            connection.execute("select set_config(%s, %s, true)", [name, value])
+        yield

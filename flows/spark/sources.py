@@ -1,0 +1,60 @@
+"""What the models read on Spark: the extract's files as tables, and PostgreSQL's functions that they call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.errors import BuildFailed
+from flows.spark.zones import java_zones
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# The schemas of sources and models. `analytics` has what readers are shown, where the extract has it.
+_SCHEMAS = ("public", "regulars", "analytics", "staging", "building")
+
+
+def register(spark: SparkSession, extract: Path) -> datetime:
+    """Makes the extract's tables known to the session; returns the moment that they are of (UTC).
+
+    Raises BuildFailed if the folder holds no whole extract.
+    """
+    try:
+        description = json.loads((extract / "extract.json").read_text(encoding="utf-8"))
+        as_of, tables = datetime.fromisoformat(description["as_of"]).astimezone(UTC), list(description["tables"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BuildFailed(f"{extract} holds no whole extract; nothing was published. Extract it again.") from None
+    for schema in _SCHEMAS:
+        spark.sql(f"create schema if not exists {schema}")
+    for table in tables:
+        files = extract.resolve() / table
+        if not files.is_dir():
+            raise BuildFailed(f"The extract in {extract} has no {table}; nothing was published. Extract it again.")
+        spark.sql(f"create or replace view {table} as select * from parquet.`{files}`")
+    zones = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
+    for function in _functions(as_of, java_zones(zones)):
+        spark.sql(f"create or replace function regulars.{function}")
+    return as_of
+
+
+def _functions(as_of: datetime, zones: Mapping[str, str]) -> list[str]:
+    """Those of the migrations that models call, and others of the extract's moment and time zones."""
+    known = ", ".join(_text(name) for name in zones)
+    other = ", ".join(f"{_text(name)}, {_text(zone)}" for name, zone in zones.items() if name != zone)
+    java_name = f"coalesce(map({other})[time_zone], time_zone)" if other else "time_zone"
+    return [
+        f"is_time_zone(name string) returns boolean return name in ({known or 'null'})",
+        "local_date(moment timestamp, time_zone string) returns date "
+        f"return cast(from_utc_timestamp(moment, {java_name}) as date)",
+        f"as_of() returns timestamp return timestamp '{as_of:%Y-%m-%d %H:%M:%S.%f}+00:00'",
+        "today(time_zone string) returns date return regulars.local_date(regulars.as_of(), time_zone)",
+    ]
+
+
+def _text(value: str) -> str:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{quoted}'"

@@ -1,0 +1,22 @@
+{#- Midnight of every day from one day to another, both included; what a query can select from. -#}
+{% macro day_series(first_day, last_day) -%}
+    {{ adapter.dispatch('day_series')(first_day, last_day) }}
+{%- endmacro %}
+
+{% macro postgres__day_series(first_day, last_day) -%}
+    generate_series(
+        timestamp '{{ first_day }}',
+        cast({{ last_day }} as timestamp),
+        interval '1 day'
+    )
+{%- endmacro %}
+
+{#- The last day may be given by a function, which Spark doesn't allow where rows are made. -#}
+{% macro spark__day_series(first_day, last_day) -%}
+    (
+        select explode(sequence(
+            timestamp '{{ first_day }}', cast(last_day as timestamp), interval '1 day'
+        ))
+        from (select {{ last_day }} as last_day) as given
+    )
+{%- endmacro %}

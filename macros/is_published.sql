@@ -1,0 +1,15 @@
+{#- Whether readers are shown this mart yet. -#}
+{% macro is_published(mart) -%}
+    {{ return(adapter.dispatch('is_published')(mart)) }}
+{%- endmacro %}
+
+{% macro postgres__is_published(mart) -%}
+    {{ return(run_query(
+        "select 1 where to_regclass('analytics." ~ mart ~ "') is not null"
+    ).rows | length > 0) }}
+{%- endmacro %}
+
+{#- Among the sources of the extract, which are as of one moment. -#}
+{% macro spark__is_published(mart) -%}
+    {{ return(run_query('show tables in analytics').columns['tableName'].values() | select('equalto', mart) | list | length > 0) }}
+{%- endmacro %}
