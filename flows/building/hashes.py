@@ -16,9 +16,19 @@ def node_hashes(manifest: Any) -> dict[str, str]:
     are in none. In a data test's is what it looks for, and no model.
     """
     nodes = {key: node for key, node in manifest.nodes.items() if node.resource_type in ("model", "test")}
-    macros = {name: macro for name, macro in manifest.macros.items() if macro.package_name == "regulars"}
+    # What stands in PostgreSQL does not depend on how Spark would have made it.
+    macros = {
+        name: macro
+        for name, macro in manifest.macros.items()
+        if macro.package_name == "regulars" and not macro.name.startswith("spark__")
+    }
     # These are in dbt's place. Whether dbt says that a node calls one depends on what the process did before.
-    overrides = {name for name, macro in macros.items() if macro.name.startswith("postgres__")}
+    ours = {macro.name for macro in macros.values()}
+    overrides = {
+        name
+        for name, macro in macros.items()
+        if macro.name.startswith("postgres__") and macro.name.removeprefix("postgres__") not in ours
+    }
     calls = {key: [*{*node.depends_on.macros} - overrides] for key, node in nodes.items()}
     # dbt calls what no node does, such as materializations and strategies: any model may depend on it.
     called = _reached(macros, (name for names in calls.values() for name in names))
