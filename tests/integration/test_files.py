@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 import time
+import tracemalloc
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -107,6 +108,26 @@ def test_a_workbook_keeps_every_text_as_it_is_and_never_as_markup(dashboard: Das
     found = [unescape(cells["customer_name"]) for cells in _read(content)]
     assert found == [text[:32_767] for text in _TEXTS]
     assert all(value is None for cells in _read(content) for name, value in cells.items() if name != "customer_name")
+
+
+def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(dashboard: Dashboard) -> None:
+    rows = [tuple(None if name != "customer_name" else "Ama" * 100 for name in CustomerRow.model_fields)] * 1000
+
+    def most(parts: int) -> int:
+        book = workbook.Workbook(_shop(dashboard.owners.shops["ama-data"]), "Many", CustomerRow)
+        tracemalloc.start()
+        try:
+            for _ in range(parts):
+                book.add(rows)
+            while book.next_part():
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            book.close()
+
+    most(1)  # what is imported and cached once
+    assert most(20) < most(2) + 100_000
 
 
 def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: Dashboard) -> None:

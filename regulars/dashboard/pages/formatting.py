@@ -58,8 +58,10 @@ def decimal(value: Decimal, digits: int) -> str:
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """1,234.50, where a heading names the currency. Rounded to what can be paid: a franc has no cents, nor has an average
-    of francs. The API and the files are exact."""
+    """1,234.50, where a heading names the currency.
+
+    Rounded to what can be paid: a franc has no cents, nor has an average of francs. The API and the files are exact.
+    """
     return decimal(value, _DIGITS.get(currency, 2))
 
 
