@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import openpyxl
+import psycopg
 import pytest
 from openpyxl.utils.escape import unescape
 
@@ -145,6 +146,21 @@ def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: D
         if expected:
             assert {cell.number_format for cell in column[1:] if cell.value is not None} == {expected}
     assert sheet.freeze_panes == "B2"
+
+
+def test_a_workbook_whose_first_rows_can_not_be_read_leaves_nothing(
+    dashboard: Dashboard, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: csv_export.Export) -> bytes:
+        raise psycopg.OperationalError("the fault of this test")
+
+    monkeypatch.setattr(csv_export.Export, "_fetch", fail)
+    shop = dashboard.owners.shops["ama-data"]
+    with dashboard.owner(shop.user_id) as client:
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 503
+        assert list(temporary.iterdir()) == []
+        monkeypatch.undo()
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 200
 
 
 def test_no_text_in_a_workbook_is_a_formula(dashboard: Dashboard) -> None:
