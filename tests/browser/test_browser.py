@@ -225,6 +225,9 @@ def test_every_picture_is_drawn_for_the_screen_and_its_colours(looks: Looks) -> 
                 _assert_pictures_are_of(page, theme=scheme, size="narrow" if width == 390 else "wide")
                 _assert_pictures_are_there(page, number=number)
                 assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        # Still on the page of links, whose pictures are alone in their rows.
+        _show_on(page, 768, "light")
+        _assert_pictures_are_of(page, theme="light", size="middle")
         assert visit.faults == []
 
 

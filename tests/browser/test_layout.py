@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from regulars.dashboard.language.catalogue import LANGUAGES
+from regulars.dashboard.pages.drawings import Size
 from regulars.dashboard.security.session import COOKIE
 from tests.conftest import Server
 from tests.hard_shops import SHOPS, HardShops, hard_shops
@@ -65,7 +67,7 @@ def test_no_label_of_a_picture_is_cut_or_overlaps(browser: Browser, shops: HardS
     faults: dict[str, list[str]] = {}
     with _page(browser, shops, shop, language) as page:
         for name in FIGURES:
-            for size in ("narrow", "wide"):
+            for size in get_args(Size):
                 address = f"/charts/{name}.svg?size={size}&period=year&shop={shop}"
                 if page.request.get(address).status == 404:
                     continue  # there is nothing to draw yet

@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 import time
+import tracemalloc
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import openpyxl
+import psycopg
 import pytest
 from openpyxl.utils.escape import unescape
 
@@ -109,6 +111,26 @@ def test_a_workbook_keeps_every_text_as_it_is_and_never_as_markup(dashboard: Das
     assert all(value is None for cells in _read(content) for name, value in cells.items() if name != "customer_name")
 
 
+def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(dashboard: Dashboard) -> None:
+    rows = [tuple(None if name != "customer_name" else "Ama" * 100 for name in CustomerRow.model_fields)] * 1000
+
+    def most(parts: int) -> int:
+        book = workbook.Workbook(_shop(dashboard.owners.shops["ama-data"]), "Many", CustomerRow)
+        tracemalloc.start()
+        try:
+            for _ in range(parts):
+                book.add(rows)
+            while book.next_part():
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            book.close()
+
+    most(1)  # what is imported and cached once
+    assert most(20) < most(2) + 100_000
+
+
 def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: Dashboard) -> None:
     shop = dashboard.owners.shops["ama-data"]
     with dashboard.owner(shop.user_id) as client:
@@ -124,6 +146,21 @@ def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: D
         if expected:
             assert {cell.number_format for cell in column[1:] if cell.value is not None} == {expected}
     assert sheet.freeze_panes == "B2"
+
+
+def test_a_workbook_whose_first_rows_can_not_be_read_leaves_nothing(
+    dashboard: Dashboard, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: csv_export.Export) -> bytes:
+        raise psycopg.OperationalError("the fault of this test")
+
+    monkeypatch.setattr(csv_export.Export, "_fetch", fail)
+    shop = dashboard.owners.shops["ama-data"]
+    with dashboard.owner(shop.user_id) as client:
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 503
+        assert list(temporary.iterdir()) == []
+        monkeypatch.undo()
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 200
 
 
 def test_no_text_in_a_workbook_is_a_formula(dashboard: Dashboard) -> None:

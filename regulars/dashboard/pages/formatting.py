@@ -58,11 +58,11 @@ def decimal(value: Decimal, digits: int) -> str:
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """1,234.50, where a heading names the currency."""
-    digits = _DIGITS.get(currency, 2)
-    if digits < 2 and value != value.to_integral_value():
-        digits = 2  # the storefront has fractions
-    return decimal(value, digits)
+    """1,234.50, where a heading names the currency.
+
+    Rounded to what can be paid: a franc has no cents, nor has an average of francs. The API and the files are exact.
+    """
+    return decimal(value, _DIGITS.get(currency, 2))
 
 
 def unit(currency: str) -> str:

@@ -76,7 +76,11 @@ class Export:
             self._cursor = self._connection.cursor()
             for name in self.as_text:
                 self._cursor.adapters.register_loader(name, TextLoader)
-            self._first: bytes | None = self._header() + self._fetch()
+            try:
+                self._first: bytes | None = self._header() + self._fetch()
+            except BaseException:
+                self._discard()
+                raise
             self._held = stack.pop_all()
 
     @property
@@ -100,6 +104,7 @@ class Export:
 
     def close(self) -> None:
         """Returns the connection, and logs who exported how many rows."""
+        self._discard()
         log.info(
             "customers were exported",
             extra={
@@ -150,6 +155,9 @@ class Export:
         """What follows the last row."""
         return None
 
+    def _discard(self) -> None:
+        """Deletes what was kept for the file."""
+
 
 class WorkbookExport(Export):
     """As XLSX. The file is made on disk, because its index comes last, and sent when it is whole."""
@@ -172,10 +180,8 @@ class WorkbookExport(Export):
             self._held.close()
         return self._workbook.next_part()
 
-    def close(self) -> None:
-        with suppress(AttributeError):  # the shop was refused, so no file was begun
-            self._workbook.close()
-        super().close()
+    def _discard(self) -> None:
+        self._workbook.close()
 
 
 class PhonesExport(Export):

@@ -1,4 +1,4 @@
-"""A workbook for Excel with typed cells, written to a temporary folder row by row; definitions are its last sheet.
+"""A workbook for Excel with typed cells, written to a temporary folder; definitions are its last sheet.
 
 XlsxWriter makes the book without its rows: styles, sheets with their headings, definitions. The rows are put between.
 """
@@ -107,7 +107,7 @@ class Workbook:
         self._zip.close()
 
     def _without_rows(self) -> ZipFile:
-        """The whole book with as many sheets as there are now, but their rows."""
+        """The whole book with as many sheets as there are now, without their rows."""
         path = Path(self._folder.name) / "without_rows.xlsx"
         # constant_memory writes each text where it stands, so that a sheet is complete in itself.
         with xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": self._folder.name}) as book:
