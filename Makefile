@@ -4,7 +4,7 @@ BIN := .venv/bin
 # These tests load the machine themselves or count on a second, so they run after the others and alone.
 ALONE := tests/integration/test_tracker_load.py tests/integration/test_api_outage.py
 
-.PHONY: help install demo check test lint style serve texts lock clean
+.PHONY: help install spark demo check test lint style serve texts lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -19,6 +19,14 @@ install: .venv/.installed  ## set up the environment alone
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Nothing that is installed changes its version, since the lock of this is resolved under that of all.
+spark: .venv/.spark  ## install what a rebuild on Spark needs besides: pyspark, 400 MB, and Java 17 must be there
+
+.venv/.spark: .venv/.installed requirements.spark.lock
+	@$(BIN)/python -m flows.spark.needs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.spark.lock
 	@touch $@
 
 demo: install  ## show a made-up year of four shops, from checkout to the nine cards
@@ -56,9 +64,12 @@ texts: install  ## collect the pages' texts, and add the new ones to the French 
 	    --input-file $(TEXTS) --output-file $(FRENCH) --locale fr
 
 # The lock holds hashes and no addresses, so that each installation chooses its own package index.
-lock:  ## write requirements.lock again from pyproject.toml
+lock:  ## write the two locks again from pyproject.toml: of all, and of what Spark needs besides
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
+	    --no-emit-index-url --no-header $(addprefix --extra ,pipeline ingest-api dashboard) --group dev \
+	    pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-header --extra spark --constraint requirements.lock pyproject.toml -o requirements.spark.lock
 
 clean:  ## remove the environment and dbt's output; .regulars (the data) stays
 	rm -rf .venv target logs

@@ -1,8 +1,8 @@
 """`kill -9` at random moments of a refresh, over shops that go on trading: `python -m benchmarks.kills --help`.
 
-After each, the next refresh must end with what a rebuild computes, and without a rebuild; and whoever read meanwhile
-must have seen one moment at a time. It has an embedded PostgreSQL of its own in a temporary folder, which waits for the
-disk as in production, and a Prefect server of its own.
+After each, the next refresh must end with what a rebuild computes, and without one unless that was what was killed; and
+whoever read meanwhile must have seen one moment at a time. It has an embedded PostgreSQL of its own in a temporary
+folder, which waits for the disk as in production, and a Prefect server of its own.
 """
 
 import os
@@ -48,6 +48,7 @@ class Killed(StrEnum):
 
     BY_DBT = "process of a refresh by dbt"
     BY_PLAN = "process of a refresh by the recorded plan"
+    ON_SPARK = "process of a rebuild on Spark"
     FLOW = "process of a Prefect flow run"
     PREFECT = "Prefect's server during a flow run"
     BACKEND = "backend of the build"
@@ -107,7 +108,7 @@ class Rig:
         self._where = embedded_conninfo(home)
         self._settings = Settings(DATABASE_URL=self._where, home=home, prefect_port=_free_port())
         self.prefect = Prefect(self._settings)
-        self._lengths: dict[tuple[bool, bool, bool], float] = {}
+        self._lengths: dict[tuple[Killed | None, bool, bool], float] = {}
         with self._connect() as connection:
             migrate(connection)
             open_shops(connection, orders=orders)
@@ -124,7 +125,7 @@ class Rig:
             with self._connect() as connection:
                 sell(connection)
             run_refresh(self._settings)
-        kind = (killed.needs_prefect, killed is Killed.BACKEND, by_plan)
+        kind = (killed if killed in (Killed.BACKEND, Killed.ON_SPARK) else None, killed.needs_prefect, by_plan)
         if kind not in self._lengths:
             self._lengths[kind] = self._length(killed, by_plan=by_plan)
         wrong: list[str] = []
@@ -145,7 +146,7 @@ class Rig:
                 self._await_server()
             if trade.turns == 0:
                 wrong.append("nobody traded")
-            wrong += self._next()
+            wrong += self._next(may_rebuild=killed is Killed.ON_SPARK)
             with self._connect() as connection:
                 status = _status(connection, process.pid) or "not begun"
             wrong += self._compare()
@@ -157,12 +158,14 @@ class Rig:
         self.prefect.kill()
         stop_unused(self._home)
 
-    def _next(self) -> list[str]:
+    def _next(self, *, may_rebuild: bool) -> list[str]:
         try:
             done = run_refresh(self._settings)
         except (RegularsError, psycopg.Error) as error:
             return [f"the next refresh failed: {error}"]
-        return [] if done.mode == "refresh" else [f"the next refresh was a rebuild, because {done.reason}"]
+        return (
+            [] if may_rebuild or done.mode == "refresh" else [f"the next refresh was a rebuild, because {done.reason}"]
+        )
 
     def _compare(self) -> list[str]:
         with self._connect() as connection:
@@ -191,6 +194,7 @@ class Rig:
 
     def _start(self, killed: Killed, *, by_plan: bool) -> "subprocess.Popen[bytes]":
         """The command, as an operator runs it."""
+        command = ["rebuild", "--engine", "spark"] if killed is Killed.ON_SPARK else ["refresh"]
         if not by_plan:
             forget_plan(self._settings)
         variables = {"DATABASE_URL": self._where, "REGULARS_HOME": str(self._home)}
@@ -198,7 +202,7 @@ class Rig:
             variables |= self.prefect.environment
         with (self._home / "refreshes.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "regulars", "refresh"],
+                [sys.executable, "-m", "regulars", *command],
                 env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | variables,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -335,7 +339,9 @@ def main(
         for number in range(1 if quick else kills):
             for killed in only or Killed:
                 # What kills PostgreSQL meets both ways of building.
-                by_plan = killed is not Killed.BY_DBT and not (killed.takes_the_server_along and number % 2)
+                by_plan = killed not in (Killed.BY_DBT, Killed.ON_SPARK) and not (
+                    killed.takes_the_server_along and number % 2
+                )
                 at = chance.random()
                 done = rig.kill_once(killed, by_plan=by_plan, at=at)
                 rounds.setdefault(killed, []).append(done)

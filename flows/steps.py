@@ -27,6 +27,7 @@ from flows.publishing.columns import settle_columns
 from flows.publishing.indexes import settle_indexes
 from flows.publishing.publish import prepare, publish_all
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.spark.needs import require_spark
 from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
@@ -211,6 +212,7 @@ def extract_rows(run: Run) -> None:
     if not run.has_work:
         return
     # Spark and what it needs are not installed everywhere.
+    require_spark()
     from flows.spark.rebuild import SparkRebuild
 
     run.on_spark = SparkRebuild(run.settings, run.conninfo)

@@ -11,5 +11,6 @@
 
 {#- Among the sources of the extract, which are as of one moment. -#}
 {% macro spark__is_published(mart) -%}
-    {{ return(run_query('show tables in analytics').columns['tableName'].values() | select('equalto', mart) | list | length > 0) }}
+    {%- set tables = run_query('show tables in analytics').columns['tableName'].values() -%}
+    {{ return(mart in tables) }}
 {%- endmacro %}

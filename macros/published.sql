@@ -4,8 +4,8 @@
 {% macro published(mart, columns) -%}
     {%- set is_there = execute and is_published(mart) -%}
     select
-        {%- for column, type_name in columns.items() %}
-        {{ column if is_there else 'cast(null as ' ~ data_type(type_name) ~ ') as ' ~ column }}{{ ',' if not loop.last }}
+        {%- for column, type in columns.items() %}
+        {{ column if is_there else 'cast(null as ' ~ data_type(type) ~ ') as ' ~ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     {%- if is_there %}
     from analytics.{{ mart }}

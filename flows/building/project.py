@@ -33,6 +33,9 @@ _FOLDERS = {
     "current": {WORKING: "v", PUBLISHED: "v"},
 }
 
+# What is wrong, somewhere in what Java and dbt's adapter say besides.
+_SPARK_SAYS = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
+
 # Of Jinja and SQL, and of YAML where a line has nothing else.
 _COMMENTS = {".sql": re.compile(r"\{#.*?#\}|--[^\n]*", re.DOTALL), ".yml": re.compile(r"^\s*#[^\n]*", re.MULTILINE)}
 
@@ -288,7 +291,7 @@ def without_collection() -> Iterator[None]:
 
 def _first_line(message: str | None) -> str:
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
-    # dbt's adapter of Spark says twice that it is an error; what Spark says begins with a class in brackets.
-    lines = [line for line in lines if line != "Runtime Error"]
+    if said := next((found[0] for line in lines if (found := _SPARK_SAYS.search(line))), None):
+        return f"{lines[0]}: {said}"
     hints = [line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:")]
     return ". ".join([" ".join(lines[:2]), *hints])

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def build(
-    settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = nobody
-) -> Built:
+def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = nobody) -> Built:
     """Computes everything anew from the extract in a folder, as tables of the session's warehouse.
 
     They are as of the extract's moment: what reads the clock reads that. `arguments`: further ones of `dbt build`.
@@ -31,9 +29,7 @@ def build(
     spark.sql(f"create schema {WORKING}")
     results = run_dbt(
         settings,
-        [
-            *("build", "--target", "spark", "--full-refresh", "--exclude-resource-type", "unit_test", *arguments),
-        ],
+        ["build", "--target", "spark", "--full-refresh", "--exclude-resource-type", "unit_test", *arguments],
         variables={"REGULARS_DBT_THREADS": str(settings.threads)},
         target="spark",
         watch=watch,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.columns import Column, Table
 from flows.spark.csv import blocks, decode
 from flows.spark.parquet import write_file
+from flows.spark.sources import register_files
 from ingest.storage.connections import Connection
 
 if TYPE_CHECKING:
@@ -60,17 +62,18 @@ class Compared:
 
 def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:
     """Makes what readers are shown known to a session, so that a build there records what a refresh here would."""
+    spark.sql(f"create schema if not exists {PUBLISHED}")
     for name in RECORD:
-        table = _table(connection, PUBLISHED, name)
+        table = _table(connection, name)
         if table is not None:
             _export(connection, table, folder / name)
-            spark.sql(f"create or replace view {PUBLISHED}.{name} as select * from parquet.`{(folder / name).resolve()}`")
+            register_files(spark, f"{PUBLISHED}.{name}", folder / name)
 
 
 def compare(
-    connection: Connection, spark: SparkSession, folder: Path, *, as_of: datetime, schema: str = PUBLISHED
+    connection: Connection, spark: SparkSession, folder: Path, *, as_of: datetime, only: Collection[str] = ()
 ) -> Iterator[Compared]:
-    """Compares each relation of a schema with Spark's working one, one after another.
+    """Compares each published relation, or `only` these, with Spark's working one, one after another.
 
     `folder` takes PostgreSQL's rows of one relation at a time. Views that read the clock are read as at `as_of`. Memory
     is bounded: rows are divided among Spark's tasks by a hash of all that is in them.
@@ -80,23 +83,21 @@ def compare(
         for name, value in _TRANSACTION.items():
             connection.execute("select set_config(%s, %s, true)", [name, value])
         connection.execute("select set_config('regulars.now', %s, true)", [as_of.isoformat()])
-        keys = {name: shape.key for name, shape in shapes(connection, schema).items()}
-        names = sorted({relation.name for relation in relations() if relation.schema == WORKING})
-        for name in names:
+        keys = {name: shape.key for name, shape in shapes(connection, PUBLISHED).items()}
+        names = {relation.name for relation in relations() if relation.schema == PUBLISHED}
+        for name in sorted(names.intersection(only) if only else names):
             shutil.rmtree(folder, ignore_errors=True)
-            yield _compare(connection, spark, folder, schema, name, keys.get(name, ()))
+            yield _compare(connection, spark, folder, name, keys.get(name, ()))
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compare(
-    connection: Connection, spark: SparkSession, folder: Path, schema: str, name: str, key: Sequence[str]
-) -> Compared:
+def _compare(connection: Connection, spark: SparkSession, folder: Path, name: str, key: Sequence[str]) -> Compared:
     if not spark.catalog.tableExists(f"{WORKING}.{name}"):
         return Compared(name, 0, 0, ("Spark has no such relation",))
     fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in _MOMENTS]
-    table = _table(connection, schema, name, fields)
+    table = _table(connection, name, fields)
     if table is None:
-        return Compared(name, 0, 0, (f"PostgreSQL's schema {schema} has no such relation, or other columns",))
+        return Compared(name, 0, 0, (f"{PUBLISHED} has no such relation, or other columns",))
     rows = _export(connection, table, folder)
     differing = _difference(spark, folder, name, [field.name for field in fields])
     found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
@@ -132,18 +133,18 @@ def _written(values: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
     return "null" if value is None else str(value)
 
 
-def _table(
-    connection: Connection, schema: str, name: str, fields: Sequence[StructField] | None = None
-) -> Table | None:
+def _table(connection: Connection, name: str, fields: Sequence[StructField] | None = None) -> Table | None:
     """A relation as it is exported: with Spark's types, if these are given. None if it has not just these columns."""
     types = dict(
         connection.execute(
             "select attname, format_type(atttypid, null) from pg_attribute "
             "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
-            [f"{schema}.{name}"],
+            [f"{PUBLISHED}.{name}"],
         ).fetchall()
     )
     wanted = {field.name: _arrow(field.dataType.simpleString()) for field in fields or ()}
@@ -152,7 +153,7 @@ def _table(
         return None
     arrow = wanted or {column: _ARROW.get(kind, pa.string()) for column, kind in types.items()}
     return Table(
-        f"{schema}.{name}",
+        f"{PUBLISHED}.{name}",
         tuple(Column(column, types[column], _expression(column, kind), kind) for column, kind in arrow.items()),
     )
 

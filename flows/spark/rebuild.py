@@ -1,18 +1,26 @@
 """A rebuild on Spark: the raw rows of one moment go there, and what it computes of them comes back."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flows.building.project import Built
+from flows.building.project import Built, relations
+from flows.errors import BuildFailed
 from flows.nodes import Watch
 from flows.publishing.reconcile import not_reconciled
+from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.extract import extract
 from flows.spark.load import load
 from flows.spark.session import spark_session
 from ingest.storage.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _DIFFERENCES = """
     select cast(shop_id as string) as shop, * from building.reconciliation
@@ -43,17 +51,28 @@ class SparkRebuild:
 
     def build(self, *, watch: Watch) -> Built:
         """Computes and tests everything on Spark. Raises BuildFailed and NotReconciled."""
-        with spark_session(
-            self.warehouse, master=self.settings.spark_master, memory=self.settings.spark_memory
-        ) as spark:
+        from pyspark.errors import PySparkException
+
+        with (
+            _said_if_java_ends(self.settings),
+            spark_session(
+                self.warehouse, master=self.settings.spark_master, memory=self.settings.spark_memory
+            ) as spark,
+        ):
             built = build(self.settings, spark, self.folder / "extract", watch=watch)
-            if differences := [row.asDict() for row in spark.sql(_DIFFERENCES).collect()]:
-                raise not_reconciled(differences)
-            self._rows = {
-                table.name: spark.table(f"building.{table.name}").count()
-                for table in spark.catalog.listTables("building")
-            }
+            try:
+                self._look_at(spark)
+            except PySparkException as error:
+                # It can tell what is wrong only while Java runs.
+                raise BuildFailed(f"Spark stopped; nothing was published. {str(error).splitlines()[0]}") from None
         return built
+
+    def _look_at(self, spark: "SparkSession") -> None:
+        """Compares what was made with the raw sums, and counts it."""
+        if differences := [row.asDict() for row in spark.sql(_DIFFERENCES).collect()]:
+            raise not_reconciled(differences)
+        marts = [each.name for each in relations() if (each.schema, each.kind) == (WORKING, "r")]
+        self._rows = {name: spark.table(f"{WORKING}.{name}").count() for name in marts}
 
     def load(self, *, patience: float, watch: Watch) -> Built:
         """Fills the working tables with it. Raises LoadFailed and BuildFailed."""
@@ -61,3 +80,26 @@ class SparkRebuild:
         # It takes as much of the disk as the marts do.
         shutil.rmtree(self.warehouse, ignore_errors=True)
         return built
+
+
+@contextmanager
+def _said_if_java_ends(settings: Settings) -> Iterator[None]:
+    """Whatever is raised because Spark's Java process is gone becomes BuildFailed, which says so."""
+    try:
+        yield
+    except Exception:
+        from pyspark import SparkContext
+        from pyspark.sql import SparkSession
+
+        gateway = SparkContext._gateway
+        if gateway is None or gateway.proc.poll() is None:
+            raise
+        with suppress(OSError):
+            gateway.proc.stdin.close()
+        # So that the next session in this process starts another.
+        SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+        SparkSession._instantiatedSession = None
+        raise BuildFailed(
+            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run "
+            f"it again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {settings.spark_memory}."
+        ) from None

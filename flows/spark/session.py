@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.errors import SparkMissing
-from flows.spark.java import find_java
+from flows.spark.needs import require_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 PARTITIONS = 64
 
 _QUIET = """
-rootLogger.level = error
+rootLogger.level = fatal
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr
@@ -50,27 +48,30 @@ MODELS_NEED = {
 
 @contextmanager
 def spark_session(
-    warehouse: Path, *, master: str = "local[*]", memory: str = "2g", partitions: int = PARTITIONS
+    warehouse: Path,
+    *,
+    master: str = "local[*]",
+    memory: str = "2g",
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[SparkSession]:
     """A session whose tables are in `warehouse`, in a folder `<schema>.db/<table>` each; its temporary files, too.
 
     `master`: `local[N]` for N threads of this machine. `memory`: of the JVM, as `2g`. A process has one session at a
-    time. Raises SparkMissing without Java 17 or pyspark.
+    time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run.
     """
-    session = start(warehouse, master=master, memory=memory, partitions=partitions)
+    session = _start(warehouse, master=master, memory=memory, more=more)
     try:
         yield session
     finally:
         session.stop()
+        _end_java()
         shutil.rmtree(_work(warehouse), ignore_errors=True)
 
 
-def start(warehouse: Path, *, master: str, memory: str, partitions: int) -> SparkSession:
-    java = find_java(os.environ)
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise SparkMissing("pyspark is not installed: run `make spark`.") from None
+def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]) -> SparkSession:
+    require_spark()
+    from pyspark.sql import SparkSession
+
     warehouse = warehouse.resolve()
     work = _work(warehouse)
     work.mkdir(parents=True, exist_ok=True)
@@ -78,8 +79,6 @@ def start(warehouse: Path, *, master: str, memory: str, partitions: int) -> Spar
     log.write_text(_QUIET, encoding="utf-8")
     # What is wrong is raised; pyspark would print it as well, with a Java stack.
     logging.getLogger("SQLQueryContextLogger").disabled = True
-    os.environ.setdefault("JAVA_HOME", str(java.resolve().parent.parent))
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = MODELS_NEED | {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -89,15 +88,28 @@ def start(warehouse: Path, *, master: str, memory: str, partitions: int) -> Spar
         ),
         "spark.local.dir": str(work),
         "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.shuffle.partitions": str(partitions),
+        "spark.sql.shuffle.partitions": str(PARTITIONS),
         "spark.sql.warehouse.dir": str(warehouse),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
     builder = SparkSession.builder.appName("regulars").master(master)
-    for name, value in settings.items():
+    for name, value in (settings | dict(more)).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def _end_java() -> None:
+    """pyspark would keep the JVM, with all of its memory, until this process ends."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    if gateway is not None:
+        gateway.shutdown()
+        # It ends when nothing can be written to it any more.
+        gateway.proc.stdin.close()
+        gateway.proc.wait(timeout=60)
+        SparkContext._gateway = SparkContext._jvm = None
 
 
 def _work(warehouse: Path) -> Path:

@@ -31,14 +31,20 @@ def register(spark: SparkSession, extract: Path) -> datetime:
     for schema in _SCHEMAS:
         spark.sql(f"create schema if not exists {schema}")
     for table in tables:
-        files = extract.resolve() / table
+        files = extract / table
         if not files.is_dir():
             raise BuildFailed(f"The extract in {extract} has no {table}; nothing was published. Extract it again.")
-        spark.sql(f"create or replace view {table} as select * from parquet.`{files}`")
+        register_files(spark, table, files)
     zones = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
     for function in _functions(as_of, java_zones(zones)):
         spark.sql(f"create or replace function regulars.{function}")
     return as_of
+
+
+def register_files(spark: SparkSession, name: str, folder: Path) -> None:
+    """Makes a folder's Parquet files a relation."""
+    quoted = str(folder.resolve()).replace("`", "``")
+    spark.sql(f"create or replace view {name} as select * from parquet.`{quoted}`")  # noqa: S608
 
 
 def _functions(as_of: datetime, zones: Mapping[str, str]) -> list[str]:

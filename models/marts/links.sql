@@ -17,7 +17,7 @@ numbered as (
         *,
         row_number() over (
             partition by shop_id, link
-            order by valid_from desc nulls last, slug desc
+            order by valid_from desc nulls last, {{ by_bytes('slug') }} desc
         ) as number_from_newest
     from slugs
 )

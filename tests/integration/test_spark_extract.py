@@ -291,8 +291,8 @@ def test_an_extract_is_continued_by_the_change_log_and_ends_with_what_there_is(
         connection.execute("create table salt as select salt from regulars.extracts")
         connection.execute(
             "create function as_before() returns trigger language plpgsql as "
-            "'begin select salt from salt into new.salt; return new; end'; create trigger as_before before insert on regulars.extracts for each row "
-            "execute function as_before()"
+            "'begin select salt from salt into new.salt; return new; end'; create trigger as_before "
+            "before insert on regulars.extracts for each row execute function as_before()"
         )
         afresh = extract(database.conninfo, tmp_path / "afresh")
         assert not afresh.continued

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from psycopg import sql
 
+from flows.errors import LoadFailed
 from flows.shapes import WORKING, shapes
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
@@ -42,7 +49,7 @@ def write_warehouse(connection: Connection, warehouse: Path) -> dict[str, int]:
     return rows
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def traded(server: Server, built_template: str) -> Iterator[Database]:
     owners = two_owners(server, built_template)
     database = server.create(NAME, template=owners.template)
@@ -70,6 +77,88 @@ def test_what_is_loaded_is_what_a_rebuild_leaves(traded: Database, tmp_path: Pat
         assert after != published
         run_refresh(traded.settings, mode="rebuild")
         assert snapshot(connection) == after
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-30]), r"part-1\.parquet is damaged; nothing was published"),
+        (
+            lambda path: path.unlink(),
+            r"Of orders, \d+ rows were found in .* where Spark made \d+; nothing was published",
+        ),
+    ],
+    ids=["damaged", "gone"],
+)
+def test_a_file_that_is_damaged_or_gone_is_named_and_nothing_is_published(
+    traded: Database, tmp_path: Path, harm: Callable[[Path], object], said: str
+) -> None:
+    with traded.connect() as connection:
+        rows = write_warehouse(connection, tmp_path)
+        harm(tmp_path / "building.db" / "orders" / "part-1.parquet")
+        published = snapshot(connection)
+        with pytest.raises(LoadFailed, match=said):
+            load(traded.settings, traded.conninfo, tmp_path, rows, patience=10)
+        assert snapshot(connection) == published
+        run_refresh(traded.settings, mode="rebuild")
+
+
+# What Spark computes lies ready, so that what is killed comes soon.
+_READY = """
+import json, shutil, sys
+from flows.building.project import Built
+from flows.spark.rebuild import SparkRebuild
+from flows.steps import run_refresh
+from ingest.storage.settings import Settings
+
+def build(self, *, watch):
+    shutil.copytree(sys.argv[1], self.warehouse, dirs_exist_ok=True)
+    self._rows = json.loads(sys.argv[2])
+    return Built({}, ())
+
+SparkRebuild.build = build
+run_refresh(Settings.from_environment())
+"""
+
+
+def test_killed_while_it_loads_or_publishes_readers_keep_what_they_had_and_the_next_refresh_is_right(
+    traded: Database, tmp_path: Path
+) -> None:
+    seed = Random().randrange(10**6)
+    print(f"Seed {seed}.")
+    chance = Random(seed)
+    with traded.connect() as connection:
+        rows = write_warehouse(connection, tmp_path / "ready")
+        right = snapshot(connection)
+        # Something to put right for readers, and something to do.
+        connection.execute("update analytics.orders set net_amount = net_amount + 1")
+        connection.execute("update shop_orders set updated_at = updated_at")
+        shown = snapshot(connection)
+        for step, longest in (("extract_rows", 1.0), ("load_marts", 4.0), ("publish", 0.2)):
+            child = subprocess.Popen(
+                [sys.executable, "-c", _READY, str(tmp_path / "ready"), json.dumps(rows)],
+                env=os.environ
+                | {
+                    "DATABASE_URL": traded.conninfo, "REGULARS_HOME": str(traded.settings.home),
+                    "REGULARS_ENGINE": "spark", "REGULARS_SPARK_FOLDER": str(tmp_path / "spark"),
+                },
+            )  # fmt: skip
+            while (
+                child.poll() is None
+                and not connection.execute(
+                    "select 1 from regulars.refreshes where process_id = %s and step = %s", [child.pid, step]
+                ).fetchall()
+            ):
+                time.sleep(0.01)
+            time.sleep(longest * chance.random())
+            child.kill()
+            child.wait()
+            (status,) = connection.execute(
+                "select status from regulars.refreshes where process_id = %s", [child.pid]
+            ).fetchone() or ("",)
+            assert snapshot(connection) == (right if status == "succeeded" else shown), (seed, step)
+        run_refresh(traded.settings)
+        assert snapshot(connection) == right
 
 
 def _plain(found: dict[str, object]) -> dict[str, str]:

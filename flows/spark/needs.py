@@ -1,9 +1,12 @@
-"""The Java that Spark runs in: found, or asked for in one line."""
+"""What Spark needs of this machine: Java, and its packages; found, or asked for in one line."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from flows.errors import SparkMissing
@@ -11,11 +14,23 @@ from flows.errors import SparkMissing
 # Spark 4 runs in Java 17 and 21.
 OLDEST = 17
 
+_PACKAGES = ("pyspark", "pyarrow")
+
 _HOW = "On Debian: apt-get install openjdk-17-jre-headless"
 
 
-def find_java(environment: Mapping[str, str]) -> Path:
-    """The program `java`: of JAVA_HOME or, where that is not set, of PATH.
+def require_spark() -> None:
+    """Raises SparkMissing, which says what to install, if Spark can't run here."""
+    require_java()
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise SparkMissing(
+            f"Spark needs {' and '.join(missing)}, which `make spark` installs, or pip install 'regulars[spark]'."
+        )
+
+
+def require_java(environment: Mapping[str, str] = os.environ) -> None:
+    """Looks for the program `java` where Spark does: in JAVA_HOME or, where that is not set, in PATH.
 
     Raises SparkMissing, which says how to install one, if there is none or it is too old.
     """
@@ -28,8 +43,8 @@ def find_java(environment: Mapping[str, str]) -> Path:
     if found is None:
         raise SparkMissing(f"Spark needs Java {OLDEST} or later, and there is none {where}. {_HOW}.")
     if (version := _version(found)) < OLDEST:
-        raise SparkMissing(f"Spark needs Java {OLDEST} or later, and {found} is Java {version}. {_HOW}, or set JAVA_HOME.")
-    return Path(found)
+        what = f"Java {version}" if version else "of no known version"
+        raise SparkMissing(f"Spark needs Java {OLDEST} or later, and {found} is {what}. {_HOW}, or set JAVA_HOME.")
 
 
 def _version(java: str) -> int:
@@ -40,3 +55,11 @@ def _version(java: str) -> int:
         return 0
     number = re.search(r'version "(?:1\.)?(\d+)', said.stderr + said.stdout)
     return int(number[1]) if number else 0
+
+
+if __name__ == "__main__":
+    # `make spark` asks before it downloads the packages.
+    try:
+        require_java()
+    except SparkMissing as missing:
+        sys.exit(str(missing))

@@ -1,0 +1,104 @@
+"""A shop with a fifth of all orders, on Spark: the largest task of each stage. `python -m benchmarks.skew --help`.
+
+Spark's own log of events says how many rows each task took from an exchange. A task that takes far more than the others
+is one that the other cores wait for.
+"""
+
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.database import open_database, own_database
+from benchmarks.generated_orders import customers_of, generate_orders, settle
+from flows.nodes import nobody
+from flows.spark.rebuild import SparkRebuild
+from ingest.storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tasks of one kind that ran side by side: the rows that each took from an exchange, and its milliseconds."""
+
+    number: int
+    rows: list[int]
+    milliseconds: list[int]
+
+    @property
+    def share(self) -> float:
+        """The largest task's part of all rows."""
+        return max(self.rows) / sum(self.rows)
+
+
+def build_skewed(settings: Settings, orders: int, folder: Path) -> tuple[float, list[Stage]]:
+    """The largest shop's share of the orders, and the stages of a build of everything."""
+    events = folder / "events"
+    events.mkdir()
+    # Where Spark looks for further settings.
+    (folder / "spark-defaults.conf").write_text(
+        f"spark.eventLog.enabled true\nspark.eventLog.dir {events}\nspark.eventLog.rolling.enabled false\n"
+        "spark.eventLog.compress false\n"
+    )
+    os.environ["SPARK_CONF_DIR"] = str(folder)
+    customers = customers_of(orders)
+    with own_database("regulars_bench_skew") as own, open_database(own) as connection:
+        generate_orders(connection, orders, customers=customers, largest=customers // 14)
+        settle(connection)
+        (share,) = connection.execute(
+            "select max(orders) / sum(orders) from "
+            "(select count(*) as orders from public.shop_orders group by shop_id) as shops"
+        ).fetchone() or (0,)
+        rebuild = SparkRebuild(
+            own.model_copy(
+                update={"spark_folder": folder / "spark", "spark_master": settings.spark_master, "spark_memory": "4g"}
+            ),
+            own.database_url or "",
+        )
+        rebuild.extract_rows()
+        rebuild.build(watch=nobody)
+    return float(share), sorted(_stages(next(events.iterdir())), key=lambda stage: -stage.share * sum(stage.rows))
+
+
+def _stages(log: Path) -> Iterator[Stage]:
+    tasks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    with log.open() as lines:
+        for line in lines:
+            event = json.loads(line)
+            if event["Event"] == "SparkListenerTaskEnd" and event.get("Task Metrics"):
+                tasks[event["Stage ID"]].append(event["Task Metrics"])
+    for number, metrics in tasks.items():
+        rows = [each["Shuffle Read Metrics"]["Total Records Read"] for each in metrics]
+        if sum(rows):
+            yield Stage(number, rows, [each["Executor Run Time"] for each in metrics])
+
+
+def main(
+    orders: Annotated[int, typer.Option()] = 200_000,
+    quick: Annotated[bool, typer.Option(help="A small size: to see that it runs")] = False,
+) -> None:
+    """Print the stages whose largest task takes most rows."""
+    settings = Settings.from_environment()
+    with tempfile.TemporaryDirectory(prefix="regulars-") as folder:
+        share, stages = build_skewed(settings, 5_000 if quick else orders, Path(folder))
+    console = Console(highlight=False)
+    console.print(f"The largest shop has {share:.0%} of the orders.")
+    table = Table("stage", "tasks", "rows", "largest task, rows", "its share", "median ms", "longest ms")
+    for stage in stages[:25]:
+        milliseconds = sorted(stage.milliseconds)
+        table.add_row(
+            str(stage.number), str(len(stage.rows)), f"{sum(stage.rows):,}", f"{max(stage.rows):,}",
+            f"{stage.share:.0%}", str(milliseconds[len(milliseconds) // 2]), str(milliseconds[-1]),
+        )  # fmt: skip
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,169 @@
+"""The models on Spark, on shops of which everything is wrong: each cell is what PostgreSQL makes of the same rows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.building.project import Built, relations
+from flows.errors import BuildFailed
+from flows.shapes import WORKING
+from flows.spark.build import build
+from flows.spark.compare import Compared, compare, export_record
+from flows.spark.extract import extract
+from flows.steps import run_refresh
+from ingest.storage.connections import Connection
+from tests.conftest import NAME, Database, Server
+from tests.messy_orders import write_messy_orders
+from tests.spark import small_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ORDERS = 3000
+
+# What the types of the contracts are on Spark.
+_TYPES = {
+    "uuid": "string",
+    "text": "string",
+    "bigint": "bigint",
+    "integer": "int",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp with time zone": "timestamp",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """The same rows computed by both: published by PostgreSQL, and as tables of a Spark session."""
+
+    database: Database
+    connection: Connection
+    spark: SparkSession
+    extract: Path
+    as_of: datetime
+    built: Built
+    warnings: list[str]
+    folder: Path
+
+    def compared(self, *only: str) -> dict[str, Compared]:
+        found = compare(self.connection, self.spark, self.folder / "compared", as_of=self.as_of, only=only)
+        return {each.name: each for each in found}
+
+
+@pytest.fixture(scope="module")
+def both(
+    server: Server,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    builds_models: None,  # noqa: ARG001
+) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("spark")
+    with small_spark(folder / "warehouse") as spark:
+        database = server.create(NAME, template=migrated_template)
+        with database.connect() as connection:
+            write_messy_orders(connection, ORDERS)
+            done = run_refresh(database.settings)
+            extracted = extract(database.conninfo, folder / "extract")
+            export_record(connection, spark, folder / "record")
+            built = build(database.settings, spark, extracted.folder)
+            yield Both(database, connection, spark, extracted.folder, extracted.as_of, built, done.warnings, folder)
+        server.drop(NAME)
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
+
+
+def test_every_cell_is_the_one_that_postgresql_has(both: Both) -> None:
+    compared = both.compared()
+    assert compared.keys() == {relation.name for relation in relations() if relation.schema == WORKING}
+    assert {name: each.differences for name, each in compared.items() if each.differences} == {}
+    # The time spine has no cell of a shop.
+    assert sum(each.cells for name, each in compared.items() if name != "time_spine") > 60 * ORDERS
+
+
+def test_what_was_compared_was_worth_it(both: Both) -> None:
+    """The rows have what engines could disagree about."""
+    for condition in (
+        "analytics.shops where time_zone = '+05:30'",
+        "analytics.shops where time_zone = 'UTC'",
+        "analytics.orders where order_date = '1970-01-01'",
+        "analytics.orders where ordered_at < '0002-01-01'",
+        "analytics.orders where order_status = 'hidden'",
+        "analytics.visits where visit_date = '1970-01-01'",
+        "analytics.visits where link = 'poster'",
+        "analytics.links where former_slugs is not null",
+        "analytics.rfm_cuts where frequency_3 is not null",
+        "analytics.customers where median_gap_days <> floor(median_gap_days)",
+        "analytics.refunds",
+        "analytics.forecast_accuracy where purchases_error is not null",
+        "analytics.customer_segments where segment = 'hidden'",
+    ):
+        (rows,) = both.connection.execute(f"select count(*) from {condition}").fetchone() or (0,)  # type: ignore[arg-type]
+        assert rows > 0, condition
+
+
+def test_types_are_those_of_the_contracts(both: Both) -> None:
+    found = both.connection.execute(
+        "select class.relname, attname, format_type(atttypid, null) from pg_attribute "
+        "inner join pg_class as class on attrelid = class.oid "
+        "where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'v') and attnum > 0 and not attisdropped"
+    )
+    wrong = []
+    for relation, column, data_type in found:
+        on_spark = dict(both.spark.table(f"building.{relation}").dtypes)[column]
+        if on_spark != _TYPES.get(data_type) and not (data_type == "numeric" and on_spark.startswith("decimal(38,")):
+            wrong.append(f"{relation}.{column}: {data_type}, on Spark {on_spark}")
+    assert wrong == []
+
+
+def test_the_data_tests_ran_and_warn_of_the_same(both: Both) -> None:
+    assert len([node for node in both.built.seconds if node.startswith("test.")]) > 80
+    assert all(any(name in warning for warning in both.warnings) for name in both.built.warnings)
+    assert len(both.built.warnings) == len(both.warnings)
+
+
+def test_a_cell_that_differs_is_told_of_with_its_key_and_both_values(both: Both) -> None:
+    (customer, spent) = both.connection.execute(
+        "update analytics.customer_segments set total_spent = total_spent + 0.000000000001 where ctid = "
+        "(select ctid from analytics.customer_segments where recency_score = 3 limit 1) "
+        "returning shop_customer_id, total_spent"
+    ).fetchone() or ("", Decimal(0))
+    for statement in (
+        "update analytics.links set former_slugs = '' where former_slugs is null",
+        "insert into analytics.purchase_gaps select shop_id, 9999, 1 from analytics.shops limit 1",
+        "delete from analytics.network_switches where switches = 1",
+    ):
+        assert both.connection.execute(statement).rowcount > 0  # type: ignore[arg-type]
+    compared = both.compared("customer_segments", "links", "purchase_gaps", "network_switches", "orders")
+    found = {name: each.differences for name, each in compared.items()}
+    assert found["orders"] == ()
+    (told,) = found["customer_segments"]
+    assert str(customer) in told
+    assert f"total_spent is {_plain(spent)} and on Spark {_plain(spent - Decimal('0.000000000001'))}" in told
+    assert "former_slugs is  and on Spark null" in found["links"][0]
+    assert "only in PostgreSQL: shop_id" in found["purchase_gaps"][0]
+    assert "only in Spark: shop_id" in found["network_switches"][0]
+
+
+def test_a_damaged_file_stops_the_build_and_is_named(both: Both, tmp_path: Path) -> None:
+    copied = shutil.copytree(both.extract, tmp_path / "extract")
+    damaged = max(copied.glob("public.shop_orders/**/*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    with pytest.raises(BuildFailed, match=r"orders: .*") as failed:
+        build(both.database.settings, both.spark, copied, "--select", "stg_shops", "stg_orders", "orders")
+    assert damaged.name in str(failed.value)
+
+
+def test_a_folder_without_a_whole_extract_says_what_to_do(both: Both, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"holds no whole extract.*Extract it again"):
+        build(both.database.settings, both.spark, tmp_path)

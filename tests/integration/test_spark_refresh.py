@@ -1,0 +1,148 @@
+"""A refresh on Spark leaves what one on PostgreSQL would; where it fails, readers keep what they had."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from flows import history
+from flows.errors import BuildFailed
+from flows.nodes import NodeEvent
+from flows.reporting.report import read_report
+from flows.spark.session import spark_session
+from flows.steps import Run, Step, run_refresh
+from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
+from tests.conftest import NAME, Database, Server
+from tests.messy_orders import write_messy_orders
+from tests.snapshot import snapshot
+from tests.spark import SMALL, skip_without_spark
+from tests.storefront import add_order
+
+
+@pytest.fixture(scope="module")
+def traded(
+    server: Server,
+    migrated_template: str,
+    builds_models: None,  # noqa: ARG001
+) -> Iterator[Database]:
+    """Messy orders that PostgreSQL has published."""
+    database = server.create(NAME, template=migrated_template)
+    with database.connect() as connection:
+        write_messy_orders(connection, 1000)
+    run_refresh(database.settings)
+    yield database
+    server.drop(database.name)
+
+
+@pytest.fixture
+def on_spark(traded: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    skip_without_spark()
+    # Settings of Spark's for few rows.
+    monkeypatch.setattr("flows.spark.rebuild.spark_session", partial(spark_session, more=SMALL))
+    changes = {"engine": "spark", "spark_folder": tmp_path / "spark", "spark_master": "local[2]", "spark_memory": "1g"}
+    return traded.settings.model_copy(update=changes)
+
+
+def change(connection: Connection, number: int = 200) -> None:
+    connection.execute(
+        "update shop_orders set order_status = 'completed', payment_status = 'completed', "
+        "total_price = case when random() < 0.5 then 3.25 else total_price end "
+        "where id in (select id from shop_orders order by random() limit %s)",
+        [number],
+    )
+
+
+def test_a_refresh_on_spark_publishes_what_postgresql_would_and_postgresql_goes_on_from_there(
+    traded: Database, on_spark: Settings
+) -> None:
+    with traded.connect() as connection:
+        (shop,) = connection.execute("select id from user_shops where shop_slug = 'shop-1'").fetchone() or (None,)
+        change(connection)
+        late: list[UUID] = []
+        late_as_of: list[object] = []
+
+        def perform(step: Step, run: Run) -> None:
+            step(run)
+            if step.__name__ == "extract_rows":
+                # Committed after the moment that Spark computes.
+                late.append(add_order(connection, shop, total="77.00"))
+                late_as_of.append(run.refresh.as_of)
+
+        guards = _guards(connection)
+        done = run_refresh(on_spark, perform=perform)
+        assert (done.mode, done.reason) == ("rebuild", "Spark computes everything")
+        assert done.as_of == late_as_of[0]
+        assert _guards(connection) == guards
+        report = read_report(connection, done.refresh_id)
+        assert {"extract_rows", "build_on_spark", "load_marts", "publish"} <= {step.name for step in report.steps}
+        assert not connection.execute("select 1 from analytics.orders where order_id = any(%s)", [late]).fetchall()
+
+        # By increments, on what Spark has left.
+        change(connection)
+        refreshed = run_refresh(traded.settings)
+        assert refreshed.mode == "refresh"
+        assert connection.execute("select 1 from analytics.orders where order_id = any(%s)", [late]).fetchall()
+        after = snapshot(connection)
+        run_refresh(traded.settings, mode="rebuild")
+        assert snapshot(connection) == after
+
+        # Nothing is to do, so Spark does nothing.
+        assert run_refresh(on_spark).mode == "refresh"
+
+
+def _guards(connection: Connection) -> list[tuple[object, ...]]:
+    """Row-level security, policies and rights of what is published."""
+    return connection.execute(
+        "select class.oid, relname, relrowsecurity, relforcerowsecurity, relacl::text, "
+        "array(select polname::text from pg_policy where polrelid = class.oid) from pg_class as class "
+        "where relnamespace::regnamespace::text in ('analytics', 'dashboard') and relkind in ('r', 'v') order by 1"
+    ).fetchall()
+
+
+def test_java_that_is_killed_while_it_computes_is_said_and_the_next_refresh_is_right(
+    traded: Database, on_spark: Settings
+) -> None:
+    from pyspark import SparkContext
+
+    def kill(event: NodeEvent) -> None:
+        if event.name == "stg_orders" and event.seconds is not None:
+            os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+
+    with traded.connect() as connection:
+        before = snapshot(connection)
+        change(connection)
+        with pytest.raises(BuildFailed, match=r"Spark's Java process ended with -9.*nothing was published"):
+            run_refresh(on_spark, watch=kill)
+        assert snapshot(connection) == before
+        failed = history.last(connection)
+        assert failed
+        assert (failed.status, failed.step) == ("failed", "build_on_spark")
+        refreshed = run_refresh(traded.settings)
+        assert (refreshed.mode, refreshed.reason) == ("rebuild", "a rebuild before it did not end well")
+        assert snapshot(connection) != before
+
+
+def test_a_machine_without_java_is_told_in_one_line(traded: Database, tmp_path: Path) -> None:
+    with traded.connect() as connection:
+        change(connection)
+        done = _command(traded, JAVA_HOME=str(tmp_path), REGULARS_ENGINE="spark")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "apt-get install openjdk-17-jre-headless" in " ".join(done.stderr.split())
+        run_refresh(traded.settings)
+
+
+def _command(database: Database, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "regulars", "refresh"], capture_output=True, text=True, check=False, timeout=300,
+        env=os.environ | {"DATABASE_URL": database.conninfo, "REGULARS_HOME": str(database.settings.home)} | variables,
+    )  # fmt: skip
