@@ -39,7 +39,7 @@ from ingest.storage.errors import DatabaseError, RegularsError
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
 
-# How long anything may take: a server that recovers, a refresh whose Prefect server is gone.
+# How long anything may take, such as a server that recovers.
 _LONGEST = 600.0
 
 
@@ -138,8 +138,6 @@ class Rig:
                 if is_over:
                     # The machine was busier when the length was measured.
                     self._lengths[kind] *= at
-                if killed is Killed.PREFECT:
-                    self._leave(process)
                 if not _ends(process):
                     wrong.append("the refresh did not end")
                 self._await_server()
@@ -231,12 +229,6 @@ class Rig:
             os.kill(victim, signal.SIGKILL)
             return True
         return False
-
-    def _leave(self, process: "subprocess.Popen[bytes]") -> None:
-        """Ends the process when its refresh has ended: for minutes it would try to tell the lost server."""
-        with self._connect() as connection:
-            _await(lambda: process.poll() is not None or _has_ended(connection, process.pid))
-        process.kill()
 
     def _await_server(self) -> None:
         embedded_conninfo(self._home)
