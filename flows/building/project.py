@@ -192,6 +192,8 @@ def _invoke(
     keep_connections()
     folder = project_folder()
     home = settings.home.resolve()
+    parsed = home / "dbt" / target / "fingerprint"
+    is_parsed = parsed.exists() and parsed.read_text() == fingerprint()
     with (
         dbt_environment(settings, conninfo, patience=patience),
         without_collection(),
@@ -206,6 +208,9 @@ def _invoke(
                 "--log-path", str(home / "dbt" / "logs"),
                 "--no-write-json",
                 "--no-use-colors",
+                # dbt doesn't see that a description is as it was before the last change, with the time that it had: as
+                # where a release was taken back.
+                *([] if is_parsed else ["--no-partial-parse"]),
                 *arguments,
                 "--project-dir", str(folder),
                 "--profiles-dir", str(folder),
@@ -214,6 +219,8 @@ def _invoke(
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
+    if not is_parsed:
+        parsed.write_text(fingerprint())
     return outcome.result, ran
 
 
