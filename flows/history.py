@@ -43,6 +43,10 @@ class Refresh:
     step: str | None
     step_began_at: datetime | None
 
+    @property
+    def is_of_this_process(self) -> bool:
+        return (self.host, self.process_id) == (socket.gethostname(), os.getpid())
+
 
 def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
     """Opens a refresh; call it under the lock. One that still says `running` was killed, and becomes `abandoned`.

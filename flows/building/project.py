@@ -219,6 +219,8 @@ def run_dbt(
 
     folder = project_folder()
     home = settings.home.resolve()
+    parsed = home / "dbt" / target / "fingerprint"
+    is_parsed = parsed.exists() and parsed.read_text() == fingerprint()
     with _variables(variables), without_collection():
         outcome = dbtRunner(callbacks=[_told_to(watch)]).invoke(
             [
@@ -229,6 +231,9 @@ def run_dbt(
                 "--log-path", str(home / "dbt" / "logs"),
                 "--no-write-json",
                 "--no-use-colors",
+                # dbt doesn't see that a description is as it was before the last change, with the time that it had: as
+                # where a release was taken back.
+                *([] if is_parsed else ["--no-partial-parse"]),
                 *arguments,
                 "--project-dir", str(folder),
                 "--profiles-dir", str(folder),
@@ -237,6 +242,8 @@ def run_dbt(
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
+    if not is_parsed:
+        parsed.write_text(fingerprint())
     return outcome.result
 
 

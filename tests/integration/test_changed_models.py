@@ -8,6 +8,7 @@ from flows.errors import BuildFailed
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
+from tests.model_changes import add_a_column
 from tests.project import Project
 from tests.snapshot import snapshot
 from tests.storefront import add_order, fetch
@@ -138,6 +139,19 @@ def test_a_change_that_was_built_but_not_published_is_taken_back_with_the_change
         _trade(connection)
         assert run_refresh(trading.settings).mode == "refresh"
         _assert_it_is_what_a_rebuild_makes(trading, connection)
+
+
+def test_a_release_that_is_taken_back_with_the_times_of_its_files_is_read_as_it_is(
+    trading: Database, project: Project
+) -> None:
+    with trading.connect() as connection:
+        before = snapshot(connection)
+        add_a_column(project)
+        run_refresh(trading.settings)
+        assert snapshot(connection) != before
+        project.take_back("marts/customers.sql", "marts/_marts__models.yml")
+        assert run_refresh(trading.settings).mode == "partial"
+        assert snapshot(connection) == before
 
 
 def test_what_is_missing_besides_what_changed_makes_it_a_rebuild(trading: Database, project: Project) -> None:

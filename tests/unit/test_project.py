@@ -263,8 +263,8 @@ def every_macro_has_a_file_of_its_own_and_a_description(manifest: Manifest) -> I
     names = {macro.name for macro in ours}
     for macro in ours:
         stem, (engine, _, dispatched) = Path(macro.original_file_path).stem, macro.name.partition("__")
-        # dbt describes what it is given; a test's macro is described by its comment, and an engine's by the one in whose
-        # file it stands.
+        # dbt describes what it is given; a test's macro is described by its comment, and an engine's by the one in
+        # whose file it stands.
         if macro.name.startswith("test_") or (engine in ("postgres", "spark") and stem == dispatched in names):
             continue
         if stem not in (macro.name, macro.name.removeprefix("materialization_").removesuffix("_postgres")):
