@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,13 +15,18 @@ import pyarrow as pa
 from psycopg import sql
 
 from flows.building.project import relations
-from flows.lock import SESSION
+from flows.lock import SESSION, refresh_lock
 from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.spark.build import build
 from flows.spark.columns import Column, Table
 from flows.spark.csv import blocks, decode
+from flows.spark.extract import extract
+from flows.spark.needs import require_spark
 from flows.spark.parquet import write_file
+from flows.spark.session import spark_session
 from flows.spark.sources import register_files
 from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -58,6 +64,29 @@ class Compared:
     rows: int
     cells: int
     differences: tuple[str, ...]
+
+
+@contextmanager
+def computed_by_spark(settings: Settings, conninfo: str) -> Iterator[tuple[int, Iterator[Compared]]]:
+    """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
+
+    Nothing is published, and no refresh runs meanwhile. What waits is in Spark's numbers and not yet in PostgreSQL's.
+    Raises RefreshRunning, ExtractFailed, SparkMissing and BuildFailed.
+    """
+    require_spark()
+    folder = settings.spark_folder or settings.home / "spark"
+    compared, record = folder / "compared", folder / "record"
+    with refresh_lock(conninfo) as connection:
+        extracted = extract(conninfo, folder / "extract", readers=settings.threads)
+        (waiting,) = connection.execute("select count(*) from regulars.changes").fetchone() or (0,)
+        with spark_session(folder / "warehouse", master=settings.spark_master, memory=settings.spark_memory) as spark:
+            try:
+                export_record(connection, spark, record)
+                build(settings, spark, extracted.folder)
+                yield waiting, compare(connection, spark, compared, as_of=extracted.as_of)
+            finally:
+                for each in (compared, record, folder / "warehouse"):
+                    shutil.rmtree(each, ignore_errors=True)
 
 
 def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.errors import BuildFailed
-from flows.spark.zones import java_zones
+from flows.spark.zones import java_regions, java_zones
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,7 +21,7 @@ _SCHEMAS = ("public", "regulars", "analytics", "staging", "building")
 def register(spark: SparkSession, extract: Path) -> datetime:
     """Makes the extract's tables known to the session; returns the moment that they are of (UTC).
 
-    Raises BuildFailed if the folder holds no whole extract.
+    Raises BuildFailed if the folder holds no whole extract, or a shop's time zone is none of Java's.
     """
     try:
         description = json.loads((extract / "extract.json").read_text(encoding="utf-8"))
@@ -35,8 +35,15 @@ def register(spark: SparkSession, extract: Path) -> datetime:
         if not files.is_dir():
             raise BuildFailed(f"The extract in {extract} has no {table}; nothing was published. Extract it again.")
         register_files(spark, table, files)
-    zones = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
-    for function in _functions(as_of, java_zones(zones)):
+    # Those that PostgreSQL doesn't read are left out of the extract.
+    names = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
+    zones = java_zones(names, java_regions(spark))
+    if unknown := sorted(set(names) - zones.keys()):
+        raise BuildFailed(
+            f"The time zone {', '.join(unknown)} is known to PostgreSQL alone; nothing was published. Give the shops "
+            "that have it one such as Africa/Lagos."
+        )
+    for function in _functions(as_of, zones):
         spark.sql(f"create or replace function regulars.{function}")
     return as_of
 

@@ -4,6 +4,7 @@ import typer
 
 from regulars.cli import (
     check,
+    compare,
     customer,
     dashboard,
     dbt,
@@ -41,6 +42,7 @@ app.command("refresh")(refresh.refresh)
 app.command("rebuild")(refresh.rebuild)
 app.command("status")(status.status)
 app.command("check")(check.check)
+app.command("compare")(compare.compare)
 app.command("serve")(serve.serve)
 app.command("ingest-api")(ingest_api.ingest_api)
 app.command("dashboard")(dashboard.dashboard)

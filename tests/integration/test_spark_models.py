@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,8 @@ from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.compare import Compared, compare, export_record
 from flows.spark.extract import extract
+from flows.spark.sources import register
+from flows.spark.zones import java_regions, java_zones
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
@@ -41,6 +45,10 @@ _TYPES = {
 }
 
 
+# sqlfluff 4.4 doesn't know Spark's `lateral` subqueries and functions, nor `listagg … within group`.
+_NOT_PARSED = {"forecast_accuracy", "links", "reconciliation"}
+
+
 @dataclass(frozen=True, slots=True)
 class Both:
     """The same rows computed by both: published by PostgreSQL, and as tables of a Spark session."""
@@ -53,6 +61,9 @@ class Both:
     built: Built
     warnings: list[str]
     folder: Path
+
+    def names(self) -> set[str]:
+        return {relation.name for relation in relations() if relation.schema in ("staging", WORKING)}
 
     def compared(self, *only: str) -> dict[str, Compared]:
         found = compare(self.connection, self.spark, self.folder / "compared", as_of=self.as_of, only=only)
@@ -132,6 +143,22 @@ def test_the_data_tests_ran_and_warn_of_the_same(both: Both) -> None:
     assert len(both.built.warnings) == len(both.warnings)
 
 
+def test_sqlfluff_finds_nothing_in_what_spark_runs(both: Both) -> None:
+    """But for the layout, which is that of templates, and for columns that are called as a keyword is."""
+    compiled = both.database.settings.home / "dbt" / "spark" / "compiled" / "regulars" / "models"
+    found = [path for path in compiled.rglob("*.sql") if path.stem in both.names()]
+    assert len(found) > 40
+    linted = subprocess.run(
+        [
+            *(sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar", "--dialect", "sparksql"),
+            *("--templater", "raw", "--exclude-rules", "ST06,RF04,layout"),
+            *(path for path in found if path.stem not in _NOT_PARSED),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert linted.returncode == 0, linted.stdout
+
+
 def test_a_cell_that_differs_is_told_of_with_its_key_and_both_values(both: Both) -> None:
     (customer, spent) = both.connection.execute(
         "update analytics.customer_segments set total_spent = total_spent + 0.000000000001 where ctid = "
@@ -162,6 +189,42 @@ def test_a_damaged_file_stops_the_build_and_is_named(both: Both, tmp_path: Path)
     with pytest.raises(BuildFailed, match=r"orders: .*") as failed:
         build(both.database.settings, both.spark, copied, "--select", "stg_shops", "stg_orders", "orders")
     assert damaged.name in str(failed.value)
+
+
+def test_every_time_zone_is_the_same_on_both(both: Both) -> None:
+    """In moments that no release of the IANA's has changed, with and without daylight saving time."""
+    moments = [f"{year}-{month}-15 12:00:00" for year in (2005, 2015) for month in ("01", "07")]
+    names = [*java_regions(both.spark), "+05:30", "-3", "X3", "<A+1>4:45:30", "africa/LAGOS"]
+    known = both.connection.execute(
+        "select name from unnest(%s::text[]) as name where regulars.is_time_zone(name)", [names]
+    ).fetchall()
+    zones = java_zones((name for (name,) in known), java_regions(both.spark))
+    assert len(zones) == len(known) > 400
+    on_postgres = both.connection.execute(
+        "select name, moment, to_char((moment || '+00')::timestamptz at time zone name, 'YYYY-MM-DD HH24:MI:SS') "
+        "from unnest(%s::text[]) as name, unnest(%s::text[]) as moment",
+        [list(zones), moments],
+    ).fetchall()
+    rows = ", ".join(f"('{name}', '{zone}', '{moment}')" for name, zone in zones.items() for moment in moments)
+    on_spark = both.spark.sql(
+        "select name, moment, cast(from_utc_timestamp(cast(moment as timestamp), zone) as string) as local "
+        f"from values {rows} as zones (name, zone, moment)"
+    ).collect()
+    assert set(on_postgres) - {tuple(row) for row in on_spark} == set()
+
+
+def test_a_time_zone_that_java_does_not_know_is_named(both: Both, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert both.connection.execute("select regulars.is_time_zone('WAST')").fetchone() == (True,)
+    copied = shutil.copytree(both.extract, tmp_path / "extract")
+    for path in (copied / "public.user_shops").glob("*.parquet"):
+        shops = pq.read_table(path)
+        place = shops.column_names.index("timezone")
+        pq.write_table(shops.set_column(place, "timezone", pa.array(["WAST"] * len(shops))), path)
+    with pytest.raises(BuildFailed, match=r"The time zone WAST is known to PostgreSQL alone.*Africa/Lagos"):
+        register(both.spark, copied)
 
 
 def test_a_folder_without_a_whole_extract_says_what_to_do(both: Both, tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from flows import history
+from flows.building.project import Built
 from flows.errors import BuildFailed
-from flows.nodes import NodeEvent
+from flows.nodes import NodeEvent, Watch
 from flows.reporting.report import read_report
+from flows.spark.build import build
+from flows.spark.manifest import Manifest
 from flows.spark.session import spark_session
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
@@ -48,8 +52,14 @@ def on_spark(traded: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     skip_without_spark()
     # Settings of Spark's for few rows.
     monkeypatch.setattr("flows.spark.rebuild.spark_session", partial(spark_session, more=SMALL))
+    # The data tests on Spark are those of the messy orders, too.
+    monkeypatch.setattr("flows.spark.rebuild.build", _without_data_tests)
     changes = {"engine": "spark", "spark_folder": tmp_path / "spark", "spark_master": "local[2]", "spark_memory": "1g"}
     return traded.settings.model_copy(update=changes)
+
+
+def _without_data_tests(*arguments: Any, watch: Watch) -> Built:
+    return build(*arguments, "--resource-type", "model", watch=watch)
 
 
 def change(connection: Connection, number: int = 200) -> None:
@@ -62,25 +72,27 @@ def change(connection: Connection, number: int = 200) -> None:
 
 
 def test_a_refresh_on_spark_publishes_what_postgresql_would_and_postgresql_goes_on_from_there(
-    traded: Database, on_spark: Settings
+    traded: Database, on_spark: Settings, tmp_path: Path
 ) -> None:
     with traded.connect() as connection:
         (shop,) = connection.execute("select id from user_shops where shop_slug = 'shop-1'").fetchone() or (None,)
         change(connection)
         late: list[UUID] = []
-        late_as_of: list[object] = []
+        moments: list[object] = []
 
         def perform(step: Step, run: Run) -> None:
             step(run)
             if step.__name__ == "extract_rows":
                 # Committed after the moment that Spark computes.
                 late.append(add_order(connection, shop, total="77.00"))
-                late_as_of.append(run.refresh.as_of)
+                manifest = Manifest.read(tmp_path / "spark" / "extract")
+                assert manifest
+                moments.append(manifest.as_of)
 
         guards = _guards(connection)
         done = run_refresh(on_spark, perform=perform)
         assert (done.mode, done.reason) == ("rebuild", "Spark computes everything")
-        assert done.as_of == late_as_of[0]
+        assert [done.as_of] == moments
         assert _guards(connection) == guards
         report = read_report(connection, done.refresh_id)
         assert {"extract_rows", "build_on_spark", "load_marts", "publish"} <= {step.name for step in report.steps}
@@ -134,15 +146,21 @@ def test_java_that_is_killed_while_it_computes_is_said_and_the_next_refresh_is_r
 def test_a_machine_without_java_is_told_in_one_line(traded: Database, tmp_path: Path) -> None:
     with traded.connect() as connection:
         change(connection)
-        done = _command(traded, JAVA_HOME=str(tmp_path), REGULARS_ENGINE="spark")
+        done = _command(traded, "refresh", JAVA_HOME=str(tmp_path), REGULARS_ENGINE="spark")
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "apt-get install openjdk-17-jre-headless" in " ".join(done.stderr.split())
         run_refresh(traded.settings)
 
 
-def _command(database: Database, **variables: str) -> subprocess.CompletedProcess[str]:
+def test_spark_computes_all_shops_or_none(traded: Database) -> None:
+    done = _command(traded, "rebuild", "--shop", "shop-1", "--engine", "spark")
+    assert done.returncode == 1
+    assert "leave out --shop or --engine" in " ".join(done.stderr.split())
+
+
+def _command(database: Database, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "regulars", "refresh"], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-m", "regulars", *arguments], capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | {"DATABASE_URL": database.conninfo, "REGULARS_HOME": str(database.settings.home)} | variables,
     )  # fmt: skip

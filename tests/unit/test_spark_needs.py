@@ -1,5 +1,8 @@
 """Where Spark can't run, one line says what to install."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,14 @@ def test_too_old_a_java_is_named_with_its_version(tmp_path: Path, says: str, ver
 @pytest.mark.parametrize("says", ['openjdk version "17.0.15" 2025-04-15', 'openjdk version "21" 2023-09-19'])
 def test_a_java_that_is_new_enough_will_do(tmp_path: Path, says: str) -> None:
     require_java({"PATH": f"{_java(tmp_path, says)}:/usr/bin:/bin"})
+
+
+def test_a_command_that_needs_spark_is_one_line_without_java(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "regulars", "compare", "--engine", "spark"],
+        env={**os.environ, "PATH": str(tmp_path), "JAVA_HOME": "", "REGULARS_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Spark needs Java 17")
+    assert len(done.stderr.splitlines()) == 1

@@ -34,7 +34,7 @@ begin
         where r.entity in ('order', 'visit', 'profit', 'withdrawal');
     elsif exists (select 1 from regulars.extracts) then
         delete from regulars.extracts;
-        truncate regulars.unextracted;
+        delete from regulars.unextracted;
     end if;
     return null;
 end

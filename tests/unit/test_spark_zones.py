@@ -1,0 +1,30 @@
+"""PostgreSQL's names of time zones in Java: the same zone, whatever the case, and offsets with the other sign."""
+
+from zoneinfo import available_timezones
+
+import pytest
+
+from flows.spark.zones import java_zones
+
+
+@pytest.mark.parametrize(
+    ("name", "zone"),
+    [
+        ("Africa/Accra", "Africa/Accra"),
+        ("africa/lagos", "Africa/Lagos"),
+        ("EST5EDT", "EST5EDT"),
+        ("+05:30", "-05:30:00"),
+        ("-3", "+03:00:00"),
+        ("XYZ-3", "+03:00:00"),
+        ("X3", "-03:00:00"),
+        ("CET", "+01:00:00"),
+        ("<A+1>4:45:30", "-04:45:30"),
+    ],
+)
+def test_a_zone_has_java_s_name(name: str, zone: str) -> None:
+    assert java_zones([name], available_timezones()) == {name: zone}
+
+
+@pytest.mark.parametrize("name", ["Not/AZone", "", "WAST", "+18:30", "5EDT"])
+def test_what_java_has_no_name_for_is_left_out(name: str) -> None:
+    assert java_zones([name], available_timezones()) == {}
