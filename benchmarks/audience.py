@@ -4,10 +4,11 @@ An owner opens pages, a program reads the API, an analyst asks the marts, and ei
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from queue import SimpleQueue
 from typing import Any
@@ -70,13 +71,16 @@ class Act:
 class Audience:
     """What all of them did so far."""
 
-    def __init__(self, acts: "SimpleQueue[Act]") -> None:
+    def __init__(self, acts: "SimpleQueue[Act]", processes: Sequence[BaseProcess]) -> None:
         self._acts = acts
+        self._processes = processes
         self._seen: list[Act] = []
 
     def between(self, began: float, ended: float) -> list[Act]:
-        """What began in this time, and has ended by now."""
-        while not self._acts.empty():
+        """What began in this time; waits for the end of all of it."""
+        while {act.who for act in self._seen if act.began >= ended} != _WORK.keys():
+            if not all(process.is_alive() for process in self._processes):
+                raise RuntimeError("a reader or the checkout broke")
             self._seen.append(self._acts.get())
         return [act for act in self._seen if began <= act.began < ended]
 
@@ -91,7 +95,7 @@ def audience(place: Place) -> Iterator[Audience]:
     for process in processes:
         process.start()
     try:
-        yield Audience(acts)
+        yield Audience(acts, processes)
     finally:
         end.set()
         while any(process.is_alive() for process in processes):
