@@ -15,6 +15,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from flows.building.project import relations
+from flows.errors import ExtractFailed
 from flows.lock import SESSION, refresh_lock
 from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.build import build
@@ -127,7 +128,11 @@ def _compare(connection: Connection, spark: SparkSession, folder: Path, name: st
     table = _table(connection, name, fields)
     if table is None:
         return Compared(name, 0, 0, (f"{PUBLISHED} has no such relation, or other columns",))
-    rows = _export(connection, table, folder)
+    try:
+        rows = _export(connection, table, folder)
+    except ExtractFailed as error:
+        # A value that no equal one can be of.
+        return Compared(name, 0, 0, (str(error),))
     differing = _difference(spark, folder, name, [field.name for field in fields])
     found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
     return Compared(name, rows, rows * len(fields), tuple(_told(found, key)))

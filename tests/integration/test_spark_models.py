@@ -150,8 +150,8 @@ def test_sqlfluff_finds_nothing_in_what_spark_runs(both: Both) -> None:
     assert len(found) > 40
     linted = subprocess.run(
         [
-            *(sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar", "--dialect", "sparksql"),
-            *("--templater", "raw", "--exclude-rules", "ST06,RF04,layout"),
+            *(sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar", "--processes", "2"),
+            *("--dialect", "sparksql", "--templater", "raw", "--exclude-rules", "ST06,RF04,layout"),
             *(path for path in found if path.stem not in _NOT_PARSED),
         ],
         capture_output=True, text=True, check=False,
