@@ -27,7 +27,7 @@ def change_a_staging_view(project: Project) -> None:
 
 
 def change_a_macro(project: Project) -> None:
-    project.change("../macros/fewest_customers.sql", ("50", "5"))
+    project.change("../macros/expressions/fewest_customers.sql", ("50", "5"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_changed_is_computed_anew_with_what_stands_on_it_and_nothing_else(
 
 
 def test_a_macro_by_which_dbt_builds_every_model_costs_all_of_them(trading: Database, project: Project) -> None:
-    project.change("../macros/replace_rows.sql", ("as standing\n", "as  standing\n"))
+    project.change("../macros/incremental/replace_rows.sql", ("as standing\n", "as  standing\n"))
     assert run_refresh(trading.settings).mode == "rebuild"
 
 
