@@ -39,7 +39,7 @@ from ingest.storage.errors import DatabaseError, RegularsError
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
 
-# How long anything may take: a server that recovers, a refresh whose Prefect server is gone.
+# How long anything may take, such as a server that recovers.
 _LONGEST = 600.0
 
 
@@ -112,19 +112,17 @@ class Rig:
         with self._connect() as connection:
             migrate(connection)
             open_shops(connection, orders=orders)
-        # The first is a rebuild, and the second looks for forecasts.
+        # The first is a rebuild. The second looks for forecasts, and is dbt's, so it records what the next one runs. So
+        # does each that follows one by dbt which was killed.
         for _ in range(2):
+            with self._connect() as connection:
+                sell(connection)
             run_refresh(self._settings)
 
     def kill_once(self, killed: Killed, *, by_plan: bool, at: float) -> Round:
         """Kills at the fraction `at` of what such a refresh takes, and looks at what the next one makes of it."""
         if killed.needs_prefect:
             self.prefect.start()
-        if by_plan:
-            # The rebuild before it made other indexes, so this one is dbt's, and records what the next one runs.
-            with self._connect() as connection:
-                sell(connection)
-            run_refresh(self._settings)
         kind = (killed if killed in (Killed.BACKEND, Killed.ON_SPARK) else None, killed.needs_prefect, by_plan)
         if kind not in self._lengths:
             self._lengths[kind] = self._length(killed, by_plan=by_plan)
@@ -139,11 +137,11 @@ class Rig:
                 if is_over:
                     # The machine was busier when the length was measured.
                     self._lengths[kind] *= at
-                if killed is Killed.PREFECT:
-                    self._leave(process)
                 if not _ends(process):
                     wrong.append("the refresh did not end")
                 self._await_server()
+            if is_over:
+                return Round(is_over, "", wrong)
             if trade.turns == 0:
                 wrong.append("nobody traded")
             wrong += self._next(may_rebuild=killed is Killed.ON_SPARK)
@@ -216,8 +214,9 @@ class Rig:
 
     def _kill(self, killed: Killed, process: "subprocess.Popen[bytes]") -> bool:
         """Whether there was something left to kill."""
-        if process.poll() is not None:
-            return False
+        with self._connect() as connection:
+            if process.poll() is not None or _has_ended(connection, process.pid):
+                return False
         if killed is Killed.PREFECT:
             self.prefect.kill()
             return True
@@ -235,12 +234,6 @@ class Rig:
             os.kill(victim, signal.SIGKILL)
             return True
         return False
-
-    def _leave(self, process: "subprocess.Popen[bytes]") -> None:
-        """Ends the process when its refresh has ended: for minutes it would try to tell the lost server."""
-        with self._connect() as connection:
-            _await(lambda: process.poll() is not None or _has_ended(connection, process.pid))
-        process.kill()
 
     def _await_server(self) -> None:
         embedded_conninfo(self._home)
@@ -304,16 +297,19 @@ def _free_port() -> int:
     return port
 
 
+def _kills(rounds: list[Round]) -> int:
+    return sum(not each.is_over for each in rounds)
+
+
 def _table(rounds: dict[Killed, list[Round]]) -> Table:
     table = Table("what", "killed", "over already", "right", "the refresh, by the history")
     for killed, them in rounds.items():
-        over = sum(each.is_over for each in them)
         ends = Counter(each.status for each in them if not each.is_over)
         table.add_row(
             killed,
-            str(len(them) - over),
-            str(over),
-            str(sum(not each.wrong for each in them)),
+            str(_kills(them)),
+            str(len(them) - _kills(them)),
+            str(sum(not each.wrong for each in them if not each.is_over)),
             ", ".join(f"{count} {status}" for status, count in sorted(ends.items())),
         )
     return table
@@ -336,17 +332,19 @@ def main(
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True))
         rig = Rig(Path(home), orders=orders)
         stack.callback(rig.close)
-        for number in range(1 if quick else kills):
-            for killed in only or Killed:
+        for killed in only or Killed:
+            done = rounds[killed] = []
+            # One that was over before it could be killed doesn't count.
+            while _kills(done) < (1 if quick else kills) and len(done) < 3 * kills:
                 # What kills PostgreSQL meets both ways of building.
                 by_plan = killed not in (Killed.BY_DBT, Killed.ON_SPARK) and not (
-                    killed.takes_the_server_along and number % 2
+                    killed.takes_the_server_along and _kills(done) % 2
                 )
-                at = chance.random()
-                done = rig.kill_once(killed, by_plan=by_plan, at=at)
-                rounds.setdefault(killed, []).append(done)
-                said = "over already" if done.is_over else f"killed, {done.status}"
-                console.print(f"{killed}, at {at:.2f}: {said}; {'; '.join(done.wrong) or 'right'}")
+                at, began = chance.random(), time.monotonic()
+                done.append(rig.kill_once(killed, by_plan=by_plan, at=at))
+                said = "over already" if done[-1].is_over else f"killed, {done[-1].status}"
+                wrong = "; ".join(done[-1].wrong) or "right"
+                console.print(f"{killed}, at {at:.2f}: {said}; {wrong} ({time.monotonic() - began:.0f} s)")
     console.print(_table(rounds))
     if any(each.wrong for them in rounds.values() for each in them):
         raise typer.Exit(1)

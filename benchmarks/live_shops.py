@@ -57,7 +57,7 @@ _CORRECT = """
 _DELETE = "delete from public.shop_orders where id = (select id from public.shop_orders order by random() limit 1)"
 
 # In one statement, so in one moment: the net amount of all sales, and of those that have a customer. (An order that
-# comes between matching and claiming gets its customer in the next refresh.)
+# a checkout holds while it is matched gets its customer in the next refresh.)
 _READ = """
     select
         array[

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
 import jwt
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 
 from benchmarks.database import open_database, own_database
@@ -25,6 +26,8 @@ from benchmarks.served import served
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
+from regulars.dashboard.security.session import COOKIE
+from regulars.dashboard.security.tokens import Keys
 
 RESULTS = Path(__file__).with_name("read.json")
 
@@ -177,6 +180,23 @@ def _largest(owners: Owners, path: str, **query: object) -> Iterator[tuple[str, 
         yield owners.shops[0][1], path, query
 
 
+_PAGES = ("/segments", "/customers.csv", "/customers.xlsx")
+
+
+def pages(owners: Owners, settings: Settings, *, times: int) -> Iterator[dict[str, Any]]:
+    """What reads every customer of the largest shop: a page and the two files, whole."""
+    _, owner = owners.shops[0]
+    cookie = Keys(settings.model_copy(update={"jwt_secret": SecretStr(_SECRET)})).session(owner)
+    headers = {"Cookie": f"{COOKIE}={cookie}", "Sec-Fetch-Site": "same-origin"}
+    for path in _PAGES:
+        taken = []
+        for _ in range(times):
+            began = time.perf_counter()
+            owners.client.get(path, headers=headers).raise_for_status()
+            taken.append(time.perf_counter() - began)
+        yield {"what": f"{path}, largest", "s": round(median(taken), 2)}
+
+
 def live_ratios(owners: Owners, connection: Connection, *, times: int) -> Iterator[dict[str, Any]]:
     """How much longer the same numbers take live, in the largest shop and in the middle one."""
     for size, (shop, owner) in (("largest", owners.shops[0]), ("middle", owners.shops[len(owners.shops) // 2])):
@@ -215,6 +235,7 @@ def benchmark(settings: Settings, connection: Connection, *, times: int, page: i
         spelling = f"0{phone[4:6]} {phone[6:9]} {phone[9:]}"
         yield measure(owners, "list, a phone", times, _largest(owners, "list", search=spelling))
         yield measure(owners, "list, a part of a name", max(times // 10, 20), _largest(owners, "list", search="uye"))
+        yield from pages(owners, settings, times=5)
         yield from live_ratios(owners, connection, times=3)
 
 

@@ -12,16 +12,17 @@ from psycopg.rows import class_row
 
 from ingest.storage.connections import Connection
 
-Mode = Literal["refresh", "rebuild"]
+Mode = Literal["refresh", "partial", "rebuild"]
+"""What changed; besides, everything of the models that changed and of what stands on them; or everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """One row of the history. Times are UTC.
 
-    `as_of`: everything committed before it is in the numbers. `reason`: why it is a rebuild, where nobody asked for
-    one. `warnings`: what an operator should look at, a sentence each. `process_id` of `host` runs it; `step` is the
-    one that it is at, or at which it ended.
+    `as_of`: everything committed before it is in the numbers. `reason`: why it is more than a refresh, where nobody
+    asked for that. `warnings`: what an operator should look at, a sentence each. `process_id` of `host` runs it; `step`
+    is the one that it is at, or at which it ended.
     """
 
     refresh_id: int
@@ -42,12 +43,16 @@ class Refresh:
     step: str | None
     step_began_at: datetime | None
 
+    @property
+    def is_of_this_process(self) -> bool:
+        return (self.host, self.process_id) == (socket.gethostname(), os.getpid())
 
-def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missing: Sequence[str] = ()) -> Refresh:
+
+def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
     """Opens a refresh; call it under the lock. One that still says `running` was killed, and becomes `abandoned`.
 
-    Without a `mode` it is a refresh if the last success ran the same models, no rebuild has failed since, and nothing
-    is `missing`: only then may an incremental run build on the marts and deltas.
+    Without a `mode` it is a refresh if there was a success and no rebuild has failed since: only then may an
+    incremental run build on the marts and deltas.
     """
     with connection.transaction():
         connection.execute(
@@ -65,7 +70,6 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
                     select
                         case
                             when count(*) = 0 then 'it is the first'
-                            when bool_or(fingerprint <> %(fingerprint)s) then 'the models changed'
                             when
                                 exists (
                                     select 1
@@ -75,7 +79,6 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
                                         and later.mode = 'rebuild'
                                 )
                                 then 'a rebuild before it did not end well'
-                            else %(missing)s::text
                         end as reason
                     from last_success
                 )
@@ -94,14 +97,16 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str, missin
                     "fingerprint": fingerprint,
                     "host": socket.gethostname(),
                     "process_id": os.getpid(),
-                    "missing": f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
-                    if missing
-                    else None,
                 },
             ).fetchone()
     if opened is None:
         raise RuntimeError("insert … returning returned no row")
     return opened
+
+
+def turn(connection: Connection, refresh_id: int, mode: Mode, reason: str) -> Refresh:
+    """Makes a refresh, which has only begun, more than that."""
+    return _update(connection, refresh_id, "mode = %s, reason = %s", [mode, reason])
 
 
 def enter(connection: Connection, refresh_id: int, step: str) -> None:
@@ -112,31 +117,19 @@ def enter(connection: Connection, refresh_id: int, step: str) -> None:
     )
 
 
-def rebuild_instead(connection: Connection, refresh_id: int, *, reason: str) -> Refresh:
-    """Makes a rebuild of a refresh that has begun, before it touches what refreshes build on."""
-    return _change(
-        connection,
-        "update regulars.refreshes set mode = 'rebuild', reason = coalesce(reason, %s) "
-        "where refresh_id = %s returning *",
-        [reason, refresh_id],
-    )
-
-
 def hold_as_of(connection: Connection, refresh_id: int, as_of: datetime) -> Refresh:
     """Says that the numbers hold as of a later moment than that of the claim (UTC)."""
-    return _change(
-        connection, "update regulars.refreshes set as_of = %s where refresh_id = %s returning *", [as_of, refresh_id]
-    )
+    return _update(connection, refresh_id, "as_of = %s", [as_of])
 
 
-def claim(connection: Connection, refresh: Refresh, *, matched: int, unreadable: int) -> int:
+def claim(connection: Connection, refresh: Refresh, *, as_of: datetime | None, matched: int, unreadable: int) -> int:
     """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
 
-    A rebuild computes everything; in its batch they only wait to be published.
+    `as_of`: when the matching began, as an order that came after it is left to the next refresh. A rebuild computes
+    everything; in its batch they only wait to be published.
     """
     with connection.transaction():
-        row = connection.execute("select clock_timestamp(), regulars.claim_changes()").fetchone()
-        as_of, changes = row or (None, 0)
+        (changes,) = connection.execute("select regulars.claim_changes()").fetchone() or (0,)
         connection.execute(
             "update regulars.refreshes set as_of = %s, changes = %s, matched = %s, unreadable = %s "
             "where refresh_id = %s",
@@ -156,26 +149,28 @@ def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> 
         # Not truncated: that waits for a backup to end, and one that has just begun would find the deltas empty beside
         # marts that haven't read them.
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("regulars", name)))
-    return _change(
-        connection,
-        "update regulars.refreshes set status = 'succeeded', warnings = %s, finished_at = clock_timestamp() "
-        "where refresh_id = %s returning *",
-        [warnings, refresh_id],
+    # What later models are compared with.
+    connection.execute(
+        "delete from regulars.node_hashes where fingerprint <> "
+        "(select fingerprint from regulars.refreshes where refresh_id = %s)",
+        [refresh_id],
+    )
+    return _update(
+        connection, refresh_id, "status = 'succeeded', warnings = %s, finished_at = clock_timestamp()", [warnings]
     )
 
 
 def warn(connection: Connection, refresh_id: int, warnings: Sequence[str]) -> Refresh:
     """Adds warnings to a refresh."""
-    return _change(
-        connection,
-        "update regulars.refreshes set warnings = warnings || %s where refresh_id = %s returning *",
-        [list(warnings), refresh_id],
-    )
+    return _update(connection, refresh_id, "warnings = warnings || %s", [list(warnings)])
 
 
-def _change(connection: Connection, statement: LiteralString, parameters: Sequence[object]) -> Refresh:
+def _update(connection: Connection, refresh_id: int, change: LiteralString, values: list[object]) -> Refresh:
     with connection.cursor(row_factory=class_row(Refresh)) as cursor:
-        changed = cursor.execute(statement, parameters).fetchone()
+        changed = cursor.execute(
+            sql.SQL("update regulars.refreshes set {} where refresh_id = %s returning *").format(sql.SQL(change)),
+            [*values, refresh_id],
+        ).fetchone()
     if changed is None:
         raise RuntimeError("the refresh is not in the history")
     return changed

@@ -3,7 +3,7 @@
 They are stored in `regulars.refresh_nodes`, from which the report is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from ingest.storage.connections import Connection
@@ -14,8 +14,8 @@ ALL_TESTS = "all"
 
 _STORE = """
     insert into regulars.refresh_nodes
-        (refresh_id, kind, node, number, seconds, has_failed, rows_added, rows_removed)
-    select %s, kind, node, number, seconds, has_failed, rows_added, rows_removed
+        (refresh_id, kind, node, number, seconds, has_failed, rows_added, rows_removed, is_anew)
+    select %s, kind, node, number, seconds, has_failed, rows_added, rows_removed, kind = 'model' and node = any(%s)
     from unnest(%s::text[], %s::text[], %s::float8[], %s::boolean[], %s::bigint[], %s::bigint[])
         with ordinality as noted (kind, node, seconds, has_failed, rows_added, rows_removed, number)
 """
@@ -80,14 +80,17 @@ class NodeLog:
         """Notes what was published, by the name of the relation."""
         self._rows = rows
 
-    def store(self, connection: Connection, refresh_id: int) -> None:
-        """Writes all of it in one statement, without waiting for the disk: a crash that loses it loses no number."""
+    def store(self, connection: Connection, refresh_id: int, *, anew: Collection[str]) -> None:
+        """Writes all of it in one statement, without waiting for the disk: a crash that loses it loses no number.
+
+        `anew`: the models of which everything was computed.
+        """
         rows = [(*node, *self._changes(*node[:2])) for node in self._nodes()]
         if not rows:
             return
         with connection.transaction():
             connection.execute("set local synchronous_commit = off")
-            connection.execute(_STORE, [refresh_id, *map(list, zip(*rows, strict=True))])
+            connection.execute(_STORE, [refresh_id, list(anew), *map(list, zip(*rows, strict=True))])
 
     def _nodes(self) -> list[tuple[str, str, float, bool]]:
         """Kind, name, seconds, and whether it failed."""

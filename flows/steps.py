@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +12,7 @@ from flows import history
 from flows.alarms.watch import watch_quietly
 from flows.audit.drift import audit, is_due
 from flows.building import project
+from flows.building.changed import Changed, compare
 from flows.building.plan import forget_plan, plan_key, read_plan, recorded, write_plan
 from flows.building.planned_build import run_plan
 from flows.building.project import Built
@@ -39,17 +41,16 @@ from ingest.storage.settings import Settings
 if TYPE_CHECKING:
     from flows.spark.rebuild import SparkRebuild
 
-# A refresh builds the marts and the views on them. The other models are views that stay as they are until the models
-# change, which makes it a rebuild; and audits read whole marts, so only a rebuild runs them.
-_SELECTED: dict[Mode, tuple[str, ...]] = {
-    "refresh": (
-        # Each model asks for what it needs to know; dbt would first read every relation of the database.
-        "--no-populate-cache",
-        *("--select", "config.materialized:incremental", "config.materialized:materialized_view", "tag:nightly"),
-        *("--exclude", "tag:audit", "--indirect-selection", "cautious"),
-    ),
-    "rebuild": ("--full-refresh",),
-}
+# Audits read whole marts, so no model that builds on what stands runs them.
+_INCREMENTALLY = ("--exclude", "tag:audit", "--indirect-selection", "cautious")
+
+# The other models are views that stay as they are until the models change.
+_REFRESHED = (
+    # Each model asks for what it needs to know; dbt would first read every relation of the database.
+    "--no-populate-cache",
+    *("--select", "config.materialized:incremental", "config.materialized:materialized_view", "tag:nightly"),
+    *_INCREMENTALLY,
+)
 
 
 @dataclass(slots=True)
@@ -61,8 +62,10 @@ class Run:
     connection: Connection
     refresh: Refresh
     patience: float = PATIENCE
+    as_of: datetime | None = None
     matched: Matched = field(default_factory=Matched)
     changes: int = 0
+    changed: Changed = field(default_factory=Changed)
     warnings: list[str] = field(default_factory=list)
     log: NodeLog = field(default_factory=NodeLog)
     onlooker: Watch = nobody
@@ -75,17 +78,38 @@ class Run:
 
     @property
     def has_work(self) -> bool:
-        return self.refresh.mode == "rebuild" or self.changes > 0
+        return self.refresh.mode != "refresh" or self.changes > 0
+
+    @property
+    def anew(self) -> frozenset[str]:
+        """The names of the models of which everything is computed."""
+        if self.refresh.mode == "rebuild":
+            return frozenset(relation.name for relation in project.relations())
+        return self.changed.anew
+
+
+def compare_models(run: Run) -> None:
+    """Finds the models that changed since the last success, and whether what the others build on is there."""
+    run.changed = compare(run.connection, run.refresh, run.settings, run.conninfo, patience=run.patience)
+    if run.refresh.mode == "rebuild":
+        return
+    wanted = [relation for relation in project.relations() if relation.name not in run.changed.anew]
+    if missing := relations.missing(run.connection, wanted):
+        reason = f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
+        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+    elif run.changed.is_any:
+        mode: Mode = "partial" if run.changed.kept else "rebuild"
+        run.refresh = history.turn(run.connection, run.refresh.refresh_id, mode, "the models changed")
 
 
 def prepare_relations(run: Run) -> None:
-    """Restores row-level security and owners' views; in a rebuild, clears the working schema of what no model makes."""
+    """Restores row-level security and owners' views, and drops working relations that no model makes."""
     # A lock that keeps writers out of the orders would stop the matching order by order, so it is found out first. This
     # is an update's own lock: it waits for no reader and no checkout.
     with run.connection.transaction():
         run.connection.execute("lock table public.shop_orders in row exclusive mode")
     run.warnings += relations.fix_guards(run.connection, patience=run.patience)
-    if run.refresh.mode == "rebuild":
+    if run.refresh.mode != "refresh":
         relations.clear_working(run.connection, project.relations())
 
 
@@ -94,6 +118,7 @@ def match_customers(run: Run) -> Matched:
     replay(run.connection, Spool(run.settings.home / SPOOL))
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
+    (run.as_of,) = run.connection.execute("select clock_timestamp()").fetchone() or (None,)
     run.matched = match_orders(run.connection, everything=run.refresh.mode == "rebuild")
     return run.matched
 
@@ -101,8 +126,8 @@ def match_customers(run: Run) -> Matched:
 def forecast_purchases(run: Run) -> None:
     """Fits and scores the shops that are due, from what the last refresh published, so that this one publishes it.
 
-    It comes before the claim, which takes the shops whose forecasts changed with everything else. A rebuild fits
-    nothing: the published tables may not be what the models of today make.
+    It comes before the claim, which takes the shops whose forecasts changed with everything else. Where models changed
+    it fits nothing: the published tables may not be what they make.
     """
     if run.refresh.mode == "refresh" and (due := due_shops(run.connection)):
         # Only where there is something to fit: it imports scipy.
@@ -117,15 +142,15 @@ def claim_batch(run: Run) -> int:
 
     Shops that wait to be computed anew are emptied first, and all their keys are among the changes.
     """
-    empty_shops(run.connection, run.refresh)
+    empty_shops(run.connection, run.refresh, anew=run.anew)
     run.changes = history.claim(
-        run.connection, run.refresh, matched=run.matched.matched, unreadable=run.matched.unreadable
+        run.connection, run.refresh, as_of=run.as_of, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
     return run.changes
 
 
 def build_marts(run: Run) -> Built | None:
-    """Brings every working relation up to date and tests what was written; in a rebuild, everything."""
+    """Brings every working relation up to date and tests what was written; of what is computed anew, everything."""
     if not run.has_work:
         return None
     built = _build(run)
@@ -135,9 +160,11 @@ def build_marts(run: Run) -> Built | None:
 
 def _build(run: Run) -> Built:
     """Runs what dbt ran the last time, if it would run the same again; otherwise dbt."""
-    settings, conninfo, selected = run.settings, run.conninfo, _SELECTED[run.refresh.mode]
+    settings, conninfo = run.settings, run.conninfo
     if run.refresh.mode == "rebuild":
-        return project.build(settings, conninfo, *selected, patience=run.patience, watch=run.watch)
+        return project.build(settings, conninfo, "--full-refresh", patience=run.patience, watch=run.watch)
+    if run.refresh.mode == "partial":
+        return _build_partly(run)
     key = plan_key(run.connection)
     if plan := read_plan(settings, key):
         try:
@@ -149,11 +176,35 @@ def _build(run: Run) -> Built:
     return project.build(
         settings,
         conninfo,
-        *selected,
+        *_REFRESHED,
         patience=run.patience,
         watch=run.watch,
         see=lambda results, statements: write_plan(settings, recorded(key, results, statements)),
     )
+
+
+def _build_partly(run: Run) -> Built:
+    """Brings the other models up to date, and then computes the changed ones, which none of these reads, from them."""
+    changed = run.changed
+    kept = project.build(
+        run.settings,
+        run.conninfo,
+        *("--select", *sorted(changed.kept)),
+        *_INCREMENTALLY,
+        patience=run.patience,
+        watch=run.watch,
+    )
+    if not changed.anew and not changed.tests:
+        return kept
+    anew = project.build(
+        run.settings,
+        run.conninfo,
+        "--full-refresh",
+        *("--select", *sorted(changed.anew | changed.tests)),
+        patience=run.patience,
+        watch=lambda event: run.watch(replace(event, total=len(kept.seconds) + event.total)),
+    )
+    return Built(seconds=kept.seconds | anew.seconds, warnings=kept.warnings + anew.warnings)
 
 
 def extract_rows(run: Run) -> None:
@@ -165,10 +216,9 @@ def extract_rows(run: Run) -> None:
     from flows.spark.rebuild import SparkRebuild
 
     run.on_spark = SparkRebuild(run.settings, run.conninfo)
-    if run.refresh.mode == "refresh":
-        run.refresh = history.rebuild_instead(
-            run.connection, run.refresh.refresh_id, reason="Spark computes everything"
-        )
+    if run.refresh.mode != "rebuild":
+        reason = run.refresh.reason or "Spark computes everything"
+        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
         relations.clear_working(run.connection, project.relations())
     as_of = run.on_spark.extract_rows()
     run.refresh = history.hold_as_of(run.connection, run.refresh.refresh_id, as_of)
@@ -199,11 +249,12 @@ def judge_volume(run: Run) -> None:
 
 def publish(run: Run) -> None:
     """Shows readers what was built, all in one transaction, and records the success in it."""
-    if run.refresh.mode == "rebuild":
+    if run.refresh.mode != "refresh":
         prepare(run.connection, patience=run.patience)
     run.refresh, rows = publish_all(
         run.connection,
         run.refresh,
+        anew=run.anew,
         budget=run.settings.reconcile_orders,
         has_work=run.has_work,
         warnings=run.warnings,
@@ -235,7 +286,7 @@ def settle_relations(run: Run) -> None:
 
 def audit_shops(run: Run) -> None:
     """Once a week, computes shops drawn by chance from their raw rows, and says where what is published differs."""
-    if run.refresh.mode == "rebuild" or not is_due(run.connection):
+    if run.refresh.mode != "refresh" or not is_due(run.connection):
         return
     try:
         warnings = audit(run.connection, run.settings, run.conninfo, patience=run.patience)
@@ -246,7 +297,7 @@ def audit_shops(run: Run) -> None:
 
 
 Step = Callable[[Run], object]
-_BEFORE: tuple[Step, ...] = (prepare_relations, match_customers, forecast_purchases, claim_batch)
+_BEFORE: tuple[Step, ...] = (compare_models, prepare_relations, match_customers, forecast_purchases, claim_batch)
 _AFTER: tuple[Step, ...] = (judge_volume, publish, settle_relations, audit_shops)
 STEPS = (*_BEFORE, build_marts, *_AFTER)
 STEPS_ON_SPARK = (*_BEFORE, extract_rows, build_on_spark, load_marts, *_AFTER)
@@ -294,12 +345,7 @@ def _run_locked(
 ) -> Refresh:
     with refresh_lock(where, patience=patience) as connection:
         require_schema(connection)
-        opened = history.begin(
-            connection,
-            mode=mode,
-            fingerprint=project.fingerprint(),
-            missing=relations.missing(connection, project.relations()),
-        )
+        opened = history.begin(connection, mode=mode, fingerprint=project.fingerprint())
         run = Run(
             settings=settings,
             conninfo=where,
@@ -311,11 +357,11 @@ def _run_locked(
         try:
             for step in steps_of(settings):
                 _perform(step, run, perform)
-            run.log.store(connection, opened.refresh_id)
+            run.log.store(connection, opened.refresh_id, anew=run.anew)
         except Exception as error:
             if not connection.closed:
                 history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {error}")
-                run.log.store(connection, opened.refresh_id)
+                run.log.store(connection, opened.refresh_id, anew=run.anew)
             raise
     return run.refresh
 

@@ -25,7 +25,7 @@ NOBODY = (
     "/customers/0e3d7c51-8a0f-4b0e-9f57-5d1c55d2a6f0"  # a constant, because two workers must collect the same tests
 )
 PATHS = [*PAGES, "/segments", "/customers.csv", NOBODY, *(f"/charts/{name}.svg" for name in FIGURES)]
-_SAME = ("sort=", "theme=dark", "size=narrow", "period=", "against=", "segment=", "lang=")
+_SAME = ("sort=", "theme=dark", "size=narrow", "size=middle", "period=", "against=", "segment=", "lang=")
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
 

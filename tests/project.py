@@ -17,7 +17,7 @@ class Project:
             shutil.copytree(home / part, folder / part)
         for part in ("dbt_project.yml", "profiles.yml"):
             shutil.copy(home / part, folder / part)
-        self._folder = folder
+        self._folder, self._home = folder, home
         monkeypatch.setattr(project, "project_folder", lambda: folder)
 
     def change(self, path: str, *replacements: tuple[str, str]) -> None:
@@ -30,6 +30,11 @@ class Project:
 
     def write(self, path: str, text: str) -> None:
         (self._folder / "models" / path).write_text(text, encoding="utf-8")
+
+    def take_back(self, *paths: str) -> None:
+        """Makes files what they were, with the times that they had."""
+        for path in paths:
+            shutil.copy2(self._home / "models" / path, self._folder / "models" / path)
 
     def remove(self, path: str) -> None:
         (self._folder / "models" / path).unlink()

@@ -9,12 +9,12 @@ from psycopg.rows import class_row
 from flows.alarms.causes import CAUSES, Cause, Trouble
 from ingest.storage.connections import Connection
 
-_COLUMNS = "alarm_id, cause as cause_name, subject, what, shops, since, told_at, cleared_at"
+_COLUMNS = "alarms.alarm_id, cause as cause_name, subject, what, shops, since, cleared_at"
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A row of `regulars.alarms`. Times are UTC. `told_at`: when somebody was told; None if nobody has been."""
+    """A row of `regulars.alarms`. Times are UTC."""
 
     alarm_id: int
     cause_name: str
@@ -22,7 +22,6 @@ class Alarm:
     what: str
     shops: list[str]
     since: datetime
-    told_at: datetime | None
     cleared_at: datetime | None
 
     @property
@@ -71,33 +70,31 @@ def open_alarms(connection: Connection) -> list[Alarm]:
     return _select(connection, "where cleared_at is null")
 
 
-def untold(connection: Connection) -> list[Alarm]:
-    """The alarms that nobody has been told of, and those that are gone since somebody was."""
+def untold(connection: Connection, address: str) -> list[Alarm]:
+    """The alarms that this address hasn't been told, and those that are gone since it was. `address`: its hash."""
     return _select(
         connection,
+        "left join regulars.tellings on alarms.alarm_id = tellings.alarm_id and address = %s "
         "where clearing_told_at is null and (told_at is null) = (cleared_at is null)",
+        address,
     )
 
 
-def note_told(connection: Connection, alarms: Iterable[Alarm]) -> None:
-    """Notes that somebody was told of these, as they are given: raised, or cleared."""
+def note_told(connection: Connection, alarms: Iterable[Alarm], address: str) -> None:
+    """Notes that an address was told these, as they are given: raised, or cleared."""
     connection.execute(
-        """
-        update regulars.alarms
-        set
-            told_at = coalesce(told_at, clock_timestamp()),
-            clearing_told_at = case when alarm_id = any(%(cleared)s) then clock_timestamp() end
-        where alarm_id = any(%(raised)s) or alarm_id = any(%(cleared)s)
-        """,
-        {
-            "raised": [alarm.alarm_id for alarm in alarms if alarm.cleared_at is None],
-            "cleared": [alarm.alarm_id for alarm in alarms if alarm.cleared_at is not None],
-        },
+        "insert into regulars.tellings (alarm_id, address) select unnest(%s::bigint[]), %s on conflict do nothing",
+        [[alarm.alarm_id for alarm in alarms if alarm.cleared_at is None], address],
+    )
+    connection.execute(
+        "update regulars.tellings set clearing_told_at = clock_timestamp() where alarm_id = any(%s) and address = %s",
+        [[alarm.alarm_id for alarm in alarms if alarm.cleared_at is not None], address],
     )
 
 
-def _select(connection: Connection, condition: str) -> list[Alarm]:
+def _select(connection: Connection, condition: str, *values: object) -> list[Alarm]:
     with connection.cursor(row_factory=class_row(Alarm)) as cursor:
         return cursor.execute(
-            f"select {_COLUMNS} from regulars.alarms {condition} order by alarm_id"  # noqa: S608 - our own text
+            f"select {_COLUMNS} from regulars.alarms {condition} order by alarms.alarm_id",  # noqa: S608 - our own text
+            values,
         ).fetchall()

@@ -1,5 +1,6 @@
 """Telling people of alarms, by every address that the settings name: a webhook, e-mail, whatever Apprise speaks."""
 
+import hashlib
 import logging
 import queue
 import threading
@@ -68,41 +69,42 @@ def messages(alarms: Sequence[Alarm]) -> list[Message]:
     return [Message(tuple(group)) for _, group in groupby(sorted(alarms, key=order), key=order)]
 
 
-def tell(urls: Sequence[SecretStr], to_tell: Sequence[Message], *, budget: float) -> tuple[list[Message], int]:
-    """Sends each message to each address. Returns the messages that at least one address took, and how many addresses
-    did not take all of them within `budget` seconds.
+def tell(urls: Sequence[SecretStr], to_tell: Sequence[Sequence[Message]], *, budget: float) -> list[list[Message]]:
+    """Sends each address its messages, in their order. Returns what each took within `budget` seconds for them all.
 
     Raises SettingError, which names an address that can't be read by its place, because it may hold a password.
     """
     services = _services(urls)
-    taken: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+    taken: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
 
     def send(place: int) -> None:
-        for number, message in enumerate(to_tell):
-            if services[place].notify(title=message.title, body=message.body, body_format="text"):
-                taken.put((place, number))
-            else:
+        for message in to_tell[place]:
+            if not services[place].notify(title=message.title, body=message.body, body_format="text"):
                 break
-        taken.put((place, -1))
+            taken.put((place, message))
+        taken.put((place, None))
 
     for place in range(len(services)):
         # A daemon, so that a process need not wait for an address that hangs when it ends.
         threading.Thread(target=send, args=[place], name="regulars-alarm", daemon=True).start()
     deadline = time.monotonic() + budget
-    told: set[tuple[int, int]] = set()
+    told: list[list[Message]] = [[] for _ in services]
     ended = 0
     while ended < len(services):
         try:
-            place, number = taken.get(timeout=max(0.0, deadline - time.monotonic()))
+            place, message = taken.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        if number < 0:
+        if message is None:
             ended += 1
         else:
-            told.add((place, number))
-    reached = {number for _, number in told}
-    silent = sum(any((place, number) not in told for number in range(len(to_tell))) for place in range(len(services)))
-    return [message for number, message in enumerate(to_tell) if number in reached], silent
+            told[place].append(message)
+    return told
+
+
+def address_of(url: SecretStr) -> str:
+    """What an address is stored as: a hash, since it may hold a password."""
+    return hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:16]
 
 
 def _services(urls: Sequence[SecretStr]) -> "list[Apprise]":

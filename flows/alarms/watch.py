@@ -6,7 +6,7 @@ import psycopg
 
 from flows.alarms.causes import find_trouble, machine
 from flows.alarms.record import Alarm, note_told, open_alarms, settle, untold
-from flows.alarms.telling import BUDGET, messages, tell
+from flows.alarms.telling import BUDGET, address_of, messages, tell
 from ingest.storage.connections import Connection, connect
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
@@ -17,10 +17,10 @@ _LOCK = 0x416C_6172_6D73  # "Alarms"
 
 
 def keep_watch(connection: Connection, settings: Settings) -> list[Alarm]:
-    """Finds what is wrong, raises and clears alarms, tells of those that nobody was told of, and returns those that
-    hold.
+    """Finds what is wrong, raises and clears alarms, tells each address what it hasn't been told, and returns those
+    that hold.
 
-    What no address took is told the next time. Raises SettingError if an address can't be read.
+    What an address did not take it is told the next time. Raises SettingError if an address can't be read.
     """
     settle(connection, find_trouble(connection, settings), machine=machine())
     if settings.alarm_urls:
@@ -49,10 +49,13 @@ def _tell(connection: Connection, settings: Settings) -> None:
     if row != (True,):
         return
     try:
-        if to_tell := messages(untold(connection)):
-            told, silent = tell(settings.alarm_urls, to_tell, budget=BUDGET)
-            note_told(connection, [alarm for message in told for alarm in message.alarms])
-            if silent:
-                log.warning("%s of %s addresses did not take the alarms", silent, len(settings.alarm_urls))
+        addresses = [address_of(url) for url in settings.alarm_urls]
+        to_tell = [messages(untold(connection, address)) for address in addresses]
+        if any(to_tell):
+            told = tell(settings.alarm_urls, to_tell, budget=BUDGET)
+            for address, taken in zip(addresses, told, strict=True):
+                note_told(connection, [alarm for message in taken for alarm in message.alarms], address)
+            if silent := sum(taken != wanted for taken, wanted in zip(told, to_tell, strict=True)):
+                log.warning("%s of %s addresses did not take the alarms", silent, len(addresses))
     finally:
         connection.execute("select pg_advisory_unlock(%s)", [_LOCK])

@@ -50,7 +50,7 @@ def project_folder() -> Path:
 
 
 def fingerprint() -> str:
-    """A hash of all models and macros without their comments: where it differs, everything is computed anew."""
+    """A hash of all models and macros without their comments: where it differs, what changed is computed anew."""
     folder = project_folder()
     digest = hashlib.sha256()
     for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
@@ -58,16 +58,21 @@ def fingerprint() -> str:
         if path.is_file() and not (
             path.parent.name == "semantic" or path.stem.endswith(("__unit_tests", "__exposures"))
         ):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + _without_comments(path).encode())
+            text = without_comments(path.read_text(encoding="utf-8"), path.suffix)
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + text.encode())
     return digest.hexdigest()[:16]
 
 
-def _without_comments(path: Path) -> str:
-    """The text of a model, macro or description without its comments, nor the lines that are empty without them."""
-    text = path.read_text(encoding="utf-8")
-    if (comment := _COMMENTS.get(path.suffix)) is not None:
+def without_comments(text: str, suffix: str) -> str:
+    """A model, macro or description without its comments, nor the lines that are empty without them."""
+    if (comment := _COMMENTS.get(suffix)) is not None:
         text = comment.sub("", text)
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+
+
+def dbt_project_text() -> str:
+    """dbt_project.yml without its comments."""
+    return without_comments((project_folder() / "dbt_project.yml").read_text(encoding="utf-8"), ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ def build(
     each set of variables. `watch` is told of each node that begins or ends. `see` is called after a success, with dbt's
     results and every statement that it ran, each with the id of its model or test.
     """
-    results, statements = _invoke(
+    result, statements = _invoke(
         settings,
         conninfo,
         ["build", "--exclude-resource-type", "unit_test", *arguments],
@@ -162,6 +167,7 @@ def build(
         target=target,
         watch=watch,
     )
+    results = list(result)
     built = judge(results)
     see(results, statements)
     return built
@@ -178,13 +184,20 @@ def judge(results: Sequence[Any]) -> Built:
     )
 
 
+def read(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Any:
+    """dbt's manifest of the project. Raises BuildFailed, in dbt's words, if it can't be read."""
+    manifest, _ = _invoke(settings, conninfo, ["parse"], patience=patience, target="target", watch=nobody)
+    return manifest
+
+
 def build_failed(failed: Sequence[str]) -> BuildFailed:
     return BuildFailed("The build failed; the last good numbers stay up. " + "; ".join(failed))
 
 
 def _invoke(
     settings: Settings, conninfo: str, arguments: Sequence[str], *, patience: float, target: str, watch: Watch
-) -> tuple[list[Any], list[tuple[str, str]]]:
+) -> tuple[Any, list[tuple[str, str]]]:
+    """dbt's result of a command, and the statements that it ran, each with the id of its node."""
     _import_dbt()
     from flows.building.connections import KeptConnections, keep_connections
 
@@ -196,8 +209,8 @@ def _invoke(
 
 def run_dbt(
     settings: Settings, arguments: Sequence[str], *, variables: Mapping[str, str], target: str, watch: Watch = nobody
-) -> list[Any]:
-    """dbt's results of a command inside this process, with what profiles.yml reads in `variables`.
+) -> Any:
+    """dbt's result of a command inside this process, with what profiles.yml reads in `variables`.
 
     Raises BuildFailed if dbt did not start; what becomes of its nodes is in the results.
     """
@@ -206,6 +219,8 @@ def run_dbt(
 
     folder = project_folder()
     home = settings.home.resolve()
+    parsed = home / "dbt" / target / "fingerprint"
+    is_parsed = parsed.exists() and parsed.read_text() == fingerprint()
     with _variables(variables), without_collection():
         outcome = dbtRunner(callbacks=[_told_to(watch)]).invoke(
             [
@@ -216,6 +231,9 @@ def run_dbt(
                 "--log-path", str(home / "dbt" / "logs"),
                 "--no-write-json",
                 "--no-use-colors",
+                # dbt doesn't see that a description is as it was before the last change, with the time that it had: as
+                # where a release was taken back.
+                *([] if is_parsed else ["--no-partial-parse"]),
                 *arguments,
                 "--project-dir", str(folder),
                 "--profiles-dir", str(folder),
@@ -224,7 +242,9 @@ def run_dbt(
         )  # fmt: skip
     if outcome.result is None:
         raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
-    return list(outcome.result)
+    if not is_parsed:
+        parsed.write_text(fingerprint())
+    return outcome.result
 
 
 def _told_to(watch: Watch) -> Callable[[Any], None]:

@@ -1,5 +1,6 @@
 """Computing single shops anew in an ordinary refresh: their rows leave the working marts, their keys enter the log."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from psycopg import sql
@@ -50,11 +51,11 @@ def ask_for_rebuild(connection: Connection, slug: str) -> None:
         raise UnknownShop(f"No shop has the slug {slug!r}: see user_shops.shop_slug.")
 
 
-def empty_shops(connection: Connection, refresh: Refresh) -> list[UUID]:
+def empty_shops(connection: Connection, refresh: Refresh, *, anew: Collection[str]) -> list[UUID]:
     """Makes this refresh compute the shops anew that wait for it, before it claims its batch; returns their ids.
 
     It is one transaction: killed at any time, the next refresh goes on. Readers see the change when it is published. A
-    rebuild computes all shops anyway.
+    rebuild computes all shops anyway, and so do the models that are computed `anew`.
     """
     with connection.transaction():
         waiting = connection.execute("delete from regulars.shops_to_rebuild returning shop_id").fetchall()
@@ -67,7 +68,7 @@ def empty_shops(connection: Connection, refresh: Refresh) -> list[UUID]:
             connection.execute("set local row_security = off")
             published = shapes(connection, PUBLISHED)
             for name, working in shapes(connection, WORKING).items():
-                if working.kind == "r" and name != RECORD:
+                if working.kind == "r" and name != RECORD and name not in anew:
                     _empty(connection, working, published[name], shops)
             connection.execute(sql.SQL(_LOG_EVERYTHING).format(), {"shops": shops})
             connection.execute(

@@ -1,10 +1,10 @@
 """Publishing: everything that owners and analysts read changes from one moment to the next in one transaction.
 
 dbt builds and tests in schema `building`. Each working relation has a published copy in `analytics`. A refresh applies
-each mart's delta to its copy; the dashboard's views, which are small, and in a rebuild everything, are compared whole.
+each mart's delta to its copy; the dashboard's views, which are small, and what was computed anew, are compared whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import psycopg
 from psycopg import sql
@@ -56,27 +56,27 @@ _ADD_MISSING = """
 
 
 def publish_all(
-    connection: Connection, refresh: Refresh, *, budget: int, has_work: bool, warnings: list[str]
+    connection: Connection, refresh: Refresh, *, anew: Collection[str], budget: int, has_work: bool, warnings: list[str]
 ) -> tuple[Refresh, dict[str, RowsChanged]]:
     """Publishes what was built, reconciles it, empties the batch and the deltas, and closes the refresh as succeeded.
 
     Returns the closed refresh and, by relation, how many rows changed for readers.
 
     All of it is one transaction: readers see the former moment until it commits, and the new one, whole, after that.
-    `budget`: how many orders' worth of shops are reconciled. Raises NotReconciled and NotPublished, and leaves
-    everything as it was.
+    `anew`: the models of which everything was computed. `budget`: how many orders' worth of shops are reconciled.
+    Raises NotReconciled and NotPublished, and leaves everything as it was.
     """
-    is_rebuild = refresh.mode == "rebuild"
+    may_change_shape = refresh.mode != "refresh"
     try:
         with connection.transaction():
             connection.execute(_SESSION)
             # Before the check, which leaves out what is not published yet.
             connection.execute("delete from regulars.batch")
-            rows = _fill(connection, is_rebuild=is_rebuild) if has_work else {}
+            rows = _fill(connection, anew) if has_work else {}
             # A published table whose columns change can't be read by its new names before the end. It was compared
-            # whole with the working one, so that one is reconciled instead.
-            reconcile(connection, schema=WORKING if is_rebuild else PUBLISHED, budget=budget)
-            if is_rebuild:
+            # whole with the working one, so the working ones are reconciled instead.
+            reconcile(connection, schema=WORKING if may_change_shape else PUBLISHED, budget=budget)
+            if may_change_shape:
                 _take_shape(connection)
                 connection.execute("select regulars.revoke_from_strangers()")
             return history.succeed(connection, refresh.refresh_id, warnings=warnings), rows
@@ -86,7 +86,7 @@ def publish_all(
 
 
 def prepare(connection: Connection, *, patience: float) -> None:
-    """After a rebuild has built and tested: makes room in the published tables for what it built.
+    """After changed models were built and tested: makes room in the published tables for what they made.
 
     Readers neither notice nor wait.
     """
@@ -97,13 +97,13 @@ def prepare(connection: Connection, *, patience: float) -> None:
             drop_unwanted_keys(connection, table, working[name])
 
 
-def _fill(connection: Connection, *, is_rebuild: bool) -> dict[str, RowsChanged]:
+def _fill(connection: Connection, anew: Collection[str]) -> dict[str, RowsChanged]:
     published = shapes(connection, PUBLISHED)
     rows = {}
     for name, working in shapes(connection, WORKING).items():
         if (table := published.get(name)) is None:
             rows[name] = _create(connection, working)
-        elif working.kind == "r" and not is_rebuild:
+        elif working.kind == "r" and name not in anew:
             rows[name] = _apply_delta(connection, working)
         else:
             rows[name] = _copy_differences(connection, working, table)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.history import Mode
 from ingest.storage.connections import Connection
 from ingest.storage.storefront import TABLES
 
@@ -76,8 +77,8 @@ class Report(_Row):
     """Everything about one refresh. Times are UTC, durations seconds."""
 
     refresh_id: int = Field(description="number of the refresh")
-    mode: Literal["refresh", "rebuild"] = Field(description="`refresh` or `rebuild`")
-    reason: str | None = Field(description="why it was a rebuild, where nobody asked for one")
+    mode: Mode = Field(description="`refresh`, `partial` (and changed models were computed anew) or `rebuild`")
+    reason: str | None = Field(description="why it was more than a refresh, where nobody asked for that")
     status: Literal["running", "succeeded", "failed", "abandoned"] = Field(
         description="`running`, `succeeded`, `failed`, or `abandoned`: it was killed"
     )

@@ -10,6 +10,8 @@ from flows.reporting.report import MOST_RUNS, Node, Report
 _LONGEST = 8
 _LARGEST = 8
 
+_NAMES = {"refresh": "Refresh", "partial": "Partial rebuild", "rebuild": "Rebuild"}
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -60,7 +62,7 @@ def markdown(report: Report) -> str:
 
 def outcome(report: Report) -> str:
     """One sentence: how it ended, and how long that took against its usual."""
-    what = f"{report.mode.capitalize()} {report.refresh_id}"
+    what = f"{_NAMES[report.mode]} {report.refresh_id}"
     match report.status:
         case "running":
             return f"{what} is running, at {words(report.step or 'its beginning')}."

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 _DEPLOYMENT = "serve"
 
+# By itself, Prefect tries each request for a minute, while nothing else waits for the server.
+_PATIENCE = {"PREFECT_CLIENT_MAX_RETRIES": "1", "PREFECT_API_REQUEST_TIMEOUT": "10"}
+
 
 class ServerNotStarted(RegularsError):
     """No Prefect server answers where the settings name one."""
+
+
+class ServerLost(RegularsError):
+    """Prefect's server stopped answering during a run. What became of the refresh is in the history."""
 
 
 def running_api(settings: Settings) -> str | None:
@@ -57,6 +64,8 @@ def api_note(settings: Settings) -> Path:
 def use_api(address: str) -> None:
     """Makes Prefect talk to this server; call it before Prefect is imported, which is when it reads the address."""
     os.environ["PREFECT_API_URL"] = address
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
 
 
 def server_environment(settings: Settings) -> dict[str, str]:
@@ -65,6 +74,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{settings.prefect_port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **_PATIENCE,
         # It would cost each look for requested runs another request; the server is on loopback.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         # When to refresh is decided in flows/scheduling/schedule.py.
@@ -85,14 +95,18 @@ def run_flow(
 ) -> None:
     """Runs the flow in this process, so that the server shows it; `requested` is a run that its pages ask for.
 
-    Raises BuildFailed with the run's message.
+    Raises BuildFailed with the run's message, and ServerLost.
     """
+    import httpx
     from prefect.flow_engine import run_flow as run_in_engine
 
     from flows.refresh import refresh
 
     parameters = None if requested else {"mode": mode, "engine": engine}
-    state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
+    try:
+        state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
+    except httpx.HTTPError as error:
+        raise ServerLost(f"Prefect's server was lost: {type(error).__name__}.") from None
     if not state.is_completed():
         raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
 

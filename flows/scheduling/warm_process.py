@@ -16,6 +16,7 @@ from flows.alarms.watch import watch_quietly
 from flows.errors import BuildFailed
 from flows.scheduling import prefect_server
 from flows.scheduling.refresher import Refresher
+from flows.scheduling.shown_run import run_shown
 from flows.scheduling.tether import tie_to
 from flows.steps import run_refresh
 from ingest.storage.connections import conninfo
@@ -71,7 +72,7 @@ class WarmProcess:
 
     def _refresh(self) -> None:
         if self._prefect_answers():
-            self._fork(prefect_server.run_flow)
+            self._fork(partial(run_shown, self._settings))
         else:
             self._fork(partial(run_refresh, self._settings))
 

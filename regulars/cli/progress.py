@@ -17,6 +17,7 @@ from flows.reporting.text import seconds
 from flows.steps import Run, Step
 
 DOING = {
+    "compare_models": "looking for models that changed",
     "prepare_relations": "checking tables and views",
     "match_customers": "matching orders to customers",
     "forecast_purchases": "fitting forecasts that are due",

@@ -1,7 +1,5 @@
 """`regulars refresh` and `regulars rebuild`."""
 
-import os
-import socket
 from contextlib import suppress
 from typing import Annotated
 
@@ -10,10 +8,10 @@ import typer
 from rich.console import Console
 
 from flows.building.shop_rebuild import ask_for_rebuild
-from flows.errors import BuildFailed
 from flows.history import Mode, Refresh, last
 from flows.reporting.report import Report, read_report
-from flows.scheduling.prefect_server import run_flow, running_api, use_api
+from flows.scheduling.prefect_server import running_api, use_api
+from flows.scheduling.shown_run import run_shown
 from flows.steps import run_refresh, steps_of
 from ingest.storage.errors import InputError, RegularsError
 from ingest.storage.settings import Engine, Settings
@@ -68,27 +66,18 @@ def _run_and_report(mode: Mode | None, *, engine: Engine | None, as_json: bool) 
 def _run(settings: Settings, mode: Mode | None) -> Refresh:
     address = running_api(settings)
     if address is not None:
-        return _run_flow(settings, mode, address)
+        # That the Prefect server shows it is worth the seconds that importing Prefect takes.
+        use_api(address)
+        return run_shown(settings, mode)
     with Progress(Console(stderr=True, highlight=False), steps_of(settings)) as progress:
         return run_refresh(settings, mode=mode, perform=progress.perform, watch=progress.watch)
-
-
-def _run_flow(settings: Settings, mode: Mode | None, address: str) -> Refresh:
-    """Runs the flow, so that the Prefect server shows it: that is worth the seconds that importing Prefect takes."""
-    use_api(address)
-    run_flow(mode, engine=settings.engine)
-    with open_database(settings) as connection:
-        done = last(connection, succeeded=True)
-    if done is None:
-        raise BuildFailed("The flow ended, but no refresh is in the history.")
-    return done
 
 
 def _print_failure(settings: Settings) -> None:
     """The report of this process's refresh, if that began."""
     with open_database(settings) as connection:
         latest = last(connection)
-        if latest and (latest.host, latest.process_id) == (socket.gethostname(), os.getpid()):
+        if latest and latest.is_of_this_process:
             _print_json(read_report(connection, latest.refresh_id))
 
 
@@ -99,11 +88,11 @@ def _print_json(report: Report) -> None:
 def _print(done: Refresh) -> None:
     seconds = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
     because = f", because {done.reason}" if done.reason else ""
-    what = (
-        f"Everything was recomputed{because}"
-        if done.mode == "rebuild"
-        else f"{done.changes or 0:,} changes were applied"
-    )
+    what = {
+        "refresh": f"{done.changes or 0:,} changes were applied",
+        "partial": f"{done.changes or 0:,} changes were applied, and models that changed were computed anew",
+        "rebuild": f"Everything was recomputed{because}",
+    }[done.mode]
     console = Console(highlight=False)
     console.print(
         f"{what}; {done.matched or 0:,} orders were matched, {done.unreadable or 0:,} more can't be. "

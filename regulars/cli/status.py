@@ -28,8 +28,8 @@ class Status(BaseModel):
     as_of: datetime | None = Field(description="the moment that the numbers hold for")
     age_seconds: int | None = Field(description="how old they are")
     last_refresh: str | None = Field(description="`running`, `succeeded`, `failed`, or `abandoned`: it was killed")
-    last_refresh_mode: str | None = Field(description="`refresh` or `rebuild`")
-    last_refresh_reason: str = Field(description="why it was a rebuild, where nobody asked for one")
+    last_refresh_mode: str | None = Field(description="`refresh`, `partial` or `rebuild`")
+    last_refresh_reason: str = Field(description="why it was more than a refresh, where nobody asked for that")
     last_refresh_started_at: datetime | None = Field(description="when it began")
     last_refresh_error: str = Field(description="why it failed")
     last_refresh_warnings: list[str] = Field(description="what somebody should look at")
@@ -74,7 +74,8 @@ def _lines(found: Status) -> Iterator[tuple[str, Text]]:
         if report.error:
             yield "", Text(report.error, "red")
         if report.reason:
-            yield "", Text(f"It recomputed everything, because {report.reason}.")
+            recomputed = "everything" if report.mode == "rebuild" else "a part of the models"
+            yield "", Text(f"It recomputed {recomputed}, because {report.reason}.")
         for warning in report.warnings:
             yield "", Text(warning, "yellow")
         if report.status == "succeeded":

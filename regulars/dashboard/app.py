@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Settings
@@ -31,6 +31,7 @@ from regulars.dashboard.pages import files, numbers
 from regulars.dashboard.pages import routes as pages
 from regulars.dashboard.pages.error_pages import notice
 from regulars.dashboard.parameters import require_each_once
+from regulars.dashboard.queries import workbook
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.security.tokens import Keys, NotSignedIn
 from regulars.dashboard.static_files import VersionedFiles
@@ -55,6 +56,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+# A workbook is a compressed archive already.
+_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, workbook.MEDIA_TYPE)
 
 _RETRY_AFTER = {"Retry-After": "5"}
 _BROKEN = Problem(500, "Something broke in the dashboard.")
@@ -112,7 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_middleware(Languages)
     app.add_middleware(Head)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6, exclude_content_types=_COMPRESSED)
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     if settings.cors_origins:

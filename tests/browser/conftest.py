@@ -66,17 +66,20 @@ class Visit:
 Looks = Callable[..., AbstractContextManager[Visit]]
 
 
-@pytest.fixture(scope="module")
+# One of each for all files of this folder, and no longer: Playwright keeps an event loop running, which others may not.
+
+
+@pytest.fixture(scope="package")
 def dashboard(server: Server, built_template: str) -> Iterator[Dashboard]:
     owners = two_owners(server, built_template)
     with (
-        copy_of(server, owners, name=NAME) as database,
+        copy_of(server, owners, name=f"{NAME}_browser") as database,
         served(create_app(settings_of(database, dashboard_connections=8)), headers={}) as client,
     ):
         yield Dashboard(owners, database, str(client.base_url).rstrip("/"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     where = find_program("chromium", package="chromium")
     expect.set_options(timeout=20_000)  # the machine may be busy

@@ -1,6 +1,7 @@
 """Fixtures that several modules share."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -13,7 +14,8 @@ from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.person import KEY
-from tests.storefront import add_shop
+from tests.project import Project
+from tests.storefront import add_order, add_shop
 
 if TYPE_CHECKING:
     from tests.api import Api
@@ -93,3 +95,40 @@ def walks(dashboard: "Dashboard") -> dict[UUID, "Walk"]:
     from tests.pages import walk
 
     return {owner: walk(dashboard, owner) for owner in (dashboard.owners.ama, dashboard.owners.kofi)}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path / "project", monkeypatch)
+
+
+@pytest.fixture
+def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # noqa: ARG001
+    """A shop with customers who come back, refreshed with the copy of the models; dbt has a folder of its own."""
+    database = Database(
+        settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
+    )
+    with database.connect() as connection:
+        shop = add_shop(connection)
+        for number in range(30):
+            add_order(
+                connection,
+                shop,
+                phone=f"02412345{number % 9:02d}",
+                total=f"{10 + number}.00",
+                network=("MTN", "Telecel", None)[number % 3],
+                at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
+            )
+        connection.execute(
+            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
+            "select shop_id, id, 'promo', now() from shop_orders where total_price < 20"
+        )
+        add_order(connection, shop, phone="0241234500", order_status="refunded", at=datetime(2026, 4, 30, tzinfo=UTC))
+        connection.execute("insert into shop_slugs (shop_id, slug, label) values (%s, 'promo', 'WhatsApp')", [shop])
+        connection.execute(
+            "insert into shop_profits (shop_id, profit_amount, status) values (%s, 9, 'credited')", [shop]
+        )
+    from flows.steps import run_refresh
+
+    run_refresh(database.settings)
+    return database

@@ -261,6 +261,32 @@ def _text(mail: EmailMessage) -> str:
     return str(body.get_content())
 
 
+def test_an_address_that_failed_once_is_tried_again_though_another_took_the_alarm(watched: Watched) -> None:
+    with webhook() as (other, url):
+        urls = (*watched.settings.alarm_urls, SecretStr(url))
+        settings = watched.settings.model_copy(update={"alarm_urls": urls})
+        other.status = 500
+        watched.connection.execute("update regulars.refreshes set as_of = as_of - interval '27 hours'")
+        keep_watch(watched.connection, settings)
+        assert (len(watched.told.bodies), len(other.bodies)) == (1, 0)
+        other.status = 200
+        for _ in range(2):
+            keep_watch(watched.connection, settings)
+            assert (len(watched.told.bodies), len(other.bodies)) == (1, 1)
+
+        # Of what it wasn't told it isn't told that it is gone.
+        run_refresh(settings)
+        watched.connection.execute("update regulars.refreshes set as_of = as_of - interval '27 hours'")
+        other.status = 500
+        keep_watch(watched.connection, settings)
+        run_refresh(settings)
+        other.status = 200
+        keep_watch(watched.connection, settings)
+        assert other.titles == ["The numbers are too old", "cleared: The numbers are too old"]
+        assert watched.told.titles == 2 * other.titles
+    assert fetch(watched.connection, "select count(*) from regulars.tellings where address ~ 'http|json|:'") == [(0,)]
+
+
 def test_what_no_address_took_is_told_later_and_what_is_gone_by_then_is_not(watched: Watched) -> None:
     watched.told.status = 500
     watched.connection.execute("update regulars.refreshes set as_of = as_of - interval '27 hours'")
@@ -286,12 +312,10 @@ def test_two_that_watch_at_once_tell_once(watched: Watched) -> None:
     first.start()
     assert watched.told.came.wait(60)
     with watched.database.connect() as connection:
-        (alarm,) = keep_watch(connection, watched.settings)
-        assert alarm.told_at is None
+        keep_watch(connection, watched.settings)
         watched.told.is_open.set()
         first.join()
-        (alarm,) = keep_watch(connection, watched.settings)
-    assert alarm.told_at is not None
+        keep_watch(connection, watched.settings)
     assert len(watched.told.bodies) == 1
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import ceil
 from statistics import median
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg import sql
@@ -19,8 +19,11 @@ from ingest.storage.connections import Connection
 from regulars.dashboard.app import create_app
 from regulars.dashboard.pages.formatting import day
 from regulars.dashboard.pages.numbers import MAX_AT_RISK
+from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.queries.segments import at_risk
+from regulars.dashboard.queries.shops import chosen_shop
 from regulars.dashboard.security.session import COOKIE
-from regulars.dashboard.security.tokens import Keys
+from regulars.dashboard.security.tokens import Keys, Owner
 from tests.api import API, Api, assert_head, bearer
 from tests.conftest import Database
 from tests.owners import Order, Shop, rounded, settings_of
@@ -179,3 +182,43 @@ def test_segments_of_a_shop_with_sixty_customers_are_what_python_counts(built: D
         }
         for segment in {*sizes, *(old for old, _ in moved)}
     }
+
+
+_MANY = """
+    with people as (
+        insert into regulars.customers (id, shop_id, phone_number, first_seen_at)
+        select gen_random_uuid(), %(shop)s, '+23320' || (1000000 + n), now() from generate_series(1, 20000) as n
+        returning id
+    ), gaps as (
+        insert into analytics.purchase_gaps (shop_id, gap_days, gaps) values (%(shop)s, 10, 1)
+    )
+    insert into analytics.customers (shop_customer_id, shop_id, first_purchase_at, last_purchase_at,
+        first_purchase_month, first_purchase_date, last_purchase_date, total_purchases, purchase_days, total_spent,
+        total_profit, average_order_value, repeat_customer)
+    select id, %(shop)s, now() - interval '30 days', now() - interval '30 days', date_trunc('month', now()),
+        now() - interval '30 days', now() - interval '30 days', 1, 1, 1, 1, 1, false
+    from people
+"""
+
+
+def test_of_many_customers_at_risk_the_contacts_of_the_few_on_the_page_are_read(built: Database) -> None:
+    owner = uuid4()
+    with built.connect() as connection:
+        shop_id = add_shop(connection, "many")
+        connection.execute("update user_shops set user_id = %s where id = %s", [owner, shop_id])
+        run_refresh(built.settings)
+        connection.execute(_MANY, {"shop": shop_id})
+        connection.execute("analyze")
+    reader = Reader(settings_of(built))
+    reader.open()
+    try:
+        with reader.as_owner(Owner(str(owner)), reads="customers") as read:
+            late = at_risk(read, chosen_shop(read, None), limit=25)
+            (contacts_read,) = read.execute(
+                "select seq_tup_read + idx_tup_fetch from pg_stat_xact_all_tables "
+                "where schemaname = 'regulars' and relname = 'customers'"
+            ).fetchone() or (0,)
+    finally:
+        reader.close()
+    assert len({row.phone_number for row in late}) == 25
+    assert 25 <= contacts_read < 100

@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 import time
+import tracemalloc
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 
 import httpx
 import openpyxl
+import psycopg
 import pytest
+from openpyxl.utils.escape import unescape
 
 from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.queries import csv_export, workbook
 from regulars.dashboard.queries.definitions import definition
 from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, CustomerRow, Row
+from regulars.dashboard.schemas import Shop as ShopProfile
 from regulars.web.logs import JsonLines
 from tests.api import API, bearer
 from tests.owners import Shop
@@ -46,6 +50,10 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _read(content: bytes, sheet: int = 0) -> list[dict[str, Any]]:
     head, *rows = openpyxl.load_workbook(io.BytesIO(content)).worksheets[sheet].iter_rows(values_only=True)
     return [dict(zip(map(str, head), row, strict=True)) for row in rows]
+
+
+def _shop(shop: Shop) -> ShopProfile:
+    return ShopProfile.model_construct(shop_id=shop.shop_id, time_zone=shop.zone.key, currency="GHS")
 
 
 def _api(dashboard: Dashboard, shop: Shop, path: str, **asked: object) -> Any:
@@ -84,6 +92,75 @@ def test_the_customers_workbook_has_typed_cells_equal_to_the_api(dashboard: Dash
     while list(temporary.iterdir()):
         assert time.monotonic() < deadline, "a file with phones is left on the disk"
         time.sleep(0.01)
+
+
+_TEXTS = (
+    "=1+1", "<r><t>rich</t></r>", "</t></is>", "a & b", " spaced ", "two\nlines\tand a tab", "bell \a", "_x0041_",
+    "_x_", "\ufffe", "متجر", "long " * 8_000,
+)  # fmt: skip
+
+
+def test_a_workbook_keeps_every_text_as_it_is_and_never_as_markup(dashboard: Dashboard) -> None:
+    shop = dashboard.owners.shops["kofi-data"]
+    row = CustomerRow.model_construct(**dict.fromkeys(CustomerRow.model_fields))
+    rows = [row.model_copy(update={"customer_name": text}) for text in _TEXTS]
+    content = workbook.xlsx_file("Names", CustomerRow, rows, shop=_shop(shop))
+    # openpyxl leaves what XML has no place for as Excel writes it.
+    found = [unescape(cells["customer_name"]) for cells in _read(content)]
+    assert found == [text[:32_767] for text in _TEXTS]
+    assert all(value is None for cells in _read(content) for name, value in cells.items() if name != "customer_name")
+
+
+def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(dashboard: Dashboard) -> None:
+    rows = [tuple(None if name != "customer_name" else "Ama" * 100 for name in CustomerRow.model_fields)] * 1000
+
+    def most(parts: int) -> int:
+        book = workbook.Workbook(_shop(dashboard.owners.shops["ama-data"]), "Many", CustomerRow)
+        tracemalloc.start()
+        try:
+            for _ in range(parts):
+                book.add(rows)
+            while book.next_part():
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            book.close()
+
+    most(1)  # what is imported and cached once
+    assert most(20) < most(2) + 100_000
+
+
+def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: Dashboard) -> None:
+    shop = dashboard.owners.shops["ama-data"]
+    with dashboard.owner(shop.user_id) as client:
+        content = client.get("/customers.xlsx", params={"shop": shop.slug}).content
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
+    formats = {
+        "customer_id": "@", "phone_number": "@", "first_purchase_at": "yyyy-mm-dd hh:mm:ss", "total_purchases": "0",
+        "total_spent": "#,##0.00##", "repeat_customer": "General", "last_source_slug": "@",
+    }  # fmt: skip
+    assert len(shop.buyers) > 20
+    for column in sheet.iter_cols():
+        expected = formats.get(str(column[0].value))
+        if expected:
+            assert {cell.number_format for cell in column[1:] if cell.value is not None} == {expected}
+    assert sheet.freeze_panes == "B2"
+
+
+def test_a_workbook_whose_first_rows_can_not_be_read_leaves_nothing(
+    dashboard: Dashboard, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: csv_export.Export) -> bytes:
+        raise psycopg.OperationalError("the fault of this test")
+
+    monkeypatch.setattr(csv_export.Export, "_fetch", fail)
+    shop = dashboard.owners.shops["ama-data"]
+    with dashboard.owner(shop.user_id) as client:
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 503
+        assert list(temporary.iterdir()) == []
+        monkeypatch.undo()
+        assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 200
 
 
 def test_no_text_in_a_workbook_is_a_formula(dashboard: Dashboard) -> None:
@@ -140,7 +217,7 @@ def test_the_last_sheet_has_the_definitions_with_currency_and_zone(dashboard: Da
 
 
 def test_a_full_sheet_is_followed_by_another(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "_LAST_ROW", 30)
+    monkeypatch.setattr(workbook, "_LAST_ROW", 31)
     shop = dashboard.owners.shops["ama-data"]
     with dashboard.owner(shop.user_id) as client:
         content = client.get("/customers.xlsx", params={"shop": shop.slug}).content

@@ -1,6 +1,6 @@
 """Matching orders with customers in bulk: what changes an order's customer, and what doesn't."""
 
-from flows.steps import run_refresh
+from flows.steps import Run, Step, run_refresh
 from ingest import Checkout, track
 from ingest.bulk.matching import match_orders
 from tests.conftest import Database
@@ -65,15 +65,34 @@ def test_the_checkouts_phone_counts_even_if_the_order_has_another(migrated: Data
         ) == [("+233203334444", True)]
 
 
-def test_an_order_that_arrives_between_matching_and_the_batch_is_matched_by_the_next_refresh(built: Database) -> None:
+def test_an_order_that_comes_after_the_matching_is_in_all_numbers_with_its_customer_or_in_none(built: Database) -> None:
     with built.connect() as connection:
         shop = add_shop(connection)
-        match_orders(connection)
-        order = add_order(connection, shop)
-        connection.execute("select regulars.claim_changes()")
-        assert fetch(connection, "select count(*) from regulars.changes") == [(0,)]
-        assert match_orders(connection).matched == 1
-        assert fetch(connection, "select shop_order_id from regulars.tracking") == [(order,)]
+        add_order(connection, shop, phone="0241234567")
+        late: list[object] = []
+
+        def perform(step: Step, run: Run) -> object:
+            if step.__name__ == "claim_batch" and not late:
+                late.append(add_order(connection, shop, phone="0209999999"))
+            return step(run)
+
+        counted = (
+            "select (select count(*) from analytics.orders), (select sum(sales) from analytics.shop_days), "
+            "(select count(*) from analytics.customers)"
+        )
+        run_refresh(built.settings, perform=perform)
+        assert fetch(connection, counted) == [(1, 1, 1)]
+        run_refresh(built.settings)
+        assert fetch(connection, counted) == [(2, 2, 2)]
+
+
+def test_an_order_that_could_not_be_matched_is_counted_without_its_customer(built: Database) -> None:
+    with built.connect() as connection, built.connect() as checkout:
+        order = add_order(connection, add_shop(connection))
+        with checkout.transaction():
+            checkout.execute("select from shop_orders where id = %s for update", [order])
+            run_refresh(built.settings)
+        assert fetch(connection, "select total_orders, total_customers from analytics.shop_overview") == [(1, 0)]
 
 
 def test_an_order_that_moves_to_another_shop_gets_that_shops_customer_and_loses_its_visit(migrated: Database) -> None:

@@ -7,8 +7,10 @@ import pytest
 from psycopg import sql
 
 from flows import history
+from flows.building import project
 from flows.errors import Blocked, NotPublished
 from flows.lock import refresh_lock
+from flows.publishing import relations
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
@@ -86,34 +88,46 @@ def test_a_refresh_that_meets_a_lock_gives_up_in_time_and_says_who_holds_it(
         assert run_refresh(standing.settings).mode == "refresh"
 
 
-@pytest.mark.parametrize(
-    ("damage", "missing"),
-    [
-        ("drop table analytics.customers cascade", "analytics.customers"),
-        ("drop table analytics.shop_overview cascade", "analytics.shop_overview"),
-        ("drop table building.customers cascade", "building.customers"),
-        ("drop materialized view building.shop_overview cascade", "building.shop_overview"),
-        ("drop view analytics.reconciliation", "analytics.reconciliation"),
-        ("drop view staging.stg_tracking cascade", "staging.stg_tracking"),
-        ("drop table regulars.delta_orders", "regulars.delta_orders"),
-        ("alter table analytics.orders drop constraint orders_pkey", "analytics.orders"),
-        ("alter table analytics.repeat_rates drop constraint repeat_rates_pkey", "analytics.repeat_rates"),
-        (
-            "do $$ begin execute 'drop index building.' || quote_ident((select indexname from pg_indexes "
-            "where schemaname = 'building' and tablename = 'repeat_rates')); end $$",
-            "building.repeat_rates",
-        ),
-    ],
-)
+_PUBLISHED_DAMAGE = [
+    # First: the others take it along.
+    ("drop view analytics.reconciliation", "analytics.reconciliation"),
+    ("drop table analytics.customers cascade", "analytics.customers"),
+    ("drop table analytics.shop_overview cascade", "analytics.shop_overview"),
+    ("alter table analytics.orders drop constraint orders_pkey", "analytics.orders"),
+    ("alter table analytics.repeat_rates drop constraint repeat_rates_pkey", "analytics.repeat_rates"),
+]
+_WORKING_DAMAGE = [
+    ("drop table building.customers cascade", "building.customers"),
+    ("drop materialized view building.shop_overview cascade", "building.shop_overview"),
+    ("drop view staging.stg_tracking cascade", "staging.stg_tracking"),
+    ("drop table regulars.delta_orders", "regulars.delta_orders"),
+    (
+        "do $$ begin execute 'drop index building.' || quote_ident((select indexname from pg_indexes "
+        "where schemaname = 'building' and tablename = 'repeat_rates')); end $$",
+        "building.repeat_rates",
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "missing"), _PUBLISHED_DAMAGE + _WORKING_DAMAGE)
+def test_what_is_missing_is_found(standing: Database, damage: str, missing: str) -> None:
+    with standing.connect() as connection:
+        assert relations.missing(connection, project.relations()) == []
+        connection.execute(damage)  # type: ignore[arg-type]
+        assert missing in relations.missing(connection, project.relations())
+
+
+@pytest.mark.parametrize("damages", [_PUBLISHED_DAMAGE, _WORKING_DAMAGE], ids=["published", "working"])
 def test_what_is_missing_makes_the_next_refresh_a_rebuild_though_nothing_changed(
-    standing: Database, damage: str, missing: str
+    standing: Database, damages: list[tuple[str, str]]
 ) -> None:
     with standing.connect() as connection:
         before = snapshot(connection)
-        connection.execute(damage)  # type: ignore[arg-type]
+        for damage, _ in damages:
+            connection.execute(damage)  # type: ignore[arg-type]
         done = run_refresh(standing.settings)
         assert done.mode == "rebuild"
-        assert missing in str(done.reason)
+        assert all(missing in str(done.reason) for _, missing in damages)
         assert str(done.reason).endswith(" missing")
         assert snapshot(connection) == before
         again = run_refresh(standing.settings)

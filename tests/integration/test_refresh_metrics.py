@@ -1,5 +1,6 @@
 """The metrics of the refresh, beside those of the ingest API."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -29,7 +30,7 @@ def test_checkouts_role_shows_the_refresh_to_a_monitor(migrated: Database, check
     assert _metrics(settings) == {"regulars_open_alarms": 0}
     with migrated.connect() as connection:
         first = history.begin(connection, mode=None, fingerprint="models")
-        history.claim(connection, first, matched=0, unreadable=0)
+        history.claim(connection, first, as_of=datetime.now(UTC), matched=0, unreadable=0)
         history.succeed(connection, first.refresh_id, warnings=[])
         connection.execute(
             "update regulars.refreshes set changes = 7, as_of = '2026-03-14 12:00:00+00', "

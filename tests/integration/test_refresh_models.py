@@ -3,8 +3,6 @@
 import json
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -16,193 +14,10 @@ from flows.errors import BuildFailed, NotPublished
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
+from tests.model_changes import CHANGES, add_a_column, add_models, change_types, take_columns_out, take_models_out
 from tests.project import Project
 from tests.snapshot import snapshot
-from tests.storefront import add_order, add_shop, fetch
-
-_PROFIT_IN_YML = """      - name: total_profit
-        description: "The shop's profit of these sales, in the shop's currency."
-        data_type: numeric
-        constraints:
-          - type: not_null
-"""
-_NETWORK_IN_YML = """      - name: preferred_network
-        description: The network ordered most often; of several, the one ordered last. Null where no order named one.
-        data_type: text
-"""
-
-
-def add_a_column(project: Project) -> None:
-    project.change(
-        "marts/customers.sql",
-        ("max(ordered_at) as last_purchase_at,", "max(ordered_at) as last_purchase_at,\n max(net_amount) as largest,"),
-        ("        last_purchase_at,\n", "        last_purchase_at,\n        largest,\n"),
-    )
-    project.change(
-        "marts/_marts__models.yml",
-        (
-            "      - name: first_purchase_month\n",
-            "      - name: largest\n        description: Net amount of the largest sale.\n        data_type: numeric\n"
-            "        constraints:\n          - type: not_null\n      - name: first_purchase_month\n",
-        ),
-    )
-
-
-def take_columns_out(project: Project) -> None:
-    project.change(
-        "marts/customers.sql",
-        ("        sum(profit_amount) as total_profit,\n", ""),
-        ("        total_profit,\n", ""),
-        ("        preferred_network,\n", ""),
-    )
-    project.change("marts/_marts__models.yml", (_PROFIT_IN_YML, ""), (_NETWORK_IN_YML, ""))
-
-
-def change_types(project: Project) -> None:
-    """Of a column that views sum up, and of one in a key."""
-    project.change("marts/shop_days.sql", ("'sales': 'bigint'", "'sales': 'numeric'"))
-    project.change(
-        "marts/slug_months.sql", ("    month\nfrom summands", "    cast(month as text) as month\nfrom summands")
-    )
-    project.change(
-        "marts/_marts__sums.yml",
-        (
-            "      - name: sales\n        description: Orders of the day that are sales.\n        data_type: bigint",
-            "      - name: sales\n        description: Orders of the day that are sales.\n        data_type: numeric",
-        ),
-        (
-            'of the visit for `visits`, of the order for all else."\n        data_type: date',
-            'of the visit for `visits`, of the order for all else."\n        data_type: text',
-        ),
-    )
-
-
-def change_indexes(project: Project) -> None:
-    project.change(
-        "marts/customers.sql",
-        (
-            "{'columns': ['shop_id', 'total_spent', 'shop_customer_id']},",
-            "{'columns': ['shop_id', 'repeat_customer', 'shop_customer_id']},",
-        ),
-    )
-
-
-def change_a_key(project: Project) -> None:
-    """By customers' networks too: several rows of what was one."""
-    project.change(
-        "marts/slug_months.sql",
-        ("unique_key=['shop_id', 'slug', 'month']", "unique_key=['shop_id', 'month', 'slug']"),
-        ("'columns': ['shop_id', 'slug', 'month']", "'columns': ['shop_id', 'month', 'slug']"),
-    )
-    project.change("marts/_marts__sums.yml", ("columns: [shop_id, slug, month]", "columns: [shop_id, month, slug]"))
-
-
-def change_a_query(project: Project) -> None:
-    project.change(
-        "dashboard/repeat_rates.sql",
-        (
-            "nullif(customers, 0), 4) as repeat_rate,",
-            "nullif(customers, 0), 4) as repeat_rate,\n    customers - repeat_customers as others,",
-        ),
-    )
-    project.change(
-        "dashboard/_dashboard__models.yml",
-        (
-            "      - name: repeat_customers_to_date\n",
-            "      - name: others\n        description: Customers who did not come back.\n        data_type: bigint\n"
-            "      - name: repeat_customers_to_date\n",
-        ),
-    )
-
-
-_NEW_MART = """
-{{ config(
-    incremental_strategy='sum_deltas',
-    unique_key=['shop_id', 'network'],
-    indexes=[{'columns': ['shop_id', 'network'], 'unique': true}]
-) }}
-
-select
-    shop_id,
-    coalesce(network, 'unknown') as network,
-    sum(weight) as orders
-from {{ signed_rows(ref('orders')) }}
-group by shop_id, coalesce(network, 'unknown')
-"""
-
-_NEW_MART_IN_YML = """
-models:
-  - name: networks
-    description: Orders of a network. One row per shop and network.
-    columns:
-      - {name: shop_id, description: The shop., data_type: uuid, constraints: [{type: not_null}]}
-      - {name: network, description: The network., data_type: text, constraints: [{type: not_null}]}
-      - {name: orders, description: Orders for it., data_type: bigint, constraints: [{type: not_null}]}
-"""
-
-_NEW_VIEW = """
-{{ config(indexes=[{'columns': ['shop_id'], 'unique': true}]) }}
-
-select shop_id, count(*) as networks from {{ ref('networks') }} group by shop_id
-"""
-
-_NEW_VIEW_IN_YML = """
-models:
-  - name: network_counts
-    description: How many networks are ordered. One row per shop.
-    columns:
-      - {name: shop_id, description: The shop., data_type: uuid}
-      - {name: networks, description: Networks ordered., data_type: bigint}
-"""
-
-
-def add_models(project: Project) -> None:
-    project.write("marts/networks.sql", _NEW_MART)
-    project.write("marts/_networks.yml", _NEW_MART_IN_YML)
-    project.write("dashboard/network_counts.sql", _NEW_VIEW)
-    project.write("dashboard/_network_counts.yml", _NEW_VIEW_IN_YML)
-
-
-def take_models_out(project: Project) -> None:
-    for path in ("marts/networks.sql", "marts/_networks.yml"):
-        project.remove(path)
-    for path in ("dashboard/network_counts.sql", "dashboard/_network_counts.yml"):
-        project.remove(path)
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return Project(tmp_path / "project", monkeypatch)
-
-
-@pytest.fixture
-def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # noqa: ARG001
-    """A shop with customers who come back, refreshed with the copy of the models; dbt has a folder of its own."""
-    database = Database(
-        settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
-    )
-    with database.connect() as connection:
-        shop = add_shop(connection)
-        for number in range(30):
-            add_order(
-                connection,
-                shop,
-                phone=f"02412345{number % 9:02d}",
-                total=f"{10 + number}.00",
-                network=("MTN", "Telecel", None)[number % 3],
-                at=datetime(2026, 1, 20, 9, tzinfo=UTC) + timedelta(days=3 * number),
-            )
-        connection.execute(
-            "insert into regulars.tracking (shop_id, shop_order_id, accessed_via_slug, accessed_at) "
-            "select shop_id, id, 'promo', now() from shop_orders where total_price < 20"
-        )
-        add_order(connection, shop, phone="0241234500", order_status="refunded", at=datetime(2026, 4, 30, tzinfo=UTC))
-        connection.execute("insert into shop_slugs (shop_id, slug, label) values (%s, 'promo', 'WhatsApp')", [shop])
-        connection.execute(
-            "insert into shop_profits (shop_id, profit_amount, status) values (%s, 9, 'credited')", [shop]
-        )
-    run_refresh(database.settings)
-    return database
+from tests.storefront import add_order, fetch
 
 
 class _Readers:
@@ -271,39 +86,27 @@ class _Readers:
                             self.failures.append(f"{relation.as_string()} is empty")
 
 
-_CHANGES: list[Callable[[Project], None]] = [
-    add_a_column,
-    change_types,
-    take_columns_out,
-    change_indexes,
-    change_a_key,
-    change_a_query,
-    add_models,
-    take_models_out,
-]
-
-
 def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error_and_no_wait(
     trading: Database, project: Project
 ) -> None:
     with trading.connect() as connection, _Readers(trading) as readers:
-        for change in _CHANGES:
+        for change in CHANGES:
             change(project)
             done = run_refresh(trading.settings)
-            assert (done.mode, done.reason, done.warnings) == ("rebuild", "the models changed", []), change.__name__
+            assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", []), change.__name__
             assert readers.failures == [], change.__name__
     assert readers.reads > 500
     with trading.connect() as connection:
         assert _is_sound(connection) == []
 
 
-@pytest.mark.parametrize("change", _CHANGES[:-1], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", CHANGES[:-1], ids=lambda change: change.__name__)
 def test_after_the_models_changed_refreshes_end_where_a_rebuild_from_nothing_does(
     trading: Database, project: Project, change: Callable[[Project], None]
 ) -> None:
     with trading.connect() as connection:
         change(project)
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
         ((shop,),) = fetch(connection, "select id from user_shops")
         assert isinstance(shop, UUID)
@@ -413,7 +216,7 @@ def test_a_column_that_could_not_be_added_for_a_reader_who_stays_names_the_reade
             run_refresh(trading.settings, patience=2)
         assert "analytics.customers" in str(raised.value)
         reader.execute("commit")
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert fetch(connection, "select count(*) from analytics.customers where largest is null") == [(0,)]
 
 
@@ -426,7 +229,7 @@ def test_a_build_that_fails_shows_readers_nothing_of_a_column_to_come(trading: D
             run_refresh(trading.settings)
         assert fetch(connection, "select * from dashboard.customers") == before
         project.change("marts/orders.sql", ("orders.order_id / 0 as order_id,", "orders.order_id,"))
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
 
 
@@ -463,7 +266,7 @@ def test_a_column_that_somebody_elses_view_reads_is_not_taken_out_and_the_view_i
             assert "total_profit" in str(raised.value)
             assert fetch(connection, "select * from public.esi order by total_profit") == before
         connection.execute("drop view public.esi")
-        assert run_refresh(trading.settings).mode == "rebuild"
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
 
 

@@ -114,7 +114,7 @@ def test_what_is_usual_is_the_median_of_the_runs_before_of_the_same_mode(
             totals[name] = totals.get(name, 0) + length  # type: ignore[operator]
     longest = sorted(totals, key=lambda name: -totals[name])
     assert [model.name for model in report.slowest] == longest[:5]
-    assert [step.name for step in report.steps][:3] == ["prepare_relations", "match_customers", "forecast_purchases"]
+    assert [step.name for step in report.steps][:3] == ["compare_models", "prepare_relations", "match_customers"]
     assert report.usual_seconds is not None
 
 

@@ -23,6 +23,7 @@ from flows.reporting.report import read_report
 from flows.reporting.text import markdown
 from tests.conftest import NAME, Database, Server
 from tests.processes import is_gone
+from tests.proxy import Proxy
 from tests.served import free_port
 from tests.storefront import add_order, add_shop, fetch
 
@@ -206,6 +207,31 @@ def test_a_run_that_somebody_asks_for_on_prefects_pages_refreshes(served: Served
     assert run()["state_type"] == "COMPLETED", run()["state"]
     with served.database.connect() as connection:
         assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,), (1,)]
+
+
+def test_a_refresh_goes_on_and_ends_where_prefects_server_is_lost(served: Served) -> None:
+    with (
+        Proxy(f"host=127.0.0.1 port={served.ports['prefect']}") as prefect,
+        served.database.connect() as connection,
+        served.database.connect() as other,
+    ):
+        add_order(connection, add_shop(connection, "esi-data"))
+        with other.transaction():
+            # What a refresh waits for at its first step.
+            other.execute("lock table shop_orders in share mode")
+            refresh = subprocess.Popen(
+                [sys.executable, "-m", "regulars", "refresh"],
+                env=served.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{prefect.port}/api"},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            served.await_(lambda: fetch(connection, "select step from regulars.refreshes where status = 'running'"))
+            prefect.refuse()
+        # By itself Prefect would try for more than three minutes.
+        printed, errors = refresh.communicate(timeout=100)
+        assert refresh.returncode == 0, errors
+        assert "1 orders were matched" in " ".join(printed.split())
+        assert "Prefect's server was lost" in errors
+        assert fetch(connection, "select total_orders from analytics.shop_overview") == [(1,)] * 3
 
 
 def test_a_part_that_was_killed_is_missed_and_started_again(served: Served) -> None:

@@ -122,14 +122,14 @@ def test_money_dates_and_changes_are_written_as_each_language_does() -> None:
         ]  # fmt: skip
 
     assert written() == [
-        f"GHS{_NO_BREAK}1,234.50", f"XOF{_NO_BREAK}1,234", "1,234.50", "7.0%", "−8%", "1,234,567", "1.5", "1 Aug 2026",
+        f"GHS{_NO_BREAK}1,234.50", f"XOF{_NO_BREAK}1,234", "1,235", "7.0%", "−8%", "1,234,567", "1.5", "1 Aug 2026",
         "3 Feb 2026, 04:05", "February 2026", "1 to 24 Nov 2026", "30 Dec 2025 to 2 Jan 2026",
     ]  # fmt: skip
     with speaking("fr"):
         assert written() == [
-            f"1{_NARROW}234,50{_NO_BREAK}GHS", f"1{_NARROW}234{_NO_BREAK}F{_NARROW}CFA", f"1{_NARROW}234,50",
-            f"7,0{_NO_BREAK}%", f"−8{_NO_BREAK}%", f"1{_NARROW}234{_NARROW}567", "1,5", "1 août 2026",
-            "3 févr. 2026, 04:05", "février 2026", "1 au 24 nov. 2026", "30 déc. 2025 au 2 janv. 2026",
+            f"1{_NARROW}234,50{_NO_BREAK}GHS", f"1{_NARROW}234{_NO_BREAK}F{_NARROW}CFA", f"1{_NARROW}235",
+            f"7,0{_NO_BREAK}%", f"−8{_NO_BREAK}%", f"1{_NARROW}234{_NARROW}567", "1,5", "1er août 2026",
+            "3 févr. 2026, 04:05", "février 2026", "1er au 24 nov. 2026", "30 déc. 2025 au 2 janv. 2026",
         ]  # fmt: skip
 
 
@@ -207,7 +207,8 @@ def test_stored_reasons_are_told_in_french_with_their_figures_and_others_as_they
         with speaking("fr"):
             told = reasons.reason(reason)
         assert told != reason
-        assert re.findall(r"\d[\d.e+]*", told) == re.findall(r"\d[\d.e+]*", reason)
+        figures = re.compile(r"\d[\d.e+]*")
+        assert sorted(figures.findall(told)) == sorted(figures.findall(reason))
     with speaking("fr"):
         assert reasons.reason("something of the shop's own") == "something of the shop's own"
 

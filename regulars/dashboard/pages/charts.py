@@ -45,7 +45,9 @@ def height(figure: Figure) -> int:
 def width(figure: Figure, size: Size) -> int:
     if size == "narrow":
         return _NARROW
-    return 1080 if figure.name in _WIDE else 520
+    if figure.name not in _WIDE:
+        return 520
+    return 720 if size == "middle" else 1080
 
 
 def key(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:

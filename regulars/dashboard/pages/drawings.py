@@ -12,7 +12,7 @@ from regulars.dashboard.pages.colours import Colours, blend
 from regulars.dashboard.pages.figures import Name
 from regulars.dashboard.pages.formatting import shortened, unit
 
-Size = Literal["wide", "narrow"]
+Size = Literal["wide", "middle", "narrow"]
 
 
 def _data(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
@@ -175,7 +175,7 @@ def _cohorts(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _curr
     )  # fmt: skip
     boxes = base.mark_rect(stroke=None).encode(color=alt.Color("of_100:Q", scale=scale, legend=legend))
     on_box = alt.condition(f"datum.of_100 > {most * 0.55}", alt.value(colours.on_high), alt.value(colours.on_low))
-    return boxes + base.mark_text(fontSize=11 if size == "wide" else 10).encode(
+    return boxes + base.mark_text(fontSize=10 if size == "narrow" else 11).encode(
         text=alt.Text("of_100:Q", format=".0f"), color=on_box
     )
 

@@ -15,8 +15,8 @@ from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.period import Control, PagePeriod, open_control
 from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.queries import metrics, period_numbers
-from regulars.dashboard.queries.csv_export import WorkbookExport, csv_file
-from regulars.dashboard.queries.workbook import xlsx_file
+from regulars.dashboard.queries.csv_export import csv_file
+from regulars.dashboard.queries.workbook import MEDIA_TYPE, xlsx_file
 from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, Row
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
@@ -48,7 +48,7 @@ def table_file(request: Request, parameters: Annotated[PagePeriod, Query()]) -> 
         content, media_type = csv_file(model, rows, zone=ZoneInfo(page.shop.time_zone)), "text/csv"
     else:
         content = xlsx_file(gettext(_TITLES[table]), model, rows, shop=page.shop)
-        media_type = WorkbookExport.media_type
+        media_type = MEDIA_TYPE
     return _file(page, table, suffix, content, media_type=media_type)
 
 

@@ -58,11 +58,11 @@ def decimal(value: Decimal, digits: int) -> str:
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """1,234.50, where a heading names the currency."""
-    digits = _DIGITS.get(currency, 2)
-    if digits < 2 and value != value.to_integral_value():
-        digits = 2  # the storefront has fractions
-    return decimal(value, digits)
+    """1,234.50, where a heading names the currency.
+
+    Rounded to what can be paid: a franc has no cents, nor has an average of francs. The API and the files are exact.
+    """
+    return decimal(value, _DIGITS.get(currency, 2))
 
 
 def unit(currency: str) -> str:
@@ -99,9 +99,9 @@ def span(first: date, last: date) -> str:
     if first == last:
         return day(last)
     if (first.year, first.month) == (last.year, last.month):
-        begins = str(first.day)
+        begins = _day_of_month(first)
     elif first.year == last.year:
-        begins = f"{first.day} {short_month(first)}"
+        begins = f"{_day_of_month(first)} {short_month(first)}"
     else:
         begins = day(first)
     return pgettext("days", "%(first)s to %(last)s", first=begins, last=day(last))
@@ -137,7 +137,12 @@ def moment(at: datetime, zone: tzinfo) -> str:
 
 def day(on: date) -> str:
     """22 Nov 2026"""
-    return f"{on.day} {month(on)}"
+    return f"{_day_of_month(on)} {month(on)}"
+
+
+def _day_of_month(on: date) -> str:
+    """22; the first is an ordinal in French, and no other day is."""
+    return pgettext("day of a month", "1") if on.day == 1 else str(on.day)
 
 
 def month(on: date) -> str:

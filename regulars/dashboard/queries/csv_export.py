@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
+from psycopg.types.string import TextLoader
 
 from regulars.dashboard.errors import NotLoaded
 from regulars.dashboard.language.catalogue import gettext as _
@@ -32,7 +33,7 @@ from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.select import select_list
 from regulars.dashboard.queries.shops import chosen_shop
 from regulars.dashboard.queries.sorting import order_by
-from regulars.dashboard.queries.workbook import Workbook
+from regulars.dashboard.queries.workbook import MEDIA_TYPE, Workbook
 from regulars.dashboard.schemas import CustomerRow, PhoneRow, Row, with_cents
 from regulars.dashboard.security.tokens import Owner
 
@@ -53,6 +54,8 @@ class Export:
     media_type: ClassVar[str] = "text/csv"
     suffix: ClassVar[str] = "csv"
     model: ClassVar[type[Row]] = CustomerRow
+    as_text: ClassVar[tuple[str, ...]] = ()
+    """Types whose values are written as PostgreSQL does."""
 
     def __init__(
         self, reader: Reader, owner: Owner, slug: str | None, query: CustomerFilter, *, stale_after: timedelta
@@ -70,7 +73,14 @@ class Export:
             require_counted(self._connection, self.shop)
             self._zone = ZoneInfo(self.shop.time_zone)
             self._declare(query)
-            self._first: bytes | None = self._header() + self._fetch()
+            self._cursor = self._connection.cursor()
+            for name in self.as_text:
+                self._cursor.adapters.register_loader(name, TextLoader)
+            try:
+                self._first: bytes | None = self._header() + self._fetch()
+            except BaseException:
+                self._discard()
+                raise
             self._held = stack.pop_all()
 
     @property
@@ -94,6 +104,7 @@ class Export:
 
     def close(self) -> None:
         """Returns the connection, and logs who exported how many rows."""
+        self._discard()
         log.info(
             "customers were exported",
             extra={
@@ -129,7 +140,7 @@ class Export:
 
     def _fetch(self) -> bytes:
         self._reader.renew_deadline(self._connection)
-        rows = self._connection.execute(sql.SQL("fetch {} from export").format(_ROWS_PER_FETCH)).fetchall()
+        rows = self._cursor.execute(sql.SQL("fetch {} from export").format(_ROWS_PER_FETCH)).fetchall()
         self.rows += len(rows)
         self._is_complete = len(rows) < _ROWS_PER_FETCH
         return self._write(rows)
@@ -144,16 +155,19 @@ class Export:
         """What follows the last row."""
         return None
 
+    def _discard(self) -> None:
+        """Deletes what was kept for the file."""
+
 
 class WorkbookExport(Export):
     """As XLSX. The file is made on disk, because its index comes last, and sent when it is whole."""
 
-    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    media_type = MEDIA_TYPE
     suffix = "xlsx"
+    as_text = ("uuid", "numeric")
 
     def _header(self) -> bytes:
-        self._workbook = Workbook(self.shop)
-        self._workbook.begin(_("Customers"), self.model)
+        self._workbook = Workbook(self.shop, _("Customers"), self.model)
         return b""
 
     def _write(self, rows: Sequence[tuple[Any, ...]]) -> bytes:
@@ -161,15 +175,13 @@ class WorkbookExport(Export):
         return b""
 
     def _rest(self) -> bytes | None:
-        # All rows are read, and what remains takes long: somebody else may have the connection meanwhile.
+        # All rows are read: somebody else may have the connection while the file is sent.
         with suppress(NotLoaded):
             self._held.close()
         return self._workbook.next_part()
 
-    def close(self) -> None:
-        with suppress(AttributeError):  # the shop was refused, so no file was begun
-            self._workbook.close()
-        super().close()
+    def _discard(self) -> None:
+        self._workbook.close()
 
 
 class PhonesExport(Export):

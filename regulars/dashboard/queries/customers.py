@@ -15,7 +15,7 @@ from regulars.dashboard.errors import NoSuchCustomer, NotCountedYet
 from regulars.dashboard.queries import outlook
 from regulars.dashboard.queries.filters import CustomerFilter, CustomerQuery
 from regulars.dashboard.queries.freshness import require_counted
-from regulars.dashboard.queries.select import fetch, fetch_as, select, select_list
+from regulars.dashboard.queries.select import fetch, select, select_customers
 from regulars.dashboard.queries.sorting import after_cursor, key_column, order_by, read_cursor, write_cursor
 from regulars.dashboard.schemas import CustomerPage, ListedCustomer, OrderRow, Shop, VisitRow
 
@@ -53,7 +53,7 @@ def customers(connection: Connection, shop: Shop, query: CustomerQuery) -> Custo
     )
     page = found[: query.limit]
     return CustomerPage(
-        customers=_rows(connection, shop, [customer_id for customer_id, _ in page]),
+        customers=select_customers(connection, ListedCustomer, shop, [customer_id for customer_id, _ in page]),
         total=total,
         limit=query.limit,
         offset=query.offset,
@@ -67,7 +67,7 @@ def customer_history(connection: Connection, shop: Shop, customer_id: UUID) -> C
 
     Raises NoSuchCustomer where no customer of the shop with this id has a sale, and NotCountedYet.
     """
-    rows = _rows(connection, shop, [customer_id])
+    rows = select_customers(connection, ListedCustomer, shop, [customer_id])
     if not rows:
         require_counted(connection, shop)
         raise NoSuchCustomer
@@ -126,7 +126,7 @@ def silent(connection: Connection, shop: Shop, *, limit: int) -> list[ListedCust
         ).format(sql.SQL(" and ").join(wheres), order_by(query.sort)),
         parameters | {"limit": limit},
     )
-    return _rows(connection, shop, [customer_id for (customer_id,) in found])
+    return select_customers(connection, ListedCustomer, shop, [customer_id for (customer_id,) in found])
 
 
 def conditions(shop: Shop, query: CustomerFilter) -> tuple[list[sql.Composable], dict[str, Any]]:
@@ -246,31 +246,3 @@ def _total(
         return sum(int(new) for (new,) in fetch(connection, links, slug))
     count = sql.SQL("select count(*) from dashboard.customers where {}").format(sql.SQL(" and ").join(wheres))
     return int(fetch(connection, count, parameters)[0][0])
-
-
-def _rows(connection: Connection, shop: Shop, customer_ids: list[UUID]) -> list[ListedCustomer]:
-    """The customers with these ids, in this order."""
-    return fetch_as(
-        connection,
-        ListedCustomer,
-        sql.SQL(
-            """
-            -- A look-up for each customer: in a join, the view's condition on the owner makes the planner
-            -- underestimate reading the whole shop.
-            select {}
-            from unnest(%(customer_ids)s::uuid[]) with ordinality as page (customer_id, place)
-            cross join lateral (
-                select * from dashboard.customers
-                where shop_id = %(shop_id)s and shop_customer_id = page.customer_id
-                limit 1
-            ) as customers
-            left join lateral (
-                select * from dashboard.customer_contacts
-                where shop_id = %(shop_id)s and shop_customer_id = page.customer_id
-                limit 1
-            ) as contacts on true
-            order by page.place
-            """
-        ).format(select_list(ListedCustomer)),
-        {"shop_id": shop.shop_id, "customer_ids": customer_ids},
-    )

@@ -2,7 +2,7 @@
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.queries.freshness import require_counted
-from regulars.dashboard.queries.select import fetch, select
+from regulars.dashboard.queries.select import fetch, select, select_customers
 from regulars.dashboard.schemas import Shop
 from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, ShopSegments, StateSize
 
@@ -51,15 +51,4 @@ def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerA
         [shop.shop_id, limit],
     )
     # In a second query: joined to the first, every customer of the shop would be looked up and not the few.
-    return select(
-        connection,
-        CustomerAtRisk,
-        """
-        left join dashboard.customer_contacts as contacts
-            on customer_rhythms.shop_id = contacts.shop_id
-            and customer_rhythms.shop_customer_id = contacts.shop_customer_id
-        where customer_rhythms.shop_id = %s and customer_rhythms.shop_customer_id = any(%s)
-        order by customer_rhythms.net_per_month desc nulls last, customer_rhythms.shop_customer_id
-        """,
-        [shop.shop_id, [customer_id for (customer_id,) in late]],
-    )
+    return select_customers(connection, CustomerAtRisk, shop, [customer_id for (customer_id,) in late])

@@ -1,6 +1,6 @@
 {#-
     A refresh builds on the mart as it is, so one whose columns are no longer the model's is refused; the message says
-    what to do. `regulars refresh` never gets here: if the models changed, it is a rebuild.
+    what to do. `regulars refresh` never gets here: it computes models anew that changed.
 -#}
 {% macro process_schema_changes(on_schema_change, source_relation, target_relation) %}
     {%- set found = adapter.get_columns_in_relation(target_relation) -%}

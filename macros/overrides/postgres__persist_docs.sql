@@ -1,9 +1,6 @@
-{#-
-    Descriptions as comments, only where they differ; publishing copies them. A mart's refresh doesn't look, because
-    changed models make it a rebuild.
--#}
+{#- Descriptions as comments, only where they differ. Publishing copies them. -#}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- if config.persist_relation_docs() and not is_incremental() -%}
+    {%- if config.persist_relation_docs() -%}
         {%- set columns = {} -%}
         {%- for column in model.columns.values() -%}
             {%- do columns.update({column.name: column.description | trim}) -%}
