@@ -232,7 +232,8 @@ def _masked(name: str, *, salt: str) -> sql.Composable:
 @cache
 def macro(name: str, argument: str) -> str:
     """What a macro of the project makes of an expression, in PostgreSQL's SQL."""
-    texts = [(project_folder() / "macros" / f"{each}.sql").read_text(encoding="utf-8") for each in ("matches", name)]
+    folder = project_folder() / "macros"
+    texts = [path.read_text(encoding="utf-8") for each in ("matches", name) for path in folder.rglob(f"{each}.sql")]
     # What is made here is SQL and no page.
     template = Environment().from_string("".join(texts), globals={"adapter": _Adapter})  # noqa: S701
     _Adapter.macros = template.module

@@ -313,8 +313,7 @@ def test_changes_past_the_log_and_damaged_files_make_it_read_everything(
         shop = add_shop(connection, "ama-data")
         for _ in range(50):
             add_order(connection, shop)
-        connection.execute("select regulars.claim_changes()")
-        connection.execute("delete from regulars.batch")
+        connection.execute("delete from regulars.changes")
         extract(database.conninfo, tmp_path / "extract")
         connection.execute(
             "alter table shop_orders disable trigger all; update shop_orders set total_price = 8; "
