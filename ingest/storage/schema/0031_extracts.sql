@@ -3,7 +3,7 @@
 create table regulars.extracts (
     extract_id uuid primary key default gen_random_uuid(),
     -- With it, texts that look like a contact are replaced. The folder doesn't have it: there is no way back.
-    salt text not null default replace(gen_random_uuid()::text, '-', ''),
+    salt text not null default replace(cast(gen_random_uuid() as text), '-', ''),
     began_at timestamptz not null default clock_timestamp(),
     -- The moment of the files in the folder; null until they are whole for the first time.
     as_of timestamptz
