@@ -106,9 +106,22 @@ def run_flow(
     try:
         state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
     except httpx.HTTPError as error:
+        _drop_what_waits()
         raise ServerLost(f"Prefect's server was lost: {type(error).__name__}.") from None
     if not state.is_completed():
         raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
+
+
+def _drop_what_waits() -> None:
+    """Lets go of the events and log lines that Prefect has for a lost server.
+
+    By itself it goes on trying to send them when this process ends, for minutes, and has no setting for how long.
+    """
+    from prefect._internal.concurrency.services import _active_services
+
+    for service in list(_active_services):
+        if service._loop is not None and service._done_event is not None:
+            service._loop.call_soon_threadsafe(service._done_event.set)
 
 
 def offer_runs() -> None:
