@@ -233,7 +233,8 @@ def test_a_refresh_goes_on_and_ends_where_prefects_server_is_lost(served: Served
         assert "Prefect's server was lost" in errors
         assert fetch(
             connection,
-            "select total_orders from analytics.shop_overview natural join analytics.shops where shop_slug = 'esi-data'",
+            "select total_orders from analytics.shop_overview inner join analytics.shops using (shop_id) "
+            "where shop_slug = 'esi-data'",
         ) == [(1,)]
 
 
