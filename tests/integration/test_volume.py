@@ -119,7 +119,7 @@ def test_each_stage_of_the_story_of_the_lost_orders_is_found_the_night_after(
     assert "ama-data 0 where 41 were expected" in warnings[0]
     assert "checkout" in warnings[0]
 
-    # 2. Matching stops as well. A fault that is injected: it matches nothing. Each order waits for it once, for a night.
+    # 2. Matching stops as well. A fault that is injected: it matches nothing. Each order waits for it once.
     with monkeypatch.context() as patched:
         patched.setattr(steps, "match_orders", lambda *_, **__: Matched())
         for day, others in ((3, set()), (4, {"every sale has a customer"})):
