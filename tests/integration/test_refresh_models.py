@@ -63,6 +63,8 @@ class _Readers:
             connection.prepare_threshold = None
             while not self._stop.is_set():
                 for relation in relations[number:] + relations[:number]:
+                    # The refresh is in this process, and would wait for the interpreter.
+                    self._stop.wait(0.01)
                     try:
                         with connection.transaction():
                             connection.execute(
