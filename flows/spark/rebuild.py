@@ -88,6 +88,7 @@ def _said_if_java_ends(settings: Settings) -> Iterator[None]:
     try:
         yield
     except Exception:
+        # Of many kinds, from Spark, dbt or the socket between. Where Java is still there it goes on as it is.
         from pyspark import SparkContext
         from pyspark.sql import SparkSession
 

@@ -121,13 +121,7 @@ def test_a_change_that_was_built_but_not_published_is_taken_back_with_the_change
     with trading.connect() as connection:
         before = snapshot(connection)
         change_a_staging_view(project)
-        project.change(
-            "dashboard/shop_overview.sql",
-            (
-                "from ",
-                "from nowhere, ",
-            ),
-        )
+        project.change("dashboard/shop_overview.sql", ("from ", "from nowhere, "))
         with pytest.raises(BuildFailed, match="shop_overview"):
             run_refresh(trading.settings)
         assert snapshot(connection) == before
