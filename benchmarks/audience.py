@@ -3,6 +3,7 @@
 An owner opens pages, a program reads the API, an analyst asks the marts, and eight checkouts a second are tracked.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,18 +72,17 @@ class Act:
 class Audience:
     """What all of them did so far."""
 
-    def __init__(self, acts: "SimpleQueue[Act]", processes: Sequence[BaseProcess]) -> None:
-        self._acts = acts
+    def __init__(self, processes: Sequence[BaseProcess], seen: list[Act]) -> None:
         self._processes = processes
-        self._seen: list[Act] = []
+        self._seen = seen
 
     def between(self, began: float, ended: float) -> list[Act]:
         """What began in this time; waits for the end of all of it."""
-        while {act.who for act in self._seen if act.began >= ended} != _WORK.keys():
+        while {act.who for act in list(self._seen) if act.began >= ended} != _WORK.keys():
             if not all(process.is_alive() for process in self._processes):
                 raise RuntimeError("a reader or the checkout broke")
-            self._seen.append(self._acts.get())
-        return [act for act in self._seen if began <= act.began < ended]
+            time.sleep(_PAUSE)
+        return [act for act in list(self._seen) if began <= act.began < ended]
 
 
 @contextmanager
@@ -92,17 +92,20 @@ def audience(place: Place) -> Iterator[Audience]:
     acts: Any = spawn.SimpleQueue()
     end = spawn.Event()
     processes = [spawn.Process(target=_work, args=(who, place, acts, end)) for who in _WORK]
+    seen: list[Act] = []
+    # All the time: a process that has more to say than the queue holds stands still until it is read.
+    listener = threading.Thread(target=lambda: seen.extend(iter(acts.get, None)))
+    listener.start()
     for process in processes:
         process.start()
     try:
-        yield Audience(acts, processes)
+        yield Audience(processes, seen)
     finally:
         end.set()
-        while any(process.is_alive() for process in processes):
-            # A process ends only once what it has to say is read.
-            while not acts.empty():
-                acts.get()
-            time.sleep(0.1)
+        for process in processes:
+            process.join()
+        acts.put(None)
+        listener.join()
 
 
 def _work(who: str, place: Place, acts: "SimpleQueue[Act]", end: Event) -> None:
@@ -158,7 +161,7 @@ def _buy(place: Place, note: _Note, end: Event) -> None:
             number, due = number + 1, due + 1 / CHECKOUTS_A_SECOND
             order, phone = uuid4(), f"024 {9_000_000 + number // 2:07d}"
             note("order", lambda order=order, phone=phone: _sell(connection, order, place.shop, phone))  # type: ignore[misc]
-            checkout = Checkout(shop_id=place.shop, order_id=order, phone=phone, slug="link-1")  # type: ignore[arg-type]
+            checkout = Checkout(shop_id=place.shop, order_id=order, phone=phone, slug="link-1")
             note("track", lambda checkout=checkout: len(str(track(connection, checkout))))  # type: ignore[misc]
 
 

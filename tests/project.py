@@ -8,6 +8,15 @@ import pytest
 from flows.building import project
 
 
+def keep_what_dbt_parsed(before: Path, home: Path) -> None:
+    """Gives a folder of a test's own what dbt has parsed for the tests before it, which takes seconds to do again."""
+    for path in before.glob("dbt/*/*"):
+        if path.name in ("fingerprint", "partial_parse.msgpack"):
+            kept = home / path.relative_to(before)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, kept)
+
+
 class Project:
     """The models in a folder of the test's own, which every refresh of this process then runs."""
 

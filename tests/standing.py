@@ -121,7 +121,8 @@ class Order:
 @contextmanager
 def migrating_user(server: Server, database: str, attributes: str) -> Iterator[str]:
     """A login that owns the database and may do no more than `attributes`."""
-    name = f"regulars_test_{uuid4().hex[:12]}"
+    # Always the same, because dbt parses the project again when the user's name changes.
+    name = f"{database}_owner"
     role, where = sql.Identifier(name), sql.Identifier(database)
     with server.admin() as admin:
         admin.execute(ROLES)

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from flows.building.project import relations
 from flows.errors import ExtractFailed
-from flows.lock import SESSION, refresh_lock
+from flows.lock import refresh_lock
 from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.build import build
 from flows.spark.columns import Column, Table
@@ -26,6 +26,7 @@ from flows.spark.needs import require_spark
 from flows.spark.parquet import write_file
 from flows.spark.session import spark_session
 from flows.spark.sources import register_files
+from flows.spark.transactions import set_for_long
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
@@ -41,8 +42,6 @@ _MOMENTS = {"refreshed_at"}
 
 # The most rows of a relation that are told of.
 _TOLD = 10
-
-_TRANSACTION = SESSION | {"statement_timeout": "60min", "row_security": "off", "jit": "off", "timezone": "UTC"}
 
 # One of each row of the one side for each of the other leaves nothing.
 _DIFFERENCE = """
@@ -110,8 +109,7 @@ def compare(
     """
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        for name, value in _TRANSACTION.items():
-            connection.execute("select set_config(%s, %s, true)", [name, value])
+        set_for_long(connection)
         connection.execute("select set_config('regulars.now', %s, true)", [as_of.isoformat()])
         keys = {name: shape.key for name, shape in shapes(connection, PUBLISHED).items()}
         names = {relation.name for relation in relations() if relation.schema == PUBLISHED}

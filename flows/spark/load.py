@@ -15,18 +15,17 @@ from flows.building import project
 from flows.building.project import Built
 from flows.building.shop_rebuild import RECORD
 from flows.errors import LoadFailed
-from flows.lock import BUILDING, SESSION
+from flows.lock import BUILDING
 from flows.nodes import Watch, nobody
 from flows.shapes import WORKING, Shape, shapes
 from flows.spark.csv import encode
 from flows.spark.parquet import Damaged, open_file
+from flows.spark.transactions import set_for_long
 from ingest.storage.connections import Connection, connect
 from ingest.storage.settings import Settings
 
 # Rows that are held at once, for each connection.
 _BATCH = 50_000
-
-_SESSION = SESSION | {"statement_timeout": "60min", "row_security": "off", "jit": "off", "timezone": "UTC"}
 
 # The record of what readers were shown is made of what PostgreSQL publishes.
 _MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", f"{RECORD}")
@@ -58,8 +57,7 @@ def load(
 def _fill(conninfo: str, mart: Shape, warehouse: Path, rows: dict[str, int]) -> None:
     """In one transaction: without the indexes, which are made once all rows are there."""
     with connect(conninfo, application=BUILDING) as connection, connection.transaction():
-        for name, value in _SESSION.items():
-            connection.execute("select set_config(%s, %s, true)", [name, value])
+        set_for_long(connection)
         indexes = _indexes(connection, mart)
         for name, _ in indexes:
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(WORKING, name)))

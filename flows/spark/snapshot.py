@@ -7,18 +7,9 @@ from datetime import datetime
 
 from psycopg import sql
 
-from flows.lock import BUILDING, SESSION
+from flows.lock import BUILDING
+from flows.spark.transactions import set_for_long
 from ingest.storage.connections import Connection, connect
-
-# Of each transaction. A range of a table takes seconds; to count the largest one may take minutes.
-_TRANSACTION = SESSION | {
-    "statement_timeout": "60min",
-    "idle_in_transaction_session_timeout": "0",
-    "row_security": "off",
-    "jit": "off",
-    "timezone": "UTC",
-    "datestyle": "ISO",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +44,5 @@ def _transaction(connection: Connection, snapshot: str | None) -> Iterator[None]
         connection.execute("set transaction isolation level repeatable read, read only")
         if snapshot is not None:
             connection.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
-        for name, value in _TRANSACTION.items():
-            connection.execute("select set_config(%s, %s, true)", [name, value])
+        set_for_long(connection)
         yield

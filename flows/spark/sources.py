@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.errors import BuildFailed
+from flows.spark.manifest import Manifest
 from flows.spark.zones import java_regions, java_zones
 
 if TYPE_CHECKING:
@@ -23,14 +23,12 @@ def register(spark: SparkSession, extract: Path) -> datetime:
 
     Raises BuildFailed if the folder holds no whole extract, or a shop's time zone is none of Java's.
     """
-    try:
-        description = json.loads((extract / "extract.json").read_text(encoding="utf-8"))
-        as_of, tables = datetime.fromisoformat(description["as_of"]).astimezone(UTC), list(description["tables"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BuildFailed(f"{extract} holds no whole extract; nothing was published. Extract it again.") from None
+    if (manifest := Manifest.read(extract)) is None:
+        raise BuildFailed(f"{extract} holds no whole extract; nothing was published. Extract it again.")
+    as_of = manifest.as_of.astimezone(UTC)
     for schema in _SCHEMAS:
         spark.sql(f"create schema if not exists {schema}")
-    for table in tables:
+    for table in manifest.tables:
         files = extract / table
         if not files.is_dir():
             raise BuildFailed(f"The extract in {extract} has no {table}; nothing was published. Extract it again.")

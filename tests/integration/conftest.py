@@ -14,7 +14,7 @@ from ingest.spool.file import SPOOL, Spool
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.person import KEY
-from tests.project import Project
+from tests.project import Project, keep_what_dbt_parsed
 from tests.storefront import add_order, add_shop
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # n
     database = Database(
         settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
     )
+    keep_what_dbt_parsed(built.settings.home, tmp_path)
     with database.connect() as connection:
         shop = add_shop(connection)
         for number in range(30):

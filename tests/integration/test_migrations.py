@@ -123,7 +123,7 @@ def test_a_migration_does_not_queue_for_a_busy_table(empty: Database) -> None:
         shopper.execute("begin")
         shopper.execute("lock table shop_orders in access exclusive mode")
         with pytest.raises(MigrationError, match="Run it again"):
-            migrate(connection)
+            migrate(connection, patience=2)
         shopper.execute("rollback")
         migrate(connection)
 

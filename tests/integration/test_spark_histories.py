@@ -32,7 +32,7 @@ def test_spark_rebuilds_what_refreshes_have_left(
 ) -> None:
     @settings(
         # `pytest --hypothesis-profile long` draws many; each history is printed, from which it can be run again.
-        max_examples=50 if settings.get_current_profile_name() == "long" else 3,
+        max_examples=50 if settings.get_current_profile_name() == "long" else 2,
         deadline=None,
         phases=[Phase.reuse, Phase.generate],
         suppress_health_check=list(HealthCheck),
