@@ -9,9 +9,9 @@
 with
 
 {% for measure in rfm_measures() -%}
-{{ measure.name }} as (
-    {{ cuts_by(ref('customers'), measure) }}
-){{ ',' if not loop.last }}
+    {{ measure.name }} as (
+        {{ cuts_by(ref('customers'), measure) }}
+    ){{ ',' if not loop.last }}
 
 {% endfor -%}
 

@@ -1,4 +1,4 @@
-"""Where fifths begin, moved by what changed, is where counting all customers finds it: night after night, whatever changes."""
+"""Where fifths begin, moved by what changed, is where counting all customers finds it, night after night."""
 
 import random
 from collections import defaultdict
@@ -29,6 +29,8 @@ class _Customer(NamedTuple):
 
 Customers = dict[tuple[UUID, UUID], _Customer]
 
+_EMPTY_DELTAS = "truncate regulars.delta_customers, regulars.delta_rfm_cuts, regulars.delta_customer_segments"
+
 _REMOVE = """
     with removed as (
         delete from building.customers where shop_id = %s and shop_customer_id = %s returning *
@@ -56,7 +58,7 @@ def test_moved_cuts_are_those_counted_from_all_customers(built: Database, seed: 
         # So that dbt's statements are recorded. No sale, no customer.
         add_order(connection, add_shop(connection), payment_status="pending")
         run_refresh(built.settings)
-        connection.execute("truncate regulars.delta_customers, regulars.delta_rfm_cuts, regulars.delta_customer_segments")
+        connection.execute(_EMPTY_DELTAS)
         customers: Customers = {}
         for _ in range(60):
             _change(connection, customers, chance)
@@ -65,9 +67,7 @@ def test_moved_cuts_are_those_counted_from_all_customers(built: Database, seed: 
             assert _found_scores(connection) == _expected_scores(customers)
             # After a refresh that failed later on, the deltas stand.
             if chance.random() < 0.7:
-                connection.execute(
-                    "truncate regulars.delta_customers, regulars.delta_rfm_cuts, regulars.delta_customer_segments"
-                )
+                connection.execute(_EMPTY_DELTAS)
 
 
 def _change(connection: Connection, customers: Customers, chance: random.Random) -> None:
