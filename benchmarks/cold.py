@@ -34,7 +34,7 @@ def run(command: str, environment: dict[str, str]) -> dict[str, float]:
     """Seconds of one command by the clock, and of its own processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "regulars", command], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "regulars", command], env=environment, check=True, capture_output=True)
     clock = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

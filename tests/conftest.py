@@ -29,14 +29,18 @@ MARKERS = {
 }
 _BUILT_AT = pytest.StashKey[float | None]()
 
-# Temporary folders are in memory where there is room: a busy disk can take longer to write an event of the spool than
-# the whole budget of the call.
-_MEMORY, _ROOM = Path("/dev/shm"), 2**30
+# Temporary folders and the session's server are in memory where there is room: a busy disk can take longer to write an
+# event of the spool than the whole budget of the call, and a database for a test has a thousand files.
+_MEMORY, _ROOM = Path("/dev/shm"), 3 * 2**30
+
+
+def _in_memory() -> str | None:
+    return str(_MEMORY) if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    if (folder := _in_memory()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     for marker, fixtures in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: uses the fixture {' or '.join(sorted(fixtures))}")
 
@@ -74,10 +78,12 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._admin = conninfo(settings, database="postgres")
+        # Of a small template the files are copied sooner than they are logged, where no disk is waited for.
+        self._strategy = "file_copy" if settings.database_url is None else "wal_log"
 
     def create(self, name: str, *, template: str = "template0") -> Database:
         self.drop(name)
-        self._execute("create database {} template {}", name, template)
+        self._execute(f"create database {{}} template {{}} strategy {self._strategy}", name, template)
         where = conninfo(self.settings, database=name)
         return Database(settings=self.settings.model_copy(update={"database_url": where}), name=name, conninfo=where)
 
@@ -109,7 +115,7 @@ class Server:
 @pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     # Not pytest's own folder: its path can be too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="regulars-", dir=_in_memory(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

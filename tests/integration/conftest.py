@@ -1,6 +1,7 @@
 """Fixtures that several modules share."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,13 +103,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(tmp_path / "project", monkeypatch)
 
 
-@pytest.fixture
-def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # noqa: ARG001
-    """A shop with customers who come back, refreshed with the copy of the models; dbt has a folder of its own."""
-    database = Database(
-        settings=built.settings.model_copy(update={"home": tmp_path}), name=built.name, conninfo=built.conninfo
-    )
-    keep_what_dbt_parsed(built.settings.home, tmp_path)
+@pytest.fixture(scope="session")
+def trading_template(server: Server, built_template: str) -> str:
+    """A shop with customers who come back, refreshed."""
+    from flows.steps import run_refresh
+
+    database = server.create(NAME, template=built_template)
     with database.connect() as connection:
         shop = add_shop(connection)
         for number in range(30):
@@ -129,7 +129,14 @@ def trading(built: Database, project: Project, tmp_path: Path) -> Database:  # n
         connection.execute(
             "insert into shop_profits (shop_id, profit_amount, status) values (%s, 9, 'credited')", [shop]
         )
-    from flows.steps import run_refresh
-
     run_refresh(database.settings)
-    return database
+    return server.rename(database, f"{NAME}_trading")
+
+
+@pytest.fixture
+def trading(server: Server, trading_template: str, project: Project, tmp_path: Path) -> Iterator[Database]:  # noqa: ARG001
+    """That shop, refreshed with the copy of the models; dbt has a folder of its own."""
+    database = server.create(NAME, template=trading_template)
+    keep_what_dbt_parsed(database.settings.home, tmp_path)
+    yield replace(database, settings=database.settings.model_copy(update={"home": tmp_path}))
+    server.drop(NAME)
