@@ -13,13 +13,7 @@
             union
             select shop_id from {{ cuts }} group by shop_id having sum(weight) <> 0
         )
-    {%- for value, cut, beyond in [
-        ('last_purchase_at', 'recency_date', "date 'infinity'"),
-        ('total_purchases', 'frequency', '9223372036854775807'),
-        ('total_spent', 'monetary_amount', "numeric 'Infinity'"),
-    ] %}
-    {#- An index has the moment. Its local day is at most a day off, wherever the shop is. #}
-    {%- set before, after = (" - interval '2 days'", " + interval '2 days'") if cut == 'recency_date' else ('', '') %}
+    {%- for measure in rfm_measures() %}
     {%- for fifth in range(2, 6) %}
     union
     select customers.shop_id, customers.shop_customer_id
@@ -27,8 +21,8 @@
         -- A fifth that nobody is in has no first value: it lies beyond all values.
         select
             shop_id,
-            min({{ cut }}_{{ fifth }}) as lowest,
-            max(coalesce({{ cut }}_{{ fifth }}, {{ beyond }})) as highest
+            min({{ measure.cut }}_{{ fifth }}) as lowest,
+            max(coalesce({{ measure.cut }}_{{ fifth }}, {{ measure.beyond }})) as highest
         from {{ cuts }}
         group by shop_id
     ) as moved
@@ -36,8 +30,8 @@
         on
             moved.shop_id = customers.shop_id
             and moved.lowest < moved.highest
-            and customers.{{ value }} >= moved.lowest{{ before }}
-            and customers.{{ value }} < moved.highest{{ after }}
+            and customers.{{ measure.value }} >= moved.lowest
+            and customers.{{ measure.value }} < moved.highest
     {%- endfor %}
     {%- endfor %}
 {%- endmacro %}

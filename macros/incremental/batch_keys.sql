@@ -1,8 +1,8 @@
 {#-
     The keys of a mart that this refresh computes anew, as a query: of the batch's entities where the mart reads
     staging (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`), or of several.
-    `meta: {keys: […]}` names the columns; the first is always shop_id. `meta: {more_keys: …}` names a macro with a
-    query of further keys, of rows that change when others do.
+    `meta: {keys: […]}` names the columns; the first is always shop_id. `meta: {more_keys: …}` says that
+    `collect_more_keys` has further ones, of rows that change when others do.
 -#}
 {% macro batch_keys() -%}
     {%- set how = config.get('meta') -%}
@@ -18,5 +18,5 @@
             where {{ how['keys'] | join(' is not null and ') }} is not null
         {%- endfor -%}
     {%- endif -%}
-    {%- if how.more_keys is defined %} union {{ context[how.more_keys]() }}{% endif -%}
+    {%- if how.more_keys is defined %} union select {{ how['keys'] | join(', ') }} from more_keys{% endif -%}
 {%- endmacro %}

@@ -1,6 +1,7 @@
 {{ config(
     incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
+    pre_hook='{{ without_incremental_sort() }}',
     indexes=[{
         'columns': ['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
         'unique': true

@@ -5,6 +5,7 @@
         'keys': ['shop_id', 'shop_customer_id'],
         'more_keys': 'regraded_customers',
     },
+    pre_hook='{{ collect_more_keys() }}',
     indexes=[
         {'columns': ['shop_id', 'shop_customer_id'], 'unique': true},
         {'columns': ['shop_id', 'segment', 'shop_customer_id']},

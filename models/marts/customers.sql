@@ -4,6 +4,7 @@
     indexes=[
         {'columns': ['shop_id', 'shop_customer_id'], 'unique': true},
         {'columns': ['shop_id', 'last_purchase_at', 'shop_customer_id']},
+        {'columns': ['shop_id', 'last_purchase_date']},
         {'columns': ['shop_id', 'first_purchase_at', 'shop_customer_id']},
         {'columns': ['shop_id', 'total_spent', 'shop_customer_id']},
         {'columns': ['shop_id', 'total_purchases', 'shop_customer_id']},

@@ -4,34 +4,26 @@
     indexes=[{'columns': ['shop_id'], 'unique': true}]
 ) }}
 
-{%- set measures = {
-    'last_purchase_date': 'recency_date',
-    'total_purchases': 'frequency',
-    'total_spent': 'monetary_amount',
-} -%}
-
+-- A fifth begins with the smallest value below which as many customers lie as the fifths before it
+-- have at least. So equal values stay together.
 with
 
--- The value up to which a share of the customers lies: fewer than 2 in 5 have less than `…_2`, and
--- at least as many have `…_2` or less.
-percentiles as (
-    {{ percentiles(ref('customers'), measures) }}
-)
+{% for measure in rfm_measures() -%}
+    {{ measure.name }} as (
+        {{ cuts_by(ref('customers'), measure) }}
+    ){{ ',' if not loop.last }}
 
--- So the next fifth begins with the smallest value beyond it: equal values stay together.
+{% endfor -%}
+
 select
-    percentiles.shop_id,
+    recency.shop_id,
     {% for fifth in range(2, 6) -%}
-        {% for measure, cut in measures.items() -%}
-            min(
-                case
-                    when customers.{{ measure }} > percentiles.{{ measure }}_{{ fifth - 1 }}
-                        then customers.{{ measure }}
-                end
-            ) as {{ cut }}_{{ fifth }},
+        {% for measure in rfm_measures() -%}
+            {{ measure.name }}.{{ measure.cut }}_{{ fifth }},
+            {{ measure.name }}.{{ measure.name }}_below_{{ fifth }},
         {% endfor -%}
     {% endfor -%}
-    min(percentiles.customers) as customers
-from percentiles
-inner join {{ ref('customers') }} as customers on percentiles.shop_id = customers.shop_id
-group by percentiles.shop_id
+    recency.customers
+from recency
+inner join frequency on recency.shop_id = frequency.shop_id
+inner join monetary on recency.shop_id = monetary.shop_id

@@ -66,8 +66,13 @@ _UNGUARD = """
 
 # Each makes some mart or view wrong in a way that one of the data tests is there to find.
 _DAMAGE = """
-    insert into building.rfm_cuts (shop_id, recency_date_2, recency_date_5, customers)
-        select shop_id, date '2026-02-01', date '2026-01-01', 50 from building.shops;
+    insert into building.rfm_cuts
+        (shop_id, recency_date_2, recency_date_5, customers,
+        recency_below_2, recency_below_3, recency_below_4, recency_below_5,
+        frequency_below_2, frequency_below_3, frequency_below_4, frequency_below_5,
+        monetary_below_2, monetary_below_3, monetary_below_4, monetary_below_5)
+        select shop_id, date '2026-02-01', date '2026-01-01', 50, 9, 20, 30, 40, 50, 50, 50, 50, 50, 50, 50, 50
+        from building.shops;
     insert into building.customer_segments
         (shop_id, shop_customer_id, recency_score, frequency_score, monetary_score, value_score, segment, total_spent)
         select shop_id, shop_customer_id, 0, 9, 9, 9, 'lost', 0 from building.customers;
