@@ -4,7 +4,7 @@ BIN := .venv/bin
 # These tests load the machine themselves or count on a second, so they run after the others and alone.
 ALONE := tests/integration/test_tracker_load.py tests/integration/test_api_outage.py
 
-.PHONY: help install spark demo check test lint style serve texts lock clean
+.PHONY: help install spark demo check test lint style sql-style serve texts lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -39,7 +39,10 @@ test: install lint  ## run everything that CI runs
 	$(BIN)/python -m pytest --durations 40 --numprocesses 2 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
 	$(BIN)/python -m pytest $(ALONE)
 
-lint: install style  ## style and types, SQL and the dbt project too
+lint: install  ## style and types, SQL and the dbt project too
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync style sql-style
+
+sql-style: install
 	$(BIN)/regulars dbt -- --quiet --warn-error parse
 	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater jinja macros

@@ -99,13 +99,14 @@ def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error
                 done = run_refresh(trading.settings)
                 assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", [])
                 assert readers.failures == [], change.__name__
-                # The next refresh follows sales into what was just changed.
-                connection.execute(
-                    "update shop_orders set order_status = 'refunded' where total_price < %s", [12 + number]
-                )
-                add_order(connection, shop, phone=f"02099999{number // 2:02d}", total=f"{77 + number}.00")
-                assert run_refresh(trading.settings).mode == "refresh"
-                assert readers.failures == [], change.__name__
+                if number % 2:
+                    # A refresh follows sales into what was just changed.
+                    connection.execute(
+                        "update shop_orders set order_status = 'refunded' where total_price < %s", [12 + number]
+                    )
+                    add_order(connection, shop, phone=f"02099999{number // 4:02d}", total=f"{77 + number}.00")
+                    assert run_refresh(trading.settings).mode == "refresh"
+                    assert readers.failures == [], change.__name__
         assert readers.reads > 500
         assert _is_sound(connection) == []
 

@@ -15,7 +15,7 @@ from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from tests.conftest import Database
-from tests.project import Project
+from tests.project import Project, keep_what_dbt_parsed
 from tests.snapshot import snapshot
 from tests.storefront import add_order, add_shop, fetch
 
@@ -30,6 +30,7 @@ def connection(built: Database) -> Iterator[Connection]:
 @pytest.fixture
 def settings(built: Database, tmp_path: Path) -> Settings:
     """With a folder of the test's own, so without a plan."""
+    keep_what_dbt_parsed(built.settings.home, tmp_path)
     return built.settings.model_copy(update={"home": tmp_path})
 
 

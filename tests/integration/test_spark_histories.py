@@ -40,6 +40,8 @@ def test_spark_rebuilds_what_refreshes_have_left(
     @given(nights=NIGHTS)
     def property_holds(nights: History) -> None:
         note(repr(nights))
+        # What passed so far, with `pytest -s --hypothesis-seed=…`.
+        print(f"{nights!r}\n")
         database = server.create(NAME, template=built_template)
         with database.connect() as connection:
             begin(connection)
