@@ -1,6 +1,8 @@
 # Every target sets up what it needs: a .venv from the hashed lock, and an embedded PostgreSQL.
 PYTHON ?= python3
 BIN := .venv/bin
+# Modules are compiled when they are first imported: most never are.
+PIP := --quiet --disable-pip-version-check --no-compile --no-deps
 # These tests load the machine themselves or count on a second, so they run after the others and alone.
 ALONE := tests/integration/test_tracker_load.py tests/integration/test_api_outage.py
 
@@ -17,8 +19,8 @@ install: .venv/.installed  ## set up the environment alone
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	    { echo "This Python has no venv; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install $(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # Nothing that is installed changes its version, since the lock of this is resolved under that of all.
@@ -26,7 +28,7 @@ spark: .venv/.spark  ## install what a rebuild on Spark needs besides: pyspark, 
 
 .venv/.spark: .venv/.installed requirements.spark.lock
 	@$(BIN)/python -m flows.spark.needs
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.spark.lock
+	$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements.spark.lock
 	@touch $@
 
 demo: install  ## show a made-up year of four shops, from checkout to the nine cards

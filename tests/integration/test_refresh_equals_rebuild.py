@@ -46,7 +46,7 @@ _KEPT: dict[str, History] = {
 def test_a_refresh_ends_where_a_rebuild_does(server: Server, built_template: str) -> None:
     @settings(
         # Besides the kept ones, each run draws new histories; `pytest --hypothesis-profile long` draws many.
-        max_examples=100 if settings.get_current_profile_name() == "long" else 5,
+        max_examples=100 if settings.get_current_profile_name() == "long" else 4,
         deadline=None,
         # A night takes seconds, so shrinking would take hours. A failing history is printed as it is.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
