@@ -126,6 +126,8 @@ def migrating_user(server: Server, database: str, attributes: str) -> Iterator[s
     role, where = sql.Identifier(name), sql.Identifier(database)
     with server.admin() as admin:
         admin.execute(ROLES)
+        # A run that was killed may have left it.
+        admin.execute(sql.SQL("drop role if exists {}").format(role))
         admin.execute(
             sql.SQL("create role {} login password {} " + attributes).format(role, sql.Literal(name))  # type: ignore[arg-type]
         )

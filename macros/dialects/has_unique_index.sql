@@ -15,6 +15,7 @@
                 and indisunique
                 and indisvalid
                 and indpred is null
+                and indexprs is null
                 and '{{ columns | sort | join(', ') }}' = (
                     select string_agg(attname::text, ', ' order by attname::text collate "C")
                     from pg_attribute

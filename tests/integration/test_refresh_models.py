@@ -97,7 +97,7 @@ def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error
             for number, change in enumerate(CHANGES):
                 change(project)
                 done = run_refresh(trading.settings)
-                assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", [])
+                assert (done.mode, done.reason, done.warnings) == ("partial", "the models changed", []), change.__name__
                 assert readers.failures == [], change.__name__
                 if number % 2:
                     # A refresh follows sales into what was just changed.

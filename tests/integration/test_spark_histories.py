@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from flows.spark.build import build
 from flows.spark.compare import compare, export_record
@@ -39,8 +39,6 @@ def test_spark_rebuilds_what_refreshes_have_left(
     )
     @given(nights=NIGHTS)
     def property_holds(nights: History) -> None:
-        note(repr(nights))
-        # What passed so far, with `pytest -s --hypothesis-seed=…`.
         print(f"{nights!r}\n")
         database = server.create(NAME, template=built_template)
         with database.connect() as connection:

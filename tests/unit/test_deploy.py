@@ -93,6 +93,7 @@ def test_prefects_deployment_names_the_flow_and_the_default_schedule() -> None:
     assert ZoneInfo(schedule["timezone"]) == ZoneInfo(settings.time_zone)
 
 
+# `.ci/run` installs no systemd: the units are checked on machines that run it.
 @pytest.mark.usefixtures("takes_long")
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 @pytest.mark.parametrize("unit", _UNITS, ids=lambda unit: unit.name)

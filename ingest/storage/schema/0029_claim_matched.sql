@@ -1,11 +1,5 @@
 -- An order that came after the matching had looked stays in the log: it would be in the sums without its customer until
--- the next refresh. It waits once, so that a matching that has stopped keeps no sale out of the numbers. Those that
--- were looked at are claimed, whatever came of it. Otherwise as before.
-
-create table regulars.late_orders (
-    order_id uuid primary key
-);
-
+-- the next refresh. Those that were looked at are claimed, whatever came of it. Otherwise as before.
 create or replace function regulars.claim_changes() returns bigint
 language plpgsql set search_path = ''
 as $$
@@ -17,16 +11,6 @@ begin
         where
             c.entity = 'order'
             and not exists (select 1 from regulars.orders_to_match as q where q.order_id = u.order_id)
-            and not exists (select 1 from regulars.late_orders as l where l.order_id = u.order_id)
-    ),
-
-    waited as (
-        delete from regulars.late_orders
-    ),
-
-    waits as (
-        insert into regulars.late_orders (order_id)
-        select distinct u.order_id from unseen as u
     ),
 
     moved as (

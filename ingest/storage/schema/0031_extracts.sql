@@ -9,7 +9,7 @@ create table regulars.extracts (
     as_of timestamptz
 );
 
--- What refreshes have published since then: the change log no longer has it. The next extract clears it.
+-- What refreshes have published since then: the change log no longer has it. Append-only.
 create table regulars.unextracted (
     entity text not null,
     shop_id uuid not null,
