@@ -279,6 +279,11 @@ def _import_dbt() -> None:
     with without_collection():
         import dbt.adapters.postgres
         import dbt.cli.main  # noqa: F401
+        from dbt_common.behavior_flags import BehaviorFlagRendered
+
+        # For a warning of dbt's, each build reads the sources of the whole call stack to name the module of each of its
+        # flags, which are one more with every build of a process. Nobody reads that warning.
+        BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
 
         # All of this stays, so the garbage collector need not look through it again and again.
         gc.freeze()

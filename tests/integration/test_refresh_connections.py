@@ -1,11 +1,13 @@
-"""dbt keeps its connections during a build."""
+"""What dbt does besides its work: it keeps its connections during a build, and reads no source for a warning."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from flows.building import project
 from flows.building.plan import forget_plan
 from flows.errors import BuildFailed
 from flows.steps import run_refresh
@@ -37,6 +39,14 @@ def test_a_refresh_opens_as_many_connections_as_it_has_threads_and_not_one_for_e
     # Besides the threads that build: dbt's main thread, and those that look at the schemas before the first model.
     assert 0 < len(opened) <= built.settings.threads + 4
     assert all(connection.closed for connection in opened)
+
+
+def test_dbt_reads_no_call_stack_to_name_its_flags(built: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> Any:
+        raise AssertionError(arguments, options)
+
+    monkeypatch.setattr(inspect, "stack", refuse)
+    assert project.read(built.settings, built.conninfo).nodes
 
 
 def test_a_connection_that_the_server_ended_fails_one_test_and_is_opened_anew_for_the_next(
