@@ -26,12 +26,14 @@ BUILDING = "regulars-build"
 """The application name of dbt's connections in a refresh."""
 
 # The server asks every second whether the client is still there, during a statement too. A machine that vanished
-# without a word is given up after 10 + 3 * 5 seconds.
+# without a word is given up after 10 + 3 * 5 seconds. There are few of these sessions, and they sort and hash much.
 SESSION = {
     "client_connection_check_interval": "1000",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "256MB",
 }
 """Settings of every connection of a refresh: a session ends soon after its client, however the client ended."""
 

@@ -4,10 +4,10 @@ import gc
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -272,10 +272,9 @@ def _told_to(watch: Watch) -> Callable[[Any], None]:
     return hear
 
 
+@cache
 def _import_dbt() -> None:
     """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must."""
-    if "dbt.cli.main" in sys.modules:
-        return
     with without_collection():
         import dbt.adapters.postgres
         import dbt.cli.main  # noqa: F401

@@ -8,4 +8,5 @@
         key_columns=config.get('meta')['keys'],
         keys=batch_keys()
     ) }}
+    analyze {{ delta_table(arg_dict.target_relation.identifier) }};
 {%- endmacro %}

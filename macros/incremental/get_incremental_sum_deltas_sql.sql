@@ -34,4 +34,6 @@
         key_columns=keys,
         keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
     ) }}
+    -- Who reads a delta of sums chooses its rows by these alone.
+    analyze {{ delta_table(arg_dict.target_relation.identifier) }} ({{ keys | join(', ') }});
 {%- endmacro %}

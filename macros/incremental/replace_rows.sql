@@ -48,6 +48,4 @@
     )
     insert into {{ delta_table(target.identifier) }} ({{ names }}, weight)
     select {{ names }}, 1 from added;
-
-    analyze {{ delta_table(target.identifier) }};
 {%- endmacro %}

@@ -1,13 +1,17 @@
 {{ config(
     incremental_strategy='sum_deltas',
     unique_key=['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
-    pre_hook='{{ without_incremental_sort() }}',
+    pre_hook="{{ planned_without('incremental_sort') }}",
     indexes=[{
         'columns': ['shop_id', 'utm_source', 'utm_medium', 'utm_campaign', 'month'],
         'unique': true
     }]
 ) }}
 
+{#-
+    PostgreSQL would read all orders one by one in the order of an index on the shop, all over the table, to sort each
+    shop's by the other columns.
+-#}
 {%- set campaign = ['utm_source', 'utm_medium', 'utm_campaign'] -%}
 {%- set first_campaign = [
     'first_utm_source as utm_source', 'first_utm_medium as utm_medium',

@@ -5,12 +5,17 @@
         'keys': ['shop_id', 'shop_customer_id'],
         'more_keys': 'regraded_customers',
     },
-    pre_hook='{{ collect_more_keys() }}',
+    pre_hook=['{{ collect_more_keys() }}', "{{ planned_without('material') }}"],
     indexes=[
         {'columns': ['shop_id', 'shop_customer_id'], 'unique': true},
         {'columns': ['shop_id', 'segment', 'shop_customer_id']},
     ]
 ) }}
+
+{#-
+    PostgreSQL expects a few rows of a batch, since it takes the two columns of its key for independent, and would
+    compare each of the batch's customers with every shop's fifths.
+-#}
 
 with
 
