@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from flows.building.plan import forget_plan
 from flows.errors import BuildFailed
@@ -37,6 +38,19 @@ def test_a_refresh_opens_as_many_connections_as_it_has_threads_and_not_one_for_e
     # Besides the threads that build: dbt's main thread, and those that look at the schemas before the first model.
     assert 0 < len(opened) <= built.settings.threads + 4
     assert all(connection.closed for connection in opened)
+
+
+def test_dbt_goes_where_libpqs_variables_lead_if_the_connection_string_leaves_it_open(
+    built: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sell(built)
+    forget_plan(built.settings)
+    given = conninfo_to_dict(built.conninfo)
+    for name in ("host", "port", "user", "password"):
+        if name in given:
+            monkeypatch.setenv(f"PG{name.upper()}", str(given[name]))
+    settings = built.settings.model_copy(update={"database_url": f"dbname={given['dbname']}"})
+    assert run_refresh(settings).mode == "refresh"
 
 
 def test_a_connection_that_the_server_ended_fails_one_test_and_is_opened_anew_for_the_next(
