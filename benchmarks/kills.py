@@ -7,7 +7,6 @@ folder, which waits for the disk as in production, and a Prefect server of its o
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from ingest.storage.embedded import embedded_conninfo, stop_unused
 from ingest.storage.errors import DatabaseError, RegularsError
 from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
+from tests.served import free_port
 
 # How long anything may take, such as a server that recovers.
 _LONGEST = 600.0
@@ -106,7 +106,7 @@ class Rig:
     def __init__(self, home: Path, *, orders: int) -> None:
         self._home = home
         self._where = embedded_conninfo(home)
-        self._settings = Settings(DATABASE_URL=self._where, home=home, prefect_port=_free_port())
+        self._settings = Settings(DATABASE_URL=self._where, home=home, prefect_port=free_port())
         self.prefect = Prefect(self._settings)
         self._lengths: dict[tuple[Killed | None, bool, bool], float] = {}
         with self._connect() as connection:
@@ -289,12 +289,6 @@ def _await(condition: Callable[[], object], *, every: float = 0.005) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"it took more than {_LONGEST:.0f} s")
         time.sleep(every)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _kills(rounds: list[Round]) -> int:
