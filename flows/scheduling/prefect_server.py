@@ -43,10 +43,12 @@ def running_api(settings: Settings) -> str | None:
                 f"No Prefect server answers at {settings.prefect_api_url}: start it, or unset PREFECT_API_URL."
             )
         return settings.prefect_api_url
-    note = api_note(settings)
-    if note.exists() and answers(address := note.read_text().strip()):
-        return address
-    return None
+    try:
+        address = api_note(settings).read_text().strip()
+    except OSError:
+        # None was started, or it has just ended.
+        return None
+    return address if answers(address) else None
 
 
 def answers(address: str) -> bool:
