@@ -316,9 +316,10 @@ def main(
     only: Annotated[list[Killed] | None, typer.Option(help="Kill this alone; may be given several times.")] = None,
     quick: Annotated[bool, typer.Option(help="Each once: to see that it works.")] = False,
 ) -> None:
-    """Exits with 1 if a number is wrong afterwards, or a reader saw what nobody should."""
+    """Exits with 1 if a number is wrong afterwards, a reader saw what nobody should, or less was killed than asked."""
     seed = Random().randrange(10**6) if seed is None else seed
     chance = Random(seed)
+    wanted = 1 if quick else kills
     console = Console(highlight=False)
     console.print(f"Seed {seed}.")
     rounds: dict[Killed, list[Round]] = {}
@@ -329,7 +330,7 @@ def main(
         for killed in only or Killed:
             done = rounds[killed] = []
             # One that was over before it could be killed doesn't count.
-            while _kills(done) < (1 if quick else kills) and len(done) < 3 * kills:
+            while _kills(done) < wanted and len(done) < 3 * kills:
                 # What kills PostgreSQL meets both ways of building.
                 by_plan = killed not in (Killed.BY_DBT, Killed.ON_SPARK) and not (
                     killed.takes_the_server_along and _kills(done) % 2
@@ -340,7 +341,9 @@ def main(
                 wrong = "; ".join(done[-1].wrong) or "right"
                 console.print(f"{killed}, at {at:.2f}: {said}; {wrong} ({time.monotonic() - began:.0f} s)")
     console.print(_table(rounds))
-    if any(each.wrong for them in rounds.values() for each in them):
+    if any(each.wrong for them in rounds.values() for each in them) or any(
+        _kills(them) < wanted for them in rounds.values()
+    ):
         raise typer.Exit(1)
 
 

@@ -11,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pyarrow as pa
 from psycopg import sql
 
 from flows.building.project import relations
 from flows.errors import ExtractFailed
-from flows.lock import refresh_lock
+from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.build import build
 from flows.spark.columns import Column, Table
@@ -67,17 +68,23 @@ class Compared:
 
 
 @contextmanager
-def computed_by_spark(settings: Settings, conninfo: str) -> Iterator[tuple[int, Iterator[Compared]]]:
+def computed_by_spark(
+    settings: Settings, conninfo: str, *, patience: float = PATIENCE
+) -> Iterator[tuple[int, Iterator[Compared]]]:
     """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
 
     Nothing is published, and no refresh runs meanwhile. What waits is in Spark's numbers and not yet in PostgreSQL's.
-    Raises RefreshRunning, ExtractFailed, SparkMissing and BuildFailed, the last also in the block.
+    `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked, ExtractFailed,
+    SparkMissing and BuildFailed, the last also in the block.
     """
     require_spark()
     folder = settings.spark_folder or settings.home / "spark"
     compared, record = folder / "compared", folder / "record"
     with refresh_lock(conninfo) as connection:
-        extracted = extract(conninfo, folder / "extract", readers=settings.threads)
+        try:
+            extracted = extract(conninfo, folder / "extract", readers=settings.threads, patience=patience)
+        except psycopg.errors.LockNotAvailable as error:
+            raise blocked(connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
         # In the batch are those of a refresh that failed.
         (waiting,) = connection.execute(
             "select (select count(*) from regulars.changes) + (select count(*) from regulars.batch)"

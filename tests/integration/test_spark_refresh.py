@@ -16,7 +16,7 @@ import pytest
 
 from flows import history
 from flows.building.project import Built
-from flows.errors import BuildFailed
+from flows.errors import Blocked, BuildFailed
 from flows.nodes import NodeEvent, Watch, nobody
 from flows.reporting.report import read_report
 from flows.spark.build import build
@@ -140,6 +140,18 @@ def test_a_comparison_says_how_much_waits_for_a_refresh_and_leaves_nothing_behin
         assert {"time_spine", "shops"}.isdisjoint(differing)
     assert on_spark.spark_folder
     assert [path.name for path in on_spark.spark_folder.iterdir() if not path.name.startswith(".")] == ["extract"]
+
+
+def test_a_comparison_names_who_holds_a_lock_that_it_needs(traded: Database, on_spark: Settings) -> None:
+    from flows.spark.compare import computed_by_spark
+
+    with traded.connect() as holder, holder.transaction():
+        holder.execute("lock table shop_profits in access exclusive mode")
+        with (
+            pytest.raises(Blocked, match=rf"pid {holder.info.backend_pid}\b"),
+            computed_by_spark(on_spark, traded.conninfo, patience=0.2),
+        ):
+            pass
 
 
 def test_java_that_is_killed_while_it_computes_is_said_and_the_next_refresh_is_right(
