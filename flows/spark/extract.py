@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from flows.errors import ExtractFailed
-from flows.lock import PATIENCE
+from flows.lock import PATIENCE, set_session
 from flows.spark.changed import NAMED_BY, continue_table, is_worth_it
 from flows.spark.columns import EMPTY, Table, form_of, read_tables
 from flows.spark.manifest import Contents, Manifest
@@ -67,6 +67,7 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = 
     """
     try:
         with connect(conninfo, application="regulars-extract") as connection:
+            set_session(connection, patience=patience)
             if (kept := _kept(connection, folder)) is not None:
                 # What somebody changed past the log, or a damaged file: then everything is read.
                 with suppress(_NotEqual, Damaged):
