@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from rich.console import Console
 from benchmarks.generated_orders import change, generate_orders
 from ingest.storage.connections import Connection, connect
 from ingest.storage.embedded import embedded_address
+from tests.served import free_port
 
 RESULTS = Path(__file__).with_name("serve.json")
 
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).with_name("serve.json")
 @contextmanager
 def _serving(home: Path) -> Iterator[tuple[psutil.Process, httpx.Client, str]]:
     """The process, a client of its Prefect server, and the address of its health."""
-    ports = [_free_port() for _ in range(4)]
+    ports = [free_port() for _ in range(4)]
     environment = os.environ | {
         "REGULARS_HOME": str(home),
         "REGULARS_PREFECT_PORT": str(ports[0]),
@@ -54,12 +54,6 @@ def _serving(home: Path) -> Iterator[tuple[psutil.Process, httpx.Client, str]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _await(condition: Callable[[], Any]) -> Any:

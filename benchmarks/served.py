@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,13 +12,13 @@ from contextlib import contextmanager
 import httpx
 
 from ingest.storage.settings import Settings
+from tests.served import free_port
 
 
 @contextmanager
 def served(command: str, settings: Settings, variables: Mapping[str, str]) -> Iterator[str]:
     """Starts `regulars COMMAND`, yields its address, and stops it afterwards."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     where = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
@@ -34,6 +33,8 @@ def served(command: str, settings: Settings, variables: Mapping[str, str]) -> It
                     break
                 except httpx.TransportError:
                     time.sleep(0.1)
+            else:
+                raise RuntimeError(f"regulars {command} does not answer")
             yield where
         finally:
             process.send_signal(signal.SIGTERM)

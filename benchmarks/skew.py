@@ -21,7 +21,6 @@ from benchmarks.database import open_database, own_database
 from benchmarks.generated_orders import customers_of, generate_orders, settle
 from flows.nodes import nobody
 from flows.spark.rebuild import SparkRebuild
-from ingest.storage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Stage:
         return max(self.rows) / sum(self.rows)
 
 
-def build_skewed(settings: Settings, orders: int, folder: Path) -> tuple[float, list[Stage]]:
+def build_skewed(orders: int, folder: Path) -> tuple[float, list[Stage]]:
     """The largest shop's share of the orders, and the stages of a build of everything."""
     events = folder / "events"
     events.mkdir()
@@ -49,19 +48,15 @@ def build_skewed(settings: Settings, orders: int, folder: Path) -> tuple[float, 
     )
     os.environ["SPARK_CONF_DIR"] = str(folder)
     customers = customers_of(orders)
-    with own_database("regulars_bench_skew") as own, open_database(own) as connection:
+    with own_database("regulars_bench_skew") as settings, open_database(settings) as connection:
         generate_orders(connection, orders, customers=customers, largest=customers // 14)
         settle(connection)
         (share,) = connection.execute(
             "select max(orders) / sum(orders) from "
             "(select count(*) as orders from public.shop_orders group by shop_id) as shops"
         ).fetchone() or (0,)
-        rebuild = SparkRebuild(
-            own.model_copy(
-                update={"spark_folder": folder / "spark", "spark_master": settings.spark_master, "spark_memory": "4g"}
-            ),
-            own.database_url or "",
-        )
+        on_spark = settings.model_copy(update={"spark_folder": folder / "spark", "spark_memory": "4g"})
+        rebuild = SparkRebuild(on_spark, settings.database_url or "")
         rebuild.extract_rows()
         rebuild.build(watch=nobody)
     return float(share), sorted(_stages(next(events.iterdir())), key=lambda stage: -stage.share * sum(stage.rows))
@@ -81,13 +76,12 @@ def _stages(log: Path) -> Iterator[Stage]:
 
 
 def main(
-    orders: Annotated[int, typer.Option()] = 200_000,
+    orders: Annotated[int, typer.Option(help="Orders, a fifth of them of one shop")] = 200_000,
     quick: Annotated[bool, typer.Option(help="A small size: to see that it runs")] = False,
 ) -> None:
     """Print the stages whose largest task takes most rows."""
-    settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="regulars-") as folder:
-        share, stages = build_skewed(settings, 5_000 if quick else orders, Path(folder))
+        share, stages = build_skewed(5_000 if quick else orders, Path(folder))
     console = Console(highlight=False)
     console.print(f"The largest shop has {share:.0%} of the orders.")
     table = Table("stage", "tasks", "rows", "largest task, rows", "its share", "median ms", "longest ms")

@@ -81,7 +81,7 @@ def _watched(connection: Connection, rebuild: Rebuild) -> Iterator[None]:
                 "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
             )]  # fmt: skip
             for what, pids in (("postgresql", backends), ("java", _java()), ("python", [os.getpid()])):
-                held = sum(_megabytes(pid, "RssAnon") for pid in pids)
+                held = sum(map(_megabytes, pids))
                 rebuild.megabytes[what] = max(rebuild.megabytes.get(what, 0), held)
                 # Of a process that has ended, what it had used at the last look.
                 used[what] |= {pid: seconds for pid in pids if (seconds := _processor(pid) - before.get(pid, 0)) > 0}
@@ -115,11 +115,11 @@ def _name(pid: str) -> str:
     return ""
 
 
-def _megabytes(pid: int, what: str) -> int:
-    """0 for a process that has ended, or on another machine."""
+def _megabytes(pid: int) -> int:
+    """What a process holds for itself alone; 0 if it has ended, or is on another machine."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith(what):
+            if line.startswith("RssAnon"):
                 return int(line.split()[1]) // 1024
     return 0
 

@@ -1,6 +1,34 @@
-"""What stops a refresh."""
+"""What stops a refresh, and what may be said of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from ingest.storage.connections import first_line
 from ingest.storage.errors import RegularsError
+
+
+def reason(error: Exception) -> str:
+    """What a log may say of an error: the message of one of ours, and of any other its kind alone.
+
+    PostgreSQL's own text may hold a phone number.
+    """
+    return str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}."
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Leaves of an error of PostgreSQL's its message alone, without the values of a row in DETAIL and CONTEXT.
+
+    An operational error, such as of a lock or a lost connection, has none, and stays what it is.
+    """
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise type(error)(first_line(error)) from None
 
 
 class RefreshRunning(RegularsError):

@@ -26,16 +26,18 @@ BUILDING = "regulars-build"
 """The application name of dbt's connections in a refresh."""
 
 # The server asks every second whether the client is still there, during a statement too. A machine that vanished
-# without a word is given up after 10 + 3 * 5 seconds. There are few of these sessions, and they sort and hash much.
+# without a word is given up after 10 + 3 * 5 seconds. While one connection works, others have nothing to do. There are
+# few of them, and they sort and hash much.
 SESSION = {
     "client_connection_check_interval": "1000",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    "idle_session_timeout": "0",
     "work_mem": "64MB",
     "maintenance_work_mem": "256MB",
 }
-"""Settings of every connection of a refresh: a session ends soon after its client, however the client ended."""
+"""Settings of every connection of a refresh: a session ends soon after its client, however that ended, not before."""
 
 
 @contextmanager
@@ -46,9 +48,7 @@ def refresh_lock(conninfo: str, *, patience: float = PATIENCE) -> Iterator[Conne
     lock, if another refresh holds it and doesn't end within three seconds.
     """
     with connect(conninfo, application="regulars-refresh") as connection:
-        # For the whole session: it belongs to this refresh alone.
-        for name, value in (SESSION | {"lock_timeout": f"{round(patience * 1000)}ms"}).items():
-            connection.execute("select set_config(%s, %s, false)", [name, value])
+        set_session(connection, patience=patience)
         _take(connection)
         try:
             _end_left_over(connection)
@@ -57,6 +57,12 @@ def refresh_lock(conninfo: str, *, patience: float = PATIENCE) -> Iterator[Conne
             # The server notices a closed connection a moment later; the next refresh may come sooner than that.
             with suppress(psycopg.OperationalError):
                 connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
+
+
+def set_session(connection: Connection, *, patience: float) -> None:
+    """For the whole session, which must belong to a refresh alone. `patience`: how many seconds it waits for a lock."""
+    for name, value in (SESSION | {"lock_timeout": f"{round(patience * 1000)}ms"}).items():
+        connection.execute("select set_config(%s, %s, false)", [name, value])
 
 
 def _take(connection: Connection) -> None:

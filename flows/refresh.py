@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
+from flows.errors import without_values
 from flows.history import Mode, Refresh
 from flows.reporting.report import read_report
 from flows.reporting.text import markdown, outcome
@@ -23,7 +24,13 @@ REPORT = "refresh-report"
 
 
 def _as_task(step: Step, run: Run) -> object:
-    return task(name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(step)(run)
+    return task(name=step.__name__, cache_policy=NO_CACHE, persist_result=False)(_perform)(step, run)
+
+
+def _perform(step: Step, run: Run) -> object:
+    """Prefect logs and keeps whatever a task raises."""
+    with without_values():
+        return step(run)
 
 
 def _refresh(mode: Mode | None, engine: Engine | None) -> Refresh:

@@ -34,7 +34,7 @@ from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
-from ingest.storage.connections import Connection, conninfo
+from ingest.storage.connections import Connection, conninfo, first_line
 from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
 
@@ -220,7 +220,7 @@ def extract_rows(run: Run) -> None:
         reason = run.refresh.reason or "Spark computes everything"
         run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
         relations.clear_working(run.connection, project.relations())
-    as_of = run.on_spark.extract_rows()
+    as_of = run.on_spark.extract_rows(patience=run.patience)
     run.refresh = history.hold_as_of(run.connection, run.refresh.refresh_id, as_of)
 
 
@@ -360,7 +360,9 @@ def _run_locked(
             run.log.store(connection, opened.refresh_id, anew=run.anew)
         except Exception as error:
             if not connection.closed:
-                history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {error}")
+                # Of PostgreSQL's own text the first line: its details have values in them, such as a phone number.
+                said = first_line(error) if isinstance(error, psycopg.Error) else error
+                history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {said}")
                 run.log.store(connection, opened.refresh_id, anew=run.anew)
             raise
     return run.refresh

@@ -72,7 +72,7 @@ def change_indexes(project: Project) -> None:
 
 
 def change_a_key(project: Project) -> None:
-    """By customers' networks too: several rows of what was one."""
+    """Its columns in another order."""
     project.change(
         "marts/slug_months.sql",
         ("unique_key=['shop_id', 'slug', 'month']", "unique_key=['shop_id', 'month', 'slug']"),

@@ -11,9 +11,9 @@ from flows.building.project import dbt_project_text, without_comments
 def node_hashes(manifest: Any) -> dict[str, str]:
     """The hash of each model and data test in dbt's manifest, by dbt's id.
 
-    In a model's are its text without comments, its configuration, its columns with their types, the macros that it
+    A model's hash is of its text without comments, its configuration, its columns with their types, the macros that it
     calls, and the hashes of the models that it reads: so it changes with any of them, however far up. Descriptions
-    are in none. In a data test's is what it looks for, and no model.
+    don't count. A data test's hash is of what it looks for, and of no model.
     """
     nodes = {key: node for key, node in manifest.nodes.items() if node.resource_type in ("model", "test")}
     # What stands in PostgreSQL does not depend on how Spark would have made it.
@@ -22,7 +22,7 @@ def node_hashes(manifest: Any) -> dict[str, str]:
         for name, macro in manifest.macros.items()
         if macro.package_name == "regulars" and not macro.name.startswith("spark__")
     }
-    # These are in dbt's place. Whether dbt says that a node calls one depends on what the process did before.
+    # These replace macros of dbt's own. Whether dbt says that a node calls one depends on what the process did before.
     ours = {macro.name for macro in macros.values()}
     overrides = {
         name

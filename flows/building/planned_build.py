@@ -78,7 +78,9 @@ def _connections(number: int, conninfo: str, *, patience: float) -> Iterator[lis
     with ExitStack() as stack:
         yield [
             stack.enter_context(
-                psycopg.connect(conninfo, options=session_options(patience=patience), application_name=BUILDING)
+                psycopg.connect(
+                    conninfo, options=session_options(conninfo, patience=patience), application_name=BUILDING
+                )
             )
             for _ in range(number)
         ]
@@ -115,7 +117,7 @@ def _build(connection: Connection, node: Node) -> None:
 
 
 def _fault(connection: Connection, node: Node) -> str | None:
-    """Runs a data test, of which dbt's own statement says whether what it found is to be reported."""
+    """Runs a data test, and returns what it found if dbt's own statement says that this counts."""
     (statement,) = node.statements
     ((failures, should_warn, should_error),) = connection.execute(statement.encode()).fetchall()
     connection.rollback()

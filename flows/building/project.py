@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
@@ -32,6 +33,9 @@ _FOLDERS = {
     "dashboard": {WORKING: "m", PUBLISHED: "r"},
     "current": {WORKING: "v", PUBLISHED: "v"},
 }
+
+# What profiles.yml, or we, say of a connection; anything else dbt's driver takes from libpq's variables.
+_IN_PROFILE = {"host", "port", "user", "password", "dbname", "sslmode", "connect_timeout", "options"}
 
 # What is wrong, somewhere in what Java and dbt's adapter say besides.
 _SPARK_SAYS = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
@@ -95,24 +99,43 @@ def relations() -> list[Relation]:
 
 
 def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> dict[str, str]:
-    """The variables that profiles.yml reads, and libpq's options for every connection of the build."""
-    given = conninfo_to_dict(conninfo)
+    """The variables that profiles.yml reads, and libpq's own for the rest: so dbt connects as everything else does.
+
+    What the connection string leaves open is what libpq takes for it.
+    """
+    given = _with_defaults(conninfo)
+    user = given.get("user", "")
+    others = conninfo_to_dict(conninfo).keys() - _IN_PROFILE
     return {
-        "REGULARS_DBT_HOST": str(given.get("host", "localhost")),
-        "REGULARS_DBT_PORT": str(given.get("port", 5432)),
-        "REGULARS_DBT_USER": str(given.get("user", "postgres")),
-        "DBT_ENV_SECRET_PASSWORD": str(given.get("password", "")),
-        "REGULARS_DBT_DBNAME": str(given.get("dbname", "regulars")),
-        "REGULARS_DBT_SSLMODE": str(given.get("sslmode", "prefer")),
+        option.envvar.decode(): given[option.keyword.decode()]
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar and option.keyword.decode() in others
+    } | {
+        "REGULARS_DBT_HOST": given.get("host", ""),
+        "REGULARS_DBT_PORT": given.get("port", "5432"),
+        "REGULARS_DBT_USER": user,
+        "DBT_ENV_SECRET_PASSWORD": given.get("password", ""),
+        "REGULARS_DBT_DBNAME": given.get("dbname", user),
+        "REGULARS_DBT_SSLMODE": given.get("sslmode", "prefer"),
         "REGULARS_DBT_THREADS": str(settings.threads),
-        "PGOPTIONS": session_options(patience=patience),
+        "PGOPTIONS": session_options(conninfo, patience=patience),
     }
 
 
-def session_options(*, patience: float) -> str:
-    """libpq's options for every connection of a build. `patience`: how many seconds it waits for a lock."""
+def session_options(conninfo: str, *, patience: float) -> str:
+    """libpq's options for every connection of a build, after those of the connection string.
+
+    `patience`: how many seconds it waits for a lock.
+    """
     settings = _SESSION | {"lock_timeout": round(patience * 1000)}
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+    ours = (f"-c {name}={value}" for name, value in settings.items())
+    return " ".join([_with_defaults(conninfo).get("options", ""), *ours]).strip()
+
+
+def _with_defaults(conninfo: str) -> dict[str, str]:
+    """What a connection string says and, where it is silent, libpq's own variables and defaults."""
+    defaults = {option.keyword.decode(): option.val.decode() for option in pq.Conninfo.get_defaults() if option.val}
+    return defaults | {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
 
 
 @contextmanager
@@ -175,7 +198,7 @@ def build(
 
 def judge(results: Sequence[Any]) -> Built:
     """What came of a build. Raises BuildFailed, which names each model and test that failed."""
-    failed = [f"{r.node.name}: {_first_line(r.message)}" for r in results if r.status in ("error", "fail")]
+    failed = [f"{r.node.name}: {in_one_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
         raise build_failed(failed)
     return Built(
@@ -220,7 +243,9 @@ def run_dbt(
     folder = project_folder()
     home = settings.home.resolve()
     parsed = home / "dbt" / target / "fingerprint"
-    is_parsed = parsed.exists() and parsed.read_text() == fingerprint()
+    # Of now: a release that comes while dbt runs has to be read anew.
+    wanted = fingerprint()
+    is_parsed = parsed.exists() and parsed.read_text() == wanted
     with _variables(variables), without_collection():
         outcome = dbtRunner(callbacks=[_told_to(watch)]).invoke(
             [
@@ -241,9 +266,9 @@ def run_dbt(
             ]
         )  # fmt: skip
     if outcome.result is None:
-        raise BuildFailed(f"dbt did not start: {_first_line(str(outcome.exception))}")
+        raise BuildFailed(f"dbt did not start: {in_one_line(str(outcome.exception))}")
     if not is_parsed:
-        parsed.write_text(fingerprint())
+        parsed.write_text(wanted)
     return outcome.result
 
 
@@ -282,7 +307,7 @@ def _import_dbt() -> None:
 
         # For a warning of dbt's, each build reads the sources of the whole call stack to name the module of each of its
         # flags, which are one more with every build of a process. Nobody reads that warning.
-        BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
+        BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
         # All of this stays, so the garbage collector need not look through it again and again.
         gc.freeze()
@@ -300,9 +325,10 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _first_line(message: str | None) -> str:
+def in_one_line(message: str | None) -> str:
+    """What an error of dbt's or Spark's says, in one line: without the values of DETAIL, and without Java's stack."""
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
     if said := next((found[0] for line in lines if (found := _SPARK_SAYS.search(line))), None):
-        return f"{lines[0]}: {said}"
+        return said if said == lines[0] else f"{lines[0]}: {said}"
     hints = [line.removeprefix("HINT:").strip() for line in lines if line.startswith("HINT:")]
     return ". ".join([" ".join(lines[:2]), *hints])

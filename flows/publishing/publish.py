@@ -16,6 +16,7 @@ from flows.nodes import RowsChanged
 from flows.publishing.columns import prepare_columns
 from flows.publishing.indexes import drop_unwanted_keys
 from flows.publishing.reconcile import reconcile
+from flows.publishing.relations import readers
 from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
 
@@ -88,13 +89,18 @@ def publish_all(
 def prepare(connection: Connection, *, patience: float) -> None:
     """After changed models were built and tested: makes room in the published tables for what they made.
 
-    Readers neither notice nor wait.
+    Readers neither notice nor wait. Raises NotPublished, which names what is in the way.
     """
     working = shapes(connection, WORKING)
-    for name, table in shapes(connection, PUBLISHED).items():
-        if name in working:
-            prepare_columns(connection, table, working[name], patience=patience)
-            drop_unwanted_keys(connection, table, working[name])
+    try:
+        for name, table in shapes(connection, PUBLISHED).items():
+            if name in working:
+                prepare_columns(connection, table, working[name], patience=patience)
+                drop_unwanted_keys(connection, table, working[name])
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise NotPublished(
+            f"Nothing was published: {error.diag.message_primary}: {readers(error)}. Drop it, and run it again."
+        ) from None
 
 
 def _fill(connection: Connection, anew: Collection[str]) -> dict[str, RowsChanged]:

@@ -1,9 +1,10 @@
 """A Prefect server of our own, and what goes to and fro: runs of the flow, and runs that its pages ask for."""
 
+import http.client
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from ingest.storage.errors import RegularsError
 from ingest.storage.settings import Engine, Settings
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import FlowRunResponse
 
 _DEPLOYMENT = "serve"
@@ -27,7 +29,7 @@ class ServerNotStarted(RegularsError):
 
 
 class ServerLost(RegularsError):
-    """Prefect's server stopped answering during a run. What became of the refresh is in the history."""
+    """Prefect's server stopped answering. What became of a refresh that it showed is in the history."""
 
 
 def running_api(settings: Settings) -> str | None:
@@ -41,10 +43,12 @@ def running_api(settings: Settings) -> str | None:
                 f"No Prefect server answers at {settings.prefect_api_url}: start it, or unset PREFECT_API_URL."
             )
         return settings.prefect_api_url
-    note = api_note(settings)
-    if note.exists() and answers(address := note.read_text().strip()):
-        return address
-    return None
+    try:
+        address = api_note(settings).read_text().strip()
+    except OSError:
+        # None was started, or it has just ended.
+        return None
+    return address if answers(address) else None
 
 
 def answers(address: str) -> bool:
@@ -52,7 +56,8 @@ def answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=2) as response:  # noqa: S310 - an operator's setting
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
+        # Nobody listens, the address is none, or who listens speaks no HTTP.
         return False
 
 
@@ -107,7 +112,7 @@ def run_flow(
         state: Any = run_in_engine(refresh, flow_run=requested, parameters=parameters, return_type="state")  # type: ignore[arg-type]
     except httpx.HTTPError as error:
         _drop_what_waits()
-        raise ServerLost(f"Prefect's server was lost: {type(error).__name__}.") from None
+        raise _lost(error) from None
     if not state.is_completed():
         raise BuildFailed(state.message or "The flow failed; its run in Prefect says why.")
 
@@ -133,16 +138,28 @@ def offer_runs() -> None:
 
 
 def offered() -> UUID:
-    """The deployment that was made."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
+    """The deployment that was made. Raises ServerLost."""
+    with _client() as client:
         return client.read_deployment_by_name(f"refresh/{_DEPLOYMENT}").id
 
 
-def requested_runs(deployment: UUID) -> Iterator["FlowRunResponse"]:
-    """The runs that somebody asked for and nobody has begun."""
+def requested_runs(deployment: UUID) -> list["FlowRunResponse"]:
+    """The runs that somebody asked for and nobody has begun. Raises ServerLost."""
+    with _client() as client:
+        return client.get_scheduled_flow_runs_for_deployments([deployment])
+
+
+@contextmanager
+def _client() -> Iterator["SyncPrefectClient"]:
+    import httpx
     from prefect.client.orchestration import get_client
 
-    with get_client(sync_client=True) as client:
-        yield from client.get_scheduled_flow_runs_for_deployments([deployment])
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        raise _lost(error) from None
+
+
+def _lost(error: Exception) -> ServerLost:
+    return ServerLost(f"Prefect's server was lost: {type(error).__name__}.")

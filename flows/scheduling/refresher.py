@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
+from flows.errors import reason
 from flows.history import last
 from flows.scheduling.schedule import Schedule
 from ingest.storage.connections import connect, conninfo
@@ -58,8 +59,6 @@ class Refresher:
         return self._schedule.is_due(self._as_of, now)
 
     def _put_off(self, error: Exception) -> None:
-        # PostgreSQL's own text may hold a phone number.
-        reason = str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}."
-        log.error("A refresh is due and failed; it is tried again in %s. %s", self._retry_in, reason)
+        log.error("A refresh is due and failed; it is tried again in %s. %s", self._retry_in, reason(error))
         self._not_before = self._now() + self._retry_in
         self._retry_in = min(2 * self._retry_in, _LONGEST_RETRY)

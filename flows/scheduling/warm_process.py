@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from flows.alarms.watch import watch_quietly
-from flows.errors import BuildFailed
+from flows.errors import BuildFailed, reason
 from flows.scheduling import prefect_server
 from flows.scheduling.refresher import Refresher
 from flows.scheduling.shown_run import run_shown
@@ -77,11 +77,17 @@ class WarmProcess:
             self._fork(partial(run_refresh, self._settings))
 
     def _run_requested(self) -> None:
-        if self._deployment is None:
-            # In a fork, because it starts a thread, which no later fork would have.
-            self._fork(prefect_server.offer_runs)
-            self._deployment = prefect_server.offered()
-        for requested in prefect_server.requested_runs(self._deployment):
+        try:
+            if self._deployment is None:
+                # In a fork, because it starts a thread, which no later fork would have.
+                self._fork(prefect_server.offer_runs)
+                self._deployment = prefect_server.offered()
+            waiting = prefect_server.requested_runs(self._deployment)
+        except RegularsError as error:
+            # Its health may answer where the rest doesn't, as while it starts or stops.
+            log.warning("Prefect's pages could not be asked for runs. %s", error)
+            return
+        for requested in waiting:
             try:
                 self._fork(partial(prefect_server.run_flow, requested=requested))
             except BuildFailed as error:
@@ -128,8 +134,7 @@ def _tell(work: Callable[[], object], pipe: int) -> None:
         work()
         told = _DONE
     except (RegularsError, psycopg.Error) as error:
-        # PostgreSQL's own text may hold a phone number.
-        told = str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}."
+        told = reason(error)
     os.write(pipe, told.encode())
     os.close(pipe)
 

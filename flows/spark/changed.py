@@ -24,7 +24,8 @@ _CHANGED: LiteralString = """
     select entity_id from regulars.changes where entity = {entity}
 """
 
-# By which column of a table's rows which entity names them. A tracking row without a visit is named by its order.
+# For each table, the columns by which the log names its rows, and the entity whose id is there. A tracking row without
+# a visit is named by its order.
 NAMED_BY: dict[str, dict[str, str]] = {
     "public.shop_orders": {"id": "order"},
     "public.shop_profits": {"id": "profit"},

@@ -60,8 +60,8 @@ MONTH_OF: dict[str, tuple[str, ...]] = {
     "regulars.tracking": ("accessed_at",),
 }
 
-# Of these staging counts that there is a time, even where it is infinite. So such a one has a moment of its own, which
-# the macro `as_utc` knows.
+# Staging counts a row that has such a time, even an infinite one. So infinity becomes a moment that no row has, and the
+# macro `as_utc` knows it.
 _COUNTED = {"accessed_at"}
 INFINITE = "9999-12-31 23:59:59.987654+00"
 
@@ -99,7 +99,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that leaves. `month` and `bucket`: expressions of the folders of its rows, where it has such."""
+    """A table that leaves. `month` and `bucket`: expressions that say in which folder a row lies, if it has folders."""
 
     name: str
     columns: tuple[Column, ...]
@@ -112,7 +112,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of its rows in Parquet."""
+        """The columns of its rows in Parquet."""
         return pa.schema([(column.name, column.arrow_type) for column in self.columns])
 
     def query(self, condition: sql.Composable) -> sql.Composed:

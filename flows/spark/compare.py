@@ -11,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pyarrow as pa
 from psycopg import sql
 
 from flows.building.project import relations
 from flows.errors import ExtractFailed
-from flows.lock import refresh_lock
+from flows.lock import PATIENCE, blocked, refresh_lock
 from flows.shapes import PUBLISHED, WORKING, shapes
 from flows.spark.build import build
 from flows.spark.columns import Column, Table
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructField
 
 RECORD = ("segment_changes", "customer_segments")
-"""What readers are shown and models read: before the next build, `segment_changes` adds to the one from the other."""
+"""What the model `segment_changes` reads of what is published: its own rows, and the segments that readers see."""
 
 # When it was computed is the one thing in which two equal computations differ.
 _MOMENTS = {"refreshed_at"}
 
-# The most rows of a relation that are told of.
+# How many differing rows of a relation are shown.
 _TOLD = 10
 
-# One of each row of the one side for each of the other leaves nothing.
+# Equal rows of the two sides cancel each other out, however often there is one.
 _DIFFERENCE = """
     select {columns}, sum(side) as side
     from (
@@ -67,18 +68,27 @@ class Compared:
 
 
 @contextmanager
-def computed_by_spark(settings: Settings, conninfo: str) -> Iterator[tuple[int, Iterator[Compared]]]:
+def computed_by_spark(
+    settings: Settings, conninfo: str, *, patience: float = PATIENCE
+) -> Iterator[tuple[int, Iterator[Compared]]]:
     """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
 
     Nothing is published, and no refresh runs meanwhile. What waits is in Spark's numbers and not yet in PostgreSQL's.
-    Raises RefreshRunning, ExtractFailed, SparkMissing and BuildFailed.
+    `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked, ExtractFailed,
+    SparkMissing and BuildFailed, the last also in the block.
     """
     require_spark()
     folder = settings.spark_folder or settings.home / "spark"
     compared, record = folder / "compared", folder / "record"
     with refresh_lock(conninfo) as connection:
-        extracted = extract(conninfo, folder / "extract", readers=settings.threads)
-        (waiting,) = connection.execute("select count(*) from regulars.changes").fetchone() or (0,)
+        try:
+            extracted = extract(conninfo, folder / "extract", readers=settings.threads, patience=patience)
+        except psycopg.errors.LockNotAvailable as error:
+            raise blocked(connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
+        # In the batch are those of a refresh that failed.
+        (waiting,) = connection.execute(
+            "select (select count(*) from regulars.changes) + (select count(*) from regulars.batch)"
+        ).fetchone() or (0,)
         with spark_session(folder / "warehouse", master=settings.spark_master, memory=settings.spark_memory) as spark:
             try:
                 export_record(connection, spark, record)
@@ -92,11 +102,13 @@ def computed_by_spark(settings: Settings, conninfo: str) -> Iterator[tuple[int, 
 def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:
     """Makes what readers are shown known to a session, so that a build there records what a refresh here would."""
     spark.sql(f"create schema if not exists {PUBLISHED}")
-    for name in RECORD:
-        table = _table(connection, name)
-        if table is not None:
-            _export(connection, table, folder / name)
-            register_files(spark, f"{PUBLISHED}.{name}", folder / name)
+    with connection.transaction():
+        set_for_long(connection)
+        for name in RECORD:
+            table = _table(connection, name)
+            if table is not None:
+                _export(connection, table, folder / name)
+                register_files(spark, f"{PUBLISHED}.{name}", folder / name)
 
 
 def compare(
@@ -111,10 +123,10 @@ def compare(
         connection.execute("set transaction isolation level repeatable read, read only")
         set_for_long(connection)
         connection.execute("select set_config('regulars.now', %s, true)", [as_of.isoformat()])
-        keys = {name: shape.key for name, shape in shapes(connection, PUBLISHED).items()}
         names = {relation.name for relation in relations() if relation.schema == PUBLISHED}
+        # Somebody else's tables may have no key.
+        keys = {name: shape.key for name, shape in shapes(connection, PUBLISHED).items() if name in names}
         for name in sorted(names.intersection(only) if only else names):
-            shutil.rmtree(folder, ignore_errors=True)
             yield _compare(connection, spark, folder, name, keys.get(name, ()))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,7 +141,7 @@ def _compare(connection: Connection, spark: SparkSession, folder: Path, name: st
     try:
         rows = _export(connection, table, folder)
     except ExtractFailed as error:
-        # A value that no equal one can be of.
+        # PostgreSQL has a value that Spark's type has no place for.
         return Compared(name, 0, 0, (str(error),))
     differing = _difference(spark, folder, name, [field.name for field in fields])
     found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
@@ -216,7 +228,9 @@ def _expression(name: str, arrow_type: pa.DataType) -> sql.Composable:
 
 
 def _export(connection: Connection, table: Table, folder: Path) -> int:
-    """Writes a relation's rows as Parquet; returns how many."""
+    """Makes a folder of a relation's rows as Parquet; returns how many."""
+    # A comparison that was killed may have left more files than this one writes.
+    shutil.rmtree(folder, ignore_errors=True)
     write_file(table.schema.empty_table(), folder / "none.parquet")
     rows = 0
     query = sql.SQL("copy ({}) to stdout (format csv)").format(table.query(sql.SQL("true")))

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from flows.errors import ExtractFailed
+from flows.lock import PATIENCE, set_session
 from flows.spark.changed import NAMED_BY, continue_table, is_worth_it
 from flows.spark.columns import EMPTY, Table, form_of, read_tables
 from flows.spark.manifest import Contents, Manifest
@@ -53,25 +54,32 @@ class _NotEqual(Exception):
     """What is in the files is not what is in the database."""
 
 
-def extract(conninfo: str, folder: Path, *, readers: int = 2) -> Extract:
+def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = PATIENCE) -> Extract:
     """Brings `folder` to the raw rows of this moment; call it under the refresh's lock.
 
-    Where the change log can continue the extract that is there, only what changed is read. So it is with the tables
-    that an extract which died had finished. `readers`: how many connections read at once, besides the one that holds
-    the snapshot. Afterwards the files are counted, and their amounts added up, and so are the database's own.
+    Where the change log can continue the extract that is there, only what changed is read. The same holds for the
+    tables that an extract which died had finished. `readers`: how many connections read at once, besides the one that
+    holds the snapshot. `patience`: how many seconds each waits for a lock. Afterwards the files are counted, and their
+    amounts added up, and so are the database's own.
 
     Raises ExtractFailed, which says what to do, if the disk is full, the server is lost, or a value has no place in
-    Parquet; `folder` then is what it was.
+    Parquet, and psycopg's LockNotAvailable; `folder` then is what it was.
     """
     try:
         with connect(conninfo, application="regulars-extract") as connection:
+            set_session(connection, patience=patience)
             if (kept := _kept(connection, folder)) is not None:
                 # What somebody changed past the log, or a damaged file: then everything is read.
                 with suppress(_NotEqual, Damaged):
-                    return _extract(conninfo, connection, folder, kept, readers=readers)
-            return _extract(conninfo, connection, folder, None, readers=readers)
+                    return _extract(conninfo, connection, folder, kept, readers=readers, patience=patience)
+            return _extract(conninfo, connection, folder, None, readers=readers, patience=patience)
     except _NotEqual as error:
         raise ExtractFailed(f"What was extracted is not what is there; nothing was published. {error}.") from None
+    except Damaged as error:
+        raise ExtractFailed(
+            f"{error} was written just now and can't be read; nothing was published. Look after the disk, and run it "
+            "again."
+        ) from None
     except OSError as error:
         # The disk may be PostgreSQL's, too.
         shutil.rmtree(_beside(folder, "part"), ignore_errors=True)
@@ -79,6 +87,9 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2) -> Extract:
             f"The raw rows can't be written to {folder}: {error.strerror or error}. Nothing was published. Make room "
             "there, or name a folder on a larger disk (REGULARS_SPARK_FOLDER), and run it again."
         ) from None
+    except psycopg.errors.LockNotAvailable:
+        # Whoever asked can find out who holds it.
+        raise
     except psycopg.OperationalError as error:
         raise ExtractFailed(
             f"The raw rows can't be read: {error.diag.message_primary or error}. Nothing was published; run it again."
@@ -105,7 +116,9 @@ def _kept(connection: Connection, folder: Path) -> _Kept | None:
     return None
 
 
-def _extract(conninfo: str, connection: Connection, folder: Path, kept: _Kept | None, *, readers: int) -> Extract:
+def _extract(
+    conninfo: str, connection: Connection, folder: Path, kept: _Kept | None, *, readers: int, patience: float
+) -> Extract:
     if kept is None:
         # Before the snapshot, so that from now on every change is noted.
         with connection.transaction():
@@ -114,7 +127,7 @@ def _extract(conninfo: str, connection: Connection, folder: Path, kept: _Kept | 
             connection.execute("insert into regulars.extracts default values")
     extract_id, salt = connection.execute("select extract_id::text, salt from regulars.extracts").fetchone() or ("", "")
     target, before = _prepare(folder, kept)
-    with open_snapshot(conninfo, readers=readers) as snapshot:
+    with open_snapshot(conninfo, readers=readers, patience=patience) as snapshot:
         buckets = kept.manifest.buckets if kept else _buckets(snapshot.holder)
         tables = read_tables(snapshot.holder, buckets=buckets, salt=salt)
         form = form_of(tables)

@@ -28,7 +28,7 @@ from ingest.storage.settings import Settings
 _BATCH = 50_000
 
 # The record of what readers were shown is made of what PostgreSQL publishes.
-_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", f"{RECORD}")
+_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", RECORD)
 _REST = ("--select", RECORD, "path:models/dashboard", "path:models/checks", "path:models/current")
 
 
@@ -45,19 +45,23 @@ def load(
         patience=patience, target="loaded",
     )  # fmt: skip
     with connect(conninfo, application=BUILDING) as connection:
-        marts = [shape for shape in shapes(connection, WORKING).values() if shape.kind == "r" and shape.name in rows]
+        marts = [
+            shape
+            for shape in shapes(connection, WORKING).values()
+            if shape.kind == "r" and shape.name in rows and shape.name != RECORD
+        ]
     # The largest first, so that none ends long after the others.
     marts.sort(key=lambda shape: -rows[shape.name])
     with ThreadPoolExecutor(settings.threads) as pool:
-        for _ in pool.map(lambda mart: _fill(conninfo, mart, warehouse, rows), marts):
+        for _ in pool.map(lambda mart: _fill(conninfo, mart, warehouse, rows, patience=patience), marts):
             pass
     return project.build(settings, conninfo, "--full-refresh", *_REST, patience=patience, watch=watch)
 
 
-def _fill(conninfo: str, mart: Shape, warehouse: Path, rows: dict[str, int]) -> None:
+def _fill(conninfo: str, mart: Shape, warehouse: Path, rows: dict[str, int], *, patience: float) -> None:
     """In one transaction: without the indexes, which are made once all rows are there."""
     with connect(conninfo, application=BUILDING) as connection, connection.transaction():
-        set_for_long(connection)
+        set_for_long(connection, patience=patience)
         indexes = _indexes(connection, mart)
         for name, _ in indexes:
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(WORKING, name)))

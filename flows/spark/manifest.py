@@ -17,7 +17,7 @@ class Contents(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`as_of` (UTC): everything committed before it is there; of a folder that is not finished, of each table there.
+    """`as_of` (UTC): everything committed before it is there; in a folder that is not finished, in the tables listed.
 
     `extract_id`: by which the database knows what has changed since. `form`: a hash of how values are written.
     """

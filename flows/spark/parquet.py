@@ -23,7 +23,7 @@ class Folders:
     """Takes batches of rows and writes them to files below `root`, by month and bucket where the rows have these.
 
     `name`: how the files are called, with a number after it. It holds `budget` bytes of rows at most, besides one
-    batch; what it has too much of goes to files, the largest folders first. A file has its name when it is whole.
+    batch; beyond that it writes files, those of the largest folders first. A file has its name when it is whole.
     """
 
     def __init__(self, root: Path, schema: pa.Schema, *, name: str, budget: int) -> None:

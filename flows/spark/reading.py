@@ -1,12 +1,14 @@
 """Reading the rows of a table by several connections at once, into Parquet files."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 
+import psycopg
 from psycopg import sql
 
 from flows.spark.columns import Table
@@ -62,27 +64,31 @@ def _read(snapshot: Snapshot, table: Table, folder: Path, conditions: Sequence[s
                         waiting, stop)
             for number, reader in enumerate(readers)
         ]  # fmt: skip
-        for future in running:
-            future.result()
+        try:
+            for future in as_completed(running):
+                future.result()
+        except BaseException:
+            # Else the pool would wait until the others have read the rest, or got their locks.
+            stop.set()
+            for reader in readers:
+                with suppress(psycopg.Error):
+                    reader.cancel_safe(timeout=5)
+            raise
 
 
 def _work(
     reader: Connection, table: Table, folders: Folders, waiting: "SimpleQueue[sql.Composable]", stop: Event
 ) -> None:
-    """Where one fails, the others stop at their next block."""
-    try:
-        while True:
-            try:
-                condition = waiting.get_nowait()
-            except Empty:
-                break
-            query = sql.SQL("copy ({}) to stdout (format csv)").format(table.query(condition))
-            with reader.cursor().copy(query) as copy:
-                for block in blocks(copy):
-                    folders.add(decode(block, table))
-                    if stop.is_set():
-                        return
-        folders.close()
-    except BaseException:
-        stop.set()
-        raise
+    """Reads until nothing waits, or until it has to stop."""
+    while True:
+        try:
+            condition = waiting.get_nowait()
+        except Empty:
+            break
+        query = sql.SQL("copy ({}) to stdout (format csv)").format(table.query(condition))
+        with reader.cursor().copy(query) as copy:
+            for block in blocks(copy):
+                if stop.is_set():
+                    raise CancelledError
+                folders.add(decode(block, table))
+    folders.close()

@@ -1,15 +1,13 @@
 """A rebuild on Spark: the raw rows of one moment go there, and what it computes of them comes back."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.building.project import Built, relations
-from flows.errors import BuildFailed
+from flows.lock import PATIENCE
 from flows.nodes import Watch
 from flows.publishing.reconcile import not_reconciled
 from flows.shapes import WORKING
@@ -45,26 +43,18 @@ class SparkRebuild:
     def warehouse(self) -> Path:
         return self.folder / "warehouse"
 
-    def extract_rows(self) -> datetime:
-        """Writes the raw rows to files; returns the moment that they are of (UTC). Raises ExtractFailed."""
-        return extract(self.conninfo, self.folder / "extract", readers=self.settings.threads).as_of
+    def extract_rows(self, *, patience: float = PATIENCE) -> datetime:
+        """Writes the raw rows to files; returns the moment that they are of (UTC). Raises what `extract` raises."""
+        folder = self.folder / "extract"
+        return extract(self.conninfo, folder, readers=self.settings.threads, patience=patience).as_of
 
     def build(self, *, watch: Watch) -> Built:
-        """Computes and tests everything on Spark. Raises BuildFailed and NotReconciled."""
-        from pyspark.errors import PySparkException
-
-        with (
-            _said_if_java_ends(self.settings),
-            spark_session(
-                self.warehouse, master=self.settings.spark_master, memory=self.settings.spark_memory
-            ) as spark,
-        ):
+        """Computes and tests everything on Spark. Raises SparkMissing, BuildFailed and NotReconciled."""
+        with spark_session(
+            self.warehouse, master=self.settings.spark_master, memory=self.settings.spark_memory
+        ) as spark:
             built = build(self.settings, spark, self.folder / "extract", watch=watch)
-            try:
-                self._look_at(spark)
-            except PySparkException as error:
-                # It can tell what is wrong only while Java runs.
-                raise BuildFailed(f"Spark stopped; nothing was published. {str(error).splitlines()[0]}") from None
+            self._look_at(spark)
         return built
 
     def _look_at(self, spark: "SparkSession") -> None:
@@ -80,27 +70,3 @@ class SparkRebuild:
         # It takes as much of the disk as the marts do.
         shutil.rmtree(self.warehouse, ignore_errors=True)
         return built
-
-
-@contextmanager
-def _said_if_java_ends(settings: Settings) -> Iterator[None]:
-    """Whatever is raised because Spark's Java process is gone becomes BuildFailed, which says so."""
-    try:
-        yield
-    except Exception:
-        # Of many kinds, from Spark, dbt or the socket between. Where Java is still there it goes on as it is.
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
-
-        gateway = SparkContext._gateway
-        if gateway is None or gateway.proc.poll() is None:
-            raise
-        with suppress(OSError):
-            gateway.proc.stdin.close()
-        # So that the next session in this process starts another.
-        SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
-        SparkSession._instantiatedSession = None
-        raise BuildFailed(
-            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run "
-            f"it again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {settings.spark_memory}."
-        ) from None

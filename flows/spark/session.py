@@ -1,15 +1,17 @@
-"""A Spark session inside this process: quiet, on loopback, and with all of its files in one folder."""
+"""A Spark session inside this process: quiet, and with all of its files in one folder."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from flows.building.project import in_one_line
+from flows.errors import BuildFailed
 from flows.spark.needs import require_spark
 
 if TYPE_CHECKING:
@@ -57,19 +59,26 @@ def spark_session(
     """A session whose tables are in `warehouse`, in a folder `<schema>.db/<table>` each; its temporary files, too.
 
     `master`: `local[N]` for N threads of this machine. `memory`: of the JVM, as `2g`. A process has one session at a
-    time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run.
+    time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run, and BuildFailed if it does not
+    start with these settings, if an error of Spark's leaves the block, or if its Java process ends during it.
     """
-    session = _start(warehouse, master=master, memory=memory, more=more)
-    try:
-        yield session
-    finally:
-        session.stop()
-        _end_java()
-        shutil.rmtree(_work(warehouse), ignore_errors=True)
+    require_spark()
+    from pyspark.errors import PySparkException
+
+    with _told_if_java_ends(memory):
+        session = _start(warehouse, master=master, memory=memory, more=more)
+        try:
+            yield session
+        except PySparkException as error:
+            # It can tell what is wrong only while Java runs.
+            raise BuildFailed(f"Spark stopped; nothing was published. {in_one_line(str(error))}") from None
+        finally:
+            session.stop()
+            _end_java()
+            shutil.rmtree(_work(warehouse), ignore_errors=True)
 
 
 def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]) -> SparkSession:
-    require_spark()
     from pyspark.sql import SparkSession
 
     warehouse = warehouse.resolve()
@@ -80,11 +89,10 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
     # What is wrong is raised; pyspark would print it as well, with a Java stack.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     settings = MODELS_NEED | {
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": memory,
         "spark.driver.extraJavaOptions": (
-            f"-Dlog4j2.configurationFile={log} -Djava.io.tmpdir={work} -Duser.timezone=UTC -XX:-UsePerfData"
+            # In quotes, as there may be blanks in a folder's name.
+            f'"-Dlog4j2.configurationFile={log}" "-Djava.io.tmpdir={work}" -Duser.timezone=UTC -XX:-UsePerfData'
         ),
         "spark.local.dir": str(work),
         "spark.sql.catalogImplementation": "in-memory",
@@ -93,10 +101,47 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
+    if master.startswith("local"):
+        # Executors on other machines have to reach this one.
+        settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     builder = SparkSession.builder.appName("regulars").master(master)
     for name, value in (settings | dict(more)).items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Exception as error:  # noqa: BLE001
+        # Of many kinds, from Java, pyspark or the socket between. It can tell what is wrong only while Java runs.
+        said = in_one_line(str(error))
+        _end_java()
+        shutil.rmtree(work, ignore_errors=True)
+        raise BuildFailed(
+            f"Spark does not start; nothing was published. {said} Look at REGULARS_SPARK_MASTER, now {master}, and "
+            f"REGULARS_SPARK_MEMORY, now {memory}."
+        ) from None
+
+
+@contextmanager
+def _told_if_java_ends(memory: str) -> Iterator[None]:
+    """Whatever is raised because Spark's Java process is gone becomes BuildFailed, which says so."""
+    try:
+        yield
+    except Exception:
+        # Of many kinds, from Spark, dbt or the socket between. Where Java is still there it goes on as it is.
+        from pyspark import SparkContext
+        from pyspark.sql import SparkSession
+
+        gateway = SparkContext._gateway
+        if gateway is None or gateway.proc is None or gateway.proc.poll() is None:
+            raise
+        with suppress(OSError):
+            gateway.proc.stdin.close()
+        # So that the next session in this process starts another.
+        SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+        SparkSession._instantiatedSession = None
+        raise BuildFailed(
+            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run "
+            f"it again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {memory}."
+        ) from None
 
 
 def _end_java() -> None:
@@ -104,7 +149,8 @@ def _end_java() -> None:
     from pyspark import SparkContext
 
     gateway = SparkContext._gateway
-    if gateway is not None:
+    # Where spark-submit started this process, the JVM is its parent.
+    if gateway is not None and gateway.proc is not None:
         gateway.shutdown()
         # It ends when nothing can be written to it any more.
         gateway.proc.stdin.close()

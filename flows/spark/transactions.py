@@ -1,6 +1,6 @@
 """What holds in the transactions that read for Spark and load from it: they take minutes where others take moments."""
 
-from flows.lock import SESSION
+from flows.lock import PATIENCE, SESSION
 from ingest.storage.connections import Connection
 
 _SETTINGS = SESSION | {
@@ -11,11 +11,13 @@ _SETTINGS = SESSION | {
     "row_security": "off",
     "jit": "off",
     "timezone": "UTC",
+    # Rows go to and fro as text.
     "datestyle": "ISO",
+    "client_encoding": "UTF8",
 }
 
 
-def set_for_long(connection: Connection) -> None:
-    """For the transaction that is open, and for it alone."""
-    for name, value in _SETTINGS.items():
+def set_for_long(connection: Connection, *, patience: float = PATIENCE) -> None:
+    """For the transaction that is open, and for it alone. `patience`: how many seconds it waits for a lock."""
+    for name, value in (_SETTINGS | {"lock_timeout": f"{round(patience * 1000)}ms"}).items():
         connection.execute("select set_config(%s, %s, true)", [name, value])

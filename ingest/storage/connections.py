@@ -40,7 +40,7 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
         where = conninfo_to_dict(conninfo)
         raise DatabaseError(
             f"No database at {where.get('host', 'localhost')}, name {where.get('dbname', 'unnamed')}: "
-            f"{_first_line(error)}. Start it, or correct DATABASE_URL."
+            f"{first_line(error)}. Start it, or correct DATABASE_URL."
         ) from None
     if connection.info.server_version < OLDEST_SERVER:
         version = connection.info.server_version // 10000
@@ -50,7 +50,7 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
     return connection
 
 
-def _first_line(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
     """The server's message, without the connection string that libpq repeats and without the values in DETAIL."""
     line = (str(error).strip().splitlines() or ["no answer"])[0]
     return re.sub(r"password=\S+", "password=…", line).rstrip(".")

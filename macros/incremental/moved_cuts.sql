@@ -10,7 +10,7 @@
         select shop_id, {{ value }}, weight from {{ signed_rows(customers) }}
     ),
 
-    -- Of a shop that has no fifths yet, nothing is known.
+    -- The customers of a shop that has no fifths yet are counted.
     shops as (
         select
             batch.shop_id,

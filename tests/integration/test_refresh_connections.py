@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from flows.building import project
 from flows.building.plan import forget_plan
@@ -47,6 +48,19 @@ def test_dbt_reads_no_call_stack_to_name_its_flags(built: Database, monkeypatch:
 
     monkeypatch.setattr(inspect, "stack", refuse)
     assert project.read(built.settings, built.conninfo).nodes
+
+
+def test_dbt_goes_where_libpqs_variables_lead_if_the_connection_string_leaves_it_open(
+    built: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sell(built)
+    forget_plan(built.settings)
+    given = conninfo_to_dict(built.conninfo)
+    for name in ("host", "port", "user", "password"):
+        if name in given:
+            monkeypatch.setenv(f"PG{name.upper()}", str(given[name]))
+    settings = built.settings.model_copy(update={"database_url": f"dbname={given['dbname']}"})
+    assert run_refresh(settings).mode == "refresh"
 
 
 def test_a_connection_that_the_server_ended_fails_one_test_and_is_opened_anew_for_the_next(

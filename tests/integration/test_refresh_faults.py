@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -275,3 +276,20 @@ def test_a_model_that_cannot_be_read_is_told_with_its_name(
             assert snapshot(connection) == before
             project.change(path, (wrong, right))
         command.is_right_again(connection)
+
+
+def test_the_history_has_no_value_of_a_row_that_postgresql_refused(shop: Database) -> None:
+    with shop.connect() as connection:
+        (shop_id,) = fetch(connection, "select id from user_shops")[0]
+        connection.execute("alter table regulars.customers add constraint nobody_new check (false) not valid")
+        try:
+            add_order(connection, shop_id, phone="0209876543")  # type: ignore[arg-type]
+            with pytest.raises(psycopg.errors.CheckViolation, match="209876543"):
+                run_refresh(shop.settings)
+        finally:
+            connection.execute("alter table regulars.customers drop constraint nobody_new")
+        failed = history.last(connection)
+        assert failed
+        assert "nobody_new" in str(failed.error)
+        assert "209876543" not in str(failed.error)
+        run_refresh(shop.settings)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from flows.errors import RefreshRunning
 from flows.lock import BUILDING, refresh_lock
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
-from tests.conftest import Database
+from tests.conftest import Database, Server
 from tests.storefront import add_order, add_shop, fetch
 
 # A refresh in a process of its own, as the command runs it.
@@ -136,3 +137,14 @@ def _await(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_refresh_outlives_a_server_that_ends_idle_sessions(built: Database, server: Server) -> None:
+    with server.admin() as admin:
+        admin.execute(
+            sql.SQL("alter database {} set idle_session_timeout = '200ms'").format(sql.Identifier(built.name))
+        )
+    with refresh_lock(built.conninfo) as connection:
+        # As long as dbt or Spark computes, it has nothing to do.
+        time.sleep(0.6)
+        assert connection.execute("select 1").fetchone() == (1,)

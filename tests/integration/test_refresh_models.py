@@ -13,7 +13,15 @@ from flows.errors import BuildFailed, NotPublished
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
-from tests.model_changes import CHANGES, add_a_column, add_models, change_types, take_columns_out, take_models_out
+from tests.model_changes import (
+    CHANGES,
+    add_a_column,
+    add_models,
+    change_a_key,
+    change_types,
+    take_columns_out,
+    take_models_out,
+)
 from tests.project import Project
 from tests.snapshot import snapshot
 from tests.storefront import add_order, fetch
@@ -286,6 +294,20 @@ def test_what_is_no_view_and_reads_a_column_taken_out_keeps_it_and_is_named(
         assert run_refresh(trading.settings).mode == "refresh"
         connection.execute("drop materialized view public.esi")
         assert run_refresh(trading.settings, mode="rebuild").warnings == []
+        assert _is_sound(connection) == []
+
+
+def test_a_foreign_key_of_somebody_else_on_a_key_that_changes_is_named(trading: Database, project: Project) -> None:
+    with trading.connect() as connection:
+        connection.execute(
+            "create table public.esi (shop_id uuid, slug text, month date, "
+            "constraint esi_reads foreign key (shop_id, slug, month) references analytics.slug_months)"
+        )
+        change_a_key(project)
+        with pytest.raises(NotPublished, match=r"^Nothing was published: .*esi_reads.*Drop it, and run it again\.$"):
+            run_refresh(trading.settings)
+        connection.execute("drop table public.esi")
+        assert run_refresh(trading.settings).mode == "partial"
         assert _is_sound(connection) == []
 
 

@@ -193,6 +193,24 @@ def test_the_report_of_a_failed_refresh_says_where_it_failed(served: Served) -> 
     assert "failed at build marts, in customers, after" in served.report().splitlines()[0]
 
 
+def test_prefect_keeps_no_value_of_a_row_that_postgresql_refused(served: Served) -> None:
+    with served.database.connect() as connection:
+        ((shop,),) = fetch(connection, "select id from user_shops")
+        connection.execute("alter table regulars.customers add constraint nobody_new check (false) not valid")
+        order = add_order(connection, shop, phone="0209876543")  # type: ignore[arg-type]
+        done = served.regulars("refresh")
+        connection.execute("alter table regulars.customers drop constraint nobody_new")
+        connection.execute("delete from shop_orders where id = %s", [order])
+    assert done.returncode == 1
+    kept = [
+        served.post("/logs/filter", {"sort": "TIMESTAMP_DESC"}),
+        served.post("/flow_runs/filter", {"sort": "START_TIME_DESC"}),
+        served.post("/task_runs/filter", {}),
+    ]
+    assert "nobody_new" in json.dumps(kept)
+    assert "209876543" not in json.dumps(kept)
+
+
 def test_a_run_that_somebody_asks_for_on_prefects_pages_refreshes(served: Served) -> None:
     with served.database.connect() as connection:
         add_order(connection, add_shop(connection, "kofi-data"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from flows.errors import ExtractFailed
 from ingest.storage.connections import Connection
@@ -235,16 +237,92 @@ def test_a_connection_that_the_server_ends_is_said(
         thread = threading.Thread(target=run)
         thread.start()
         with storefront.connect() as killer:
-            while not killer.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where datname = current_database() and wait_event_type = 'Lock' and query like 'copy %%'",
-                [],
-            ).rowcount:
+            while (
+                thread.is_alive()
+                and not killer.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and wait_event_type = 'Lock' and query like 'copy %%'",
+                    [],
+                ).rowcount
+            ):
                 time.sleep(0.01)
         holder.execute("rollback")
         thread.join(30)
     assert "can't be read" in str(failed[0])
     assert not (tmp_path / "extract").exists()
+
+
+def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(storefront: Database, tmp_path: Path) -> None:
+    with storefront.connect() as holder, holder.transaction():
+        holder.execute("lock table shop_profits in access exclusive mode")
+        # Whoever runs the refresh's steps makes of it an error that names the holder.
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            extract(storefront.conninfo, tmp_path / "extract", patience=0.2)
+    assert not (tmp_path / "extract").exists()
+
+
+# Once it is known what is to be read, it waits for a line, so that somebody can lock that.
+_PAUSED = """
+import sys
+from pathlib import Path
+from flows.spark import reading
+from flows.spark.extract import extract
+
+ranges = reading._ranges
+
+def paused(connection, table):
+    found = ranges(connection, table)
+    if table.name == "public.shop_profits":
+        print("ready", flush=True)
+        sys.stdin.readline()
+    return found
+
+reading._ranges = paused
+extract(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+def test_an_extract_that_is_interrupted_waits_for_none_of_its_readers(storefront: Database, tmp_path: Path) -> None:
+    with (
+        storefront.connect() as holder,
+        storefront.connect() as onlooker,
+        subprocess.Popen(
+            [sys.executable, "-c", _PAUSED, storefront.conninfo, str(tmp_path / "extract")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as child,
+    ):  # fmt: skip
+        assert child.stdout
+        assert child.stdin
+        try:
+            assert child.stdout.readline() == "ready\n"
+            holder.execute("begin")
+            holder.execute("lock table shop_profits in access exclusive mode")
+            child.stdin.write("\n")
+            child.stdin.flush()
+            while (
+                child.poll() is None
+                and not onlooker.execute(
+                    "select 1 from pg_stat_activity "
+                    "where datname = current_database() and wait_event_type = 'Lock' and query like 'copy %%'",
+                    [],
+                ).fetchall()
+            ):
+                time.sleep(0.01)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=30)
+        finally:
+            child.kill()
+        holder.execute("rollback")
+    assert said.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_texts_are_the_same_whatever_encoding_a_client_asks_for(storefront: Database, tmp_path: Path) -> None:
+    with storefront.connect() as connection:
+        connection.execute("update user_shops set shop_name = 'Café Élan'")
+    where = make_conninfo(storefront.conninfo, client_encoding="LATIN1")
+    assert [shop["shop_name"] for shop in rows(extract(where, tmp_path / "extract"), "public.user_shops")] == [
+        "Café Élan"
+    ]
 
 
 _GROWING = ("public.shop_orders", "public.shop_profits", "public.withdrawal_requests", "regulars.tracking")

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from flows.spark.build import build
-from flows.spark.compare import compare, export_record
-from flows.spark.extract import extract
 from flows.steps import run_refresh
 from tests.conftest import NAME, Server
 from tests.histories import NIGHTS, History, apply, begin
 from tests.spark import small_spark
+
+pytest.importorskip("pyarrow", reason="The extra spark is not installed: make spark")
+
+from flows.spark.compare import compare, export_record
+from flows.spark.extract import extract
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,8 +18,6 @@ from flows.building.project import Built, relations
 from flows.errors import BuildFailed
 from flows.shapes import WORKING
 from flows.spark.build import build
-from flows.spark.compare import Compared, compare, export_record
-from flows.spark.extract import extract
 from flows.spark.sources import register
 from flows.spark.zones import java_regions, java_zones
 from flows.steps import run_refresh
@@ -27,6 +25,11 @@ from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.messy_orders import write_messy_orders
 from tests.spark import small_spark
+
+pytest.importorskip("pyarrow", reason="The extra spark is not installed: make spark")
+
+from flows.spark.compare import Compared, compare, export_record
+from flows.spark.extract import extract
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -180,6 +183,22 @@ def test_a_cell_that_differs_is_told_of_with_its_key_and_both_values(both: Both)
     assert "former_slugs is  and on Spark null" in found["links"][0]
     assert "only in PostgreSQL: shop_id" in found["purchase_gaps"][0]
     assert "only in Spark: shop_id" in found["network_switches"][0]
+
+
+def test_what_a_killed_comparison_left_is_no_part_of_the_next_one(both: Both) -> None:
+    files = both.folder / "record" / "customer_segments"
+    shutil.copy(files / "part-00000.parquet", files / "part-00009.parquet")
+    export_record(both.connection, both.spark, both.folder / "record")
+    expected = both.connection.execute("select count(*) from analytics.customer_segments").fetchone()
+    assert (both.spark.table("analytics.customer_segments").count(),) == expected
+
+
+def test_a_table_of_somebody_elses_is_not_compared_and_needs_no_key(both: Both) -> None:
+    both.connection.execute("create table analytics.notes (note text)")
+    try:
+        assert both.compared("orders", "notes").keys() == {"orders"}
+    finally:
+        both.connection.execute("drop table analytics.notes")
 
 
 def test_a_damaged_file_stops_the_build_and_is_named(both: Both, tmp_path: Path) -> None:

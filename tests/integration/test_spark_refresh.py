@@ -16,8 +16,8 @@ import pytest
 
 from flows import history
 from flows.building.project import Built
-from flows.errors import BuildFailed
-from flows.nodes import NodeEvent, Watch
+from flows.errors import Blocked, BuildFailed
+from flows.nodes import NodeEvent, Watch, nobody
 from flows.reporting.report import read_report
 from flows.spark.build import build
 from flows.spark.manifest import Manifest
@@ -50,15 +50,19 @@ def traded(
 @pytest.fixture
 def on_spark(traded: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     skip_without_spark()
-    # Settings of Spark's for few rows.
-    monkeypatch.setattr("flows.spark.rebuild.spark_session", partial(spark_session, more=SMALL))
-    # The data tests on Spark are those of the messy orders, too.
-    monkeypatch.setattr("flows.spark.rebuild.build", _without_data_tests)
+    # These need pyarrow, which is not installed everywhere.
+    from flows.spark import compare, rebuild
+
+    for module in (compare, rebuild):
+        # Settings of Spark's for few rows.
+        monkeypatch.setattr(module, "spark_session", partial(spark_session, more=SMALL))
+        # The data tests on Spark are those of the messy orders, too.
+        monkeypatch.setattr(module, "build", _without_data_tests)
     changes = {"engine": "spark", "spark_folder": tmp_path / "spark", "spark_master": "local[2]", "spark_memory": "1g"}
     return traded.settings.model_copy(update=changes)
 
 
-def _without_data_tests(*arguments: Any, watch: Watch) -> Built:
+def _without_data_tests(*arguments: Any, watch: Watch = nobody) -> Built:
     return build(*arguments, "--resource-type", "model", watch=watch)
 
 
@@ -118,6 +122,36 @@ def _guards(connection: Connection) -> list[tuple[object, ...]]:
         "array(select polname::text from pg_policy where polrelid = class.oid) from pg_class as class "
         "where relnamespace::regnamespace::text in ('analytics', 'dashboard') and relkind in ('r', 'v') order by 1"
     ).fetchall()
+
+
+def test_a_comparison_says_how_much_waits_for_a_refresh_and_leaves_nothing_behind(
+    traded: Database, on_spark: Settings
+) -> None:
+    from flows.spark.compare import computed_by_spark
+
+    with traded.connect() as connection:
+        change(connection)
+        # As a refresh that fails leaves them.
+        connection.execute("select regulars.claim_changes()")
+        with computed_by_spark(on_spark, traded.conninfo) as (waiting, compared):
+            differing = {each.name for each in compared if each.differences}
+        assert waiting >= 200
+        assert {"orders", "shop_days"} <= differing
+        assert {"time_spine", "shops"}.isdisjoint(differing)
+    assert on_spark.spark_folder
+    assert [path.name for path in on_spark.spark_folder.iterdir() if not path.name.startswith(".")] == ["extract"]
+
+
+def test_a_comparison_names_who_holds_a_lock_that_it_needs(traded: Database, on_spark: Settings) -> None:
+    from flows.spark.compare import computed_by_spark
+
+    with traded.connect() as holder, holder.transaction():
+        holder.execute("lock table shop_profits in access exclusive mode")
+        with (
+            pytest.raises(Blocked, match=rf"pid {holder.info.backend_pid}\b"),
+            computed_by_spark(on_spark, traded.conninfo, patience=0.2),
+        ):
+            pass
 
 
 def test_java_that_is_killed_while_it_computes_is_said_and_the_next_refresh_is_right(

@@ -1,0 +1,87 @@
+"""A Spark session that can't start, or that is lost, is one line; a folder may be called as it likes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.building.project import project_folder
+from flows.errors import BuildFailed
+from flows.spark.session import spark_session
+from tests.spark import skip_without_spark, small_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.usefixtures("takes_long")
+
+
+@pytest.mark.parametrize(
+    ("master", "memory", "said"),
+    [("local[none]", "1g", "Could not parse Master URL"), ("local[1]", "100m", "memory")],
+    ids=["master", "memory"],
+)
+def test_settings_that_spark_refuses_are_named(tmp_path: Path, master: str, memory: str, said: str) -> None:
+    skip_without_spark()
+    told = rf"^Spark does not start; .*{said}.* Look at REGULARS_SPARK_MASTER, now .*, and .*MEMORY, now {memory}\.$"
+    with (
+        pytest.raises(BuildFailed, match=told),
+        spark_session(tmp_path / "warehouse", master=master, memory=memory),
+    ):
+        pass
+    assert list(tmp_path.glob("warehouse/.spark/*")) == []
+
+
+def test_a_folder_with_blanks_in_its_name_holds_the_tables(tmp_path: Path) -> None:
+    warehouse = tmp_path / "a large disk" / "warehouse"
+    with small_spark(warehouse) as spark:
+        spark.sql("create schema building")
+        spark.sql("create table building.numbers using parquet as select 1 as number")
+        assert list((warehouse / "building.db" / "numbers").glob("*.parquet"))
+
+
+def test_a_process_that_spark_submit_started_leaves_it_its_java(tmp_path: Path) -> None:
+    skip_without_spark()
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys; from pathlib import Path; from flows.spark.session import spark_session\n"
+        "with spark_session(Path(sys.argv[1]), master='local[1]') as spark:\n"
+        "    print(spark.range(7).count())\n"
+    )
+    found = find_spec("pyspark")
+    assert found
+    assert found.origin
+    submit = Path(found.origin).parent / "bin" / "spark-submit"
+    done = subprocess.run(
+        [str(submit), "--master", "local[1]", str(program), str(tmp_path / "warehouse")],
+        env=os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(project_folder())},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr
+
+
+def test_an_error_of_sparks_and_a_java_that_is_gone_are_told_in_a_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BuildFailed, match=r"^Spark stopped; nothing was published\. \[DIVIDE_BY_ZERO\] .*$"),
+        small_spark(tmp_path / "warehouse") as spark,
+    ):
+        spark.sql("select 1 / 0").collect()
+    with (
+        pytest.raises(BuildFailed, match=r"^Spark's Java process ended with -9 while it computed; .*, now 1g\.$"),
+        small_spark(tmp_path / "warehouse") as spark,
+    ):
+        _kill_java(spark)
+
+
+def _kill_java(spark: SparkSession) -> None:
+    from pyspark import SparkContext
+
+    os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+    spark.sql("select 1").collect()
