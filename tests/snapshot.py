@@ -1,5 +1,6 @@
 """The rows of every table and view of a schema, whatever models there are."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from psycopg import sql
@@ -10,6 +11,10 @@ Snapshot = dict[str, list[tuple[object, ...]]]
 
 # When it was computed is the one thing that two equal computations differ in. (time_spine holds nothing but days.)
 _MOMENTS = {"refreshed_at"}
+
+# The views that compare with a shop's current day are read as of one moment: else a midnight between two snapshots,
+# which is at every hour somewhere, would be a difference.
+_NOW = datetime.now(UTC)
 
 
 def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
@@ -35,7 +40,11 @@ def snapshot(connection: Connection, schema: str = "analytics") -> Snapshot:
     ):
         if column not in _MOMENTS:
             columns.setdefault(relation, []).append(column)
-    return {relation: _rows(connection, sql.Identifier(schema, relation), names) for relation, names in columns.items()}
+    with connection.transaction():
+        connection.execute("select set_config('regulars.now', %s, true)", [_NOW.isoformat()])
+        return {
+            relation: _rows(connection, sql.Identifier(schema, relation), names) for relation, names in columns.items()
+        }
 
 
 def _rows(connection: Connection, relation: sql.Identifier, names: list[str]) -> list[tuple[object, ...]]:

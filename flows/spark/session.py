@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -152,9 +153,13 @@ def _end_java() -> None:
     # Where spark-submit started this process, the JVM is its parent.
     if gateway is not None and gateway.proc is not None:
         gateway.shutdown()
-        # It ends when nothing can be written to it any more.
+        # It ends when nothing can be written to it any more. By now it holds nothing that anybody needs.
         gateway.proc.stdin.close()
-        gateway.proc.wait(timeout=60)
+        try:
+            gateway.proc.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            gateway.proc.kill()
+            gateway.proc.wait()
         SparkContext._gateway = SparkContext._jvm = None
 
 

@@ -1,9 +1,9 @@
 """`/healthz` and `/readyz` of `regulars serve`, from a thread of its own, so that they answer whatever the parts do."""
 
+import http.client
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -99,7 +99,7 @@ def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=_SECONDS) as response:  # noqa: S310 - our own
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):
         return False
 
 
