@@ -21,7 +21,7 @@ from tests.conftest import NAME, Database, Server
 from tests.storefront import add_shop
 
 SECRET = "the-secret-that-signs-what-owners-show"
-BEGAN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+BEGAN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
 """When the latest orders were placed; the months of the others count back from here."""
 
 _STATUSES = [("completed", "completed")] * 6 + [

@@ -8,6 +8,7 @@ test_refresh_damage.py and test_command.py.
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from flows import history
 from flows.building.plan import forget_plan
+from flows.lock import BUILDING
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.migrations import migrate
@@ -207,6 +209,9 @@ def _mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+_BUILDERS = "select count(*) from pg_stat_activity where datname = current_database() and application_name = %s"
+
+
 @contextmanager
 def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fills the disk at a step of the refresh: somebody else's file that grows. The step's begin is only watched."""
@@ -215,6 +220,10 @@ def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     def fill(connection: Connection, refresh_id: int, entered: str) -> None:
         enter(connection, refresh_id, entered)
         if entered == step:
+            # A session that ends leaves its temporary tables' room behind, a moment after its client.
+            deadline = time.monotonic() + 10
+            while fetch(connection, _BUILDERS, BUILDING) != [(0,)] and time.monotonic() < deadline:
+                time.sleep(0.01)
             room = os.statvfs(disk)
             with filler.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize)
