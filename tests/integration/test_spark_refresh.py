@@ -125,10 +125,16 @@ def _guards(connection: Connection) -> list[tuple[object, ...]]:
 
 
 def test_a_comparison_says_how_much_waits_for_a_refresh_and_leaves_nothing_behind(
-    traded: Database, on_spark: Settings
+    traded: Database, on_spark: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from flows.spark import compare
     from flows.spark.compare import computed_by_spark
 
+    def build_some(*arguments: Any) -> Built:
+        return build(*arguments, "--resource-type", "model", "--select", "+shop_days", "shops", "time_spine")
+
+    # The other relations are not there, which is a difference.
+    monkeypatch.setattr(compare, "build", build_some)
     with traded.connect() as connection:
         change(connection)
         # As a refresh that fails leaves them.
