@@ -54,12 +54,21 @@ class Proxy:
     def listen_again(self) -> None:
         self._listener = self._listen(self.port)
 
-    def cut(self) -> None:
-        for end in self._open:
+    def cut(self, connections: int | None = None) -> None:
+        """Closes the oldest connections, or all."""
+        ends = self._open[: None if connections is None else 2 * connections]
+        del self._open[: len(ends)]
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
-        self._open.clear()
+
+    def wait_for(self, connections: int) -> None:
+        """Waits until so many are open that were not cut."""
+        deadline = time.monotonic() + 10
+        while len(self._open) < 2 * connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -71,7 +72,8 @@ class Pool:
         self._idle: list[_Connection] = []
         self._lent = 0
         self._connecting = 0
-        self._failures = 0
+        self._attempts = 0
+        self._last_failed_attempt = 0
         self._last_failure: psycopg.Error | OSError | None = None
         self._is_closed = False
 
@@ -121,25 +123,30 @@ class Pool:
             self._give_back(connection)
 
     def _take(self, until: float) -> _Connection:
-        """An idle connection; if there is none, has one opened and waits for it."""
+        """An idle connection; if there is none, has one opened and waits for it.
+
+        An attempt that began before this caller came says nothing about the database of now: it may have hung since an
+        outage that is over.
+        """
         with self._changed:
-            failures = self._failures
+            attempts_before = self._attempts
             while True:
                 if self._is_closed:
                     raise NoneFree("the connections have been closed")
                 if self._idle:
                     self._lent += 1
                     return self._idle.pop()
-                if self._failures > failures and self._last_failure is not None:
+                if self._last_failed_attempt > attempts_before and self._last_failure is not None:
                     raise NotConnected(type(self._last_failure).__name__) from self._last_failure
                 if self._lent + self._connecting < self._size:
-                    if start_thread(self._connect, name="connect") is None:
+                    if start_thread(partial(self._connect, self._attempts + 1), name="connect") is None:
                         raise NoneFree("the interpreter is shutting down")
+                    self._attempts += 1
                     self._connecting += 1
                 if not self._changed.wait(max(until - time.monotonic(), 0)):
                     raise NotConnected("the database did not answer in time")
 
-    def _connect(self) -> None:
+    def _connect(self, attempt: int) -> None:
         connection: _Connection | None = None
         failure: psycopg.Error | OSError | None = None
         try:
@@ -152,8 +159,8 @@ class Pool:
             if connection is not None and not self._is_closed:
                 self._idle.append(connection)
                 connection = None
-            elif failure is not None:
-                self._failures += 1
+            elif failure is not None and attempt > self._last_failed_attempt:
+                self._last_failed_attempt = attempt
                 self._last_failure = failure
             self._changed.notify_all()
         if connection is not None:

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from ingest.storage.connections import Connection
 from ingest.storage.errors import SettingError
-from ingest.storage.pool import NoneFree, Pool
+from ingest.storage.pool import NoneFree, NotConnected, Pool
 from regulars.dashboard.app import create_app
 from regulars.dashboard.errors import NoSuchShop, NotLoaded
 from regulars.dashboard.queries.customers import customers
@@ -110,6 +110,28 @@ def test_after_a_silence_with_more_requests_than_connections_the_next_request_su
             assert time.monotonic() - began < 1 + 5 * usual
             time.sleep(2)
             assert {client.get(KOFI).status_code for _ in range(20)} == {200}
+
+
+def test_an_attempt_to_connect_from_before_a_caller_came_does_not_fail_that_caller(copied: Database) -> None:
+    with Proxy(copied.conninfo) as proxy:
+        pool = Pool(proxy.conninfo, size=2, application="regulars-test", seconds_to_connect=10)
+        proxy.fault = "silent"
+        with pytest.raises(NotConnected), pool.connection(timeout=0.1):
+            pass
+        with ThreadPoolExecutor(1) as threads:
+            caller = threads.submit(_answer, pool)
+            proxy.wait_for(connections=2)
+            proxy.cut(connections=1)
+            with pytest.raises(TimeoutError):
+                caller.result(timeout=0.5)
+            proxy.fault = "none"
+            assert caller.result(timeout=10) == (1,)
+        pool.close()
+
+
+def _answer(pool: Pool) -> tuple[int] | None:
+    with pool.connection(timeout=10) as connection:
+        return connection.execute("select 1").fetchone()
 
 
 def test_a_connection_that_was_terminated_or_is_in_a_transaction_or_is_old_is_replaced(copied: Database) -> None:
