@@ -16,6 +16,10 @@ Mode = Literal["refresh", "partial", "rebuild"]
 """What changed; besides, everything of the models that changed and of what stands on them; or everything."""
 
 
+# This process's refreshes, and its parent's before a fork: `refresh_id` and `started_at`.
+_begun: set[tuple[int, datetime]] = set()
+
+
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """One row of the history. Times are UTC.
@@ -45,7 +49,9 @@ class Refresh:
 
     @property
     def is_of_this_process(self) -> bool:
-        return (self.host, self.process_id) == (socket.gethostname(), os.getpid())
+        # Began here as well: in a container that was started again, another process has the same host and number.
+        is_named = (self.host, self.process_id) == (socket.gethostname(), os.getpid())
+        return is_named and (self.refresh_id, self.started_at) in _begun
 
 
 def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Refresh:
@@ -101,6 +107,7 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Ref
             ).fetchone()
     if opened is None:
         raise RuntimeError("insert … returning returned no row")
+    _begun.add((opened.refresh_id, opened.started_at))
     return opened
 
 

@@ -38,22 +38,29 @@ _ADD_CHANGED = """
     where weight = 1
 """
 
-_REMOVE_DIFFERENT = """
-    delete from {published} as published
-    where not exists (
-        select 1
-        from {working} as changed
-        where {is_same_key} and ({working_columns}) is not distinct from ({published_columns})
-    )
-"""
-# Sorted for the reason that `replace_rows` gives.
-_ADD_MISSING = """
-    insert into {published} ({targets})
-    select {columns}
+# Two queries and not one statement: PostgreSQL computes a query on several cores, and a deletion or insertion on one.
+_FIND_DIFFERENT = """
+    create temporary table different on commit drop as
+    select {changed_key}
     from {working} as changed
-    where not exists (select 1 from {published} as published where {is_same_key})
-    order by {key}
+    left join {published} as published on {is_same_key}
+    where ({published_columns}) is distinct from ({working_columns});
+    analyze different;
+    create temporary table gone on commit drop as
+    select {published_key}
+    from {published} as published
+    where not exists (select 1 from {working} as changed where {is_same_key});
+    analyze gone
 """
+_REMOVE = "delete from {published} as published using {keys} as changed where {is_same_key}"
+_ADD_DIFFERENT = """
+    insert into {published} ({targets})
+    select {working_columns}
+    from {working} as changed
+    inner join different using ({key})
+    order by {changed_key}
+"""
+_FORGET = "drop table different, gone"
 
 
 def publish_all(
@@ -155,17 +162,21 @@ def _copy_differences(connection: Connection, working: Shape, table: Shape) -> R
     parts = {
         "published": table.identifier,
         "working": working.identifier,
-        "columns": _listed(columns),
         "targets": _listed(list(targets.values())),
         "working_columns": _listed(columns, of="changed"),
         "published_columns": _listed(list(targets.values()), of="published"),
-        "key": _listed(working.key, of="changed"),
+        "key": _listed(working.key),
+        "changed_key": _listed(working.key, of="changed"),
+        "published_key": _as_named(working.key, [targets[name] for name in working.key]),
         "is_same_key": _is_same_key(working.key, [targets[name] for name in working.key]),
     }
-    removed, added = (
-        connection.execute(sql.SQL(statement).format(**parts)).rowcount
-        for statement in (_REMOVE_DIFFERENT, _ADD_MISSING)
+    connection.execute(sql.SQL(_FIND_DIFFERENT).format(**parts))
+    removed = sum(
+        connection.execute(sql.SQL(_REMOVE).format(keys=sql.Identifier(keys), **parts)).rowcount
+        for keys in ("different", "gone")
     )
+    added = connection.execute(sql.SQL(_ADD_DIFFERENT).format(**parts)).rowcount
+    connection.execute(_FORGET)
     return RowsChanged(added=added, removed=removed)
 
 
@@ -185,5 +196,12 @@ def _listed(names: Sequence[str], *, of: str | None = None) -> sql.Composed:
 def _is_same_key(changed: Sequence[str], published: Sequence[str]) -> sql.Composed:
     return sql.SQL(" and ").join(
         sql.SQL("published.{} = changed.{}").format(sql.Identifier(target), sql.Identifier(name))
+        for name, target in zip(changed, published, strict=True)
+    )
+
+
+def _as_named(changed: Sequence[str], published: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("published.{} as {}").format(sql.Identifier(target), sql.Identifier(name))
         for name, target in zip(changed, published, strict=True)
     )

@@ -29,14 +29,13 @@ tracking as (
     where order_id is not null
 ),
 
-tracked_orders as (
+tracked as (
     select
         orders.order_id,
         orders.shop_id,
         tracking.shop_customer_id,
         orders.ordered_at,
-        orders.order_date,
-        orders.order_month,
+        {{ day_in_shop('orders.ordered_at', 'orders.is_timed') }} as order_date,
         orders.order_status,
         orders.payment_status,
         orders.reference_code,
@@ -60,6 +59,10 @@ tracked_orders as (
         on
             orders.shop_id = tracking.shop_id
             and orders.order_id = tracking.order_id
+    left join {{ ref('shops') }} as shops on orders.shop_id = shops.shop_id
 )
 
-select * from tracked_orders
+select
+    *,
+    {{ month_of('order_date') }} as order_month
+from tracked

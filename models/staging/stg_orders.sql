@@ -16,8 +16,7 @@ select
     case when is_sale then total_price else 0 end as net_amount,
     case when is_sale then profit_amount else 0 end as profit_amount,
     ordered_at,
-    {{ local_date('ordered_at', 'time_zone') }} as order_date,
-    {{ month_of(local_date('ordered_at', 'time_zone')) }} as order_month
+    is_timed
 from (
     select
         *,
@@ -43,22 +42,16 @@ from (
             lower(trim({{ as_text('orders.payment_status') }})) as payment_status,
             {{ money('orders.total_price') }} as total_price,
             {{ money('orders.profit_amount') }} as profit_amount,
-            -- An order without any time is kept, where everybody will see that it is wrong: on the
-            -- first day of 1970, wherever its shop is.
+            -- An order without any time is kept, where everybody will see that it is wrong.
             coalesce(
                 {{ as_utc('orders.created_at') }},
                 {{ as_utc('orders.updated_at') }},
                 {{ data_type('timestamptz') }} '1970-01-01 00:00:00+00'
             ) as ordered_at,
-            case
-                when
-                    {{ as_utc('orders.created_at') }} is null
-                    and {{ as_utc('orders.updated_at') }} is null
-                    then 'UTC'
-                else coalesce(shops.time_zone, 'UTC')
-            end as time_zone
+            coalesce(
+                {{ as_utc('orders.created_at') }}, {{ as_utc('orders.updated_at') }}
+            ) is not null as is_timed
         from {{ source('storefront', 'shop_orders') }} as orders
-        left join {{ ref('stg_shops') }} as shops on orders.shop_id = shops.shop_id
         where orders.shop_id is not null
     ) as renamed
 ) as judged

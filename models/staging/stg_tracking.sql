@@ -13,7 +13,7 @@ select
     {{ without_contact('utm_medium') }} as utm_medium,
     {{ without_contact('utm_campaign') }} as utm_campaign,
     visited_at,
-    {{ local_date('visited_at', 'time_zone') }} as visit_date
+    is_timed
 from (
     select
         tracking.id as tracking_id,
@@ -44,12 +44,8 @@ from (
                     {{ data_type('timestamptz') }} '1970-01-01 00:00:00+00'
                 )
         end as visited_at,
-        case
-            when {{ as_utc('tracking.accessed_at') }} is null then 'UTC'
-            else coalesce(shops.time_zone, 'UTC')
-        end as time_zone
+        {{ as_utc('tracking.accessed_at') }} is not null as is_timed
     from {{ source('regulars', 'tracking') }} as tracking
-    left join {{ ref('stg_shops') }} as shops on tracking.shop_id = shops.shop_id
     left join {{ ref('stg_shop_slugs') }} as slugs
         on
             tracking.shop_id = slugs.shop_id

@@ -233,6 +233,31 @@ def test_a_relation_has_the_columns_and_types_that_its_description_names(built: 
     assert set(found) == described
 
 
+def test_a_marts_column_may_be_null_unless_its_contract_requires_it(built: Database) -> None:
+    required = {
+        (model.name, column.name)
+        for model in _manifest(built).nodes.values()
+        if isinstance(model, ModelNode) and model.config.materialized == "incremental"
+        for column in model.columns.values()
+        if any(constraint.type == "not_null" for constraint in column.constraints)
+    }
+    with built.connect() as connection:
+        found = fetch(
+            connection,
+            """
+            select class.relname::text, attribute.attname::text
+            from pg_class as class
+            inner join pg_attribute as attribute on class.oid = attribute.attrelid
+            where
+                class.relnamespace = 'building'::regnamespace
+                and class.relkind = 'r'
+                and attribute.attnum > 0
+                and attribute.attnotnull
+            """,
+        )
+    assert set(found) == required
+
+
 def test_the_unique_index_of_a_model_is_the_primary_key_of_what_is_published(built: Database) -> None:
     wanted = {
         (model.name, ", ".join(index["columns"]))

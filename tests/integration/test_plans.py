@@ -1,6 +1,8 @@
-"""Cost follows change: the plan by which a mart finds what changed reads no raw table from end to end."""
+"""Cost follows change: a refresh finds what changed by its keys, and reads no raw table from end to end."""
 
 import json
+
+import pytest
 
 from flows.building.project import dbt_environment, project_folder
 from flows.steps import run_refresh
@@ -32,27 +34,44 @@ _RAW = {
 
 
 def test_a_refresh_finds_what_changed_by_its_keys(built: Database) -> None:
-    from dbt.cli.main import dbtRunner
-
     with built.connect() as connection:
         connection.execute(_WORLD)
         run_refresh(built.settings)
         connection.execute(_CHANGE)
-        home = built.settings.home.resolve()
-        with dbt_environment(built.settings, built.conninfo):
-            folder = str(project_folder())
-            compiled = dbtRunner().invoke(
-                [
-                    "--quiet", "--log-level", "none", "--log-path", str(home / "dbt" / "logs"),
-                    "compile", "--select", *_RAW, "--project-dir", folder, "--profiles-dir", folder,
-                    "--target-path", str(home / "dbt" / "target"),
-                ]
-            )  # fmt: skip
-        queries = {result.node.name: result.node.compiled_code for result in compiled.result.results}
+        queries = _compiled(built, *_RAW)
         for mart, raw in _RAW.items():
             (plan,) = connection.execute(f"explain (format json) {queries[mart]}").fetchone() or ("",)  # type: ignore[arg-type]
             assert "regulars.batch" in queries[mart]
             assert _scanned(plan if isinstance(plan, list) else json.loads(plan)).isdisjoint(raw), mart
+
+
+@pytest.mark.parametrize("mart", ["orders", "visits"])
+def test_a_rebuild_reads_raw_rows_on_several_cores(built: Database, mart: str) -> None:
+    with built.connect() as connection:
+        connection.execute(_WORLD)
+        query = _compiled(built, mart, "--full-refresh")[mart]
+        # Whether it may, not whether it pays for so few rows.
+        for setting in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+            connection.execute(f"set {setting} = 0")  # type: ignore[arg-type]
+        plan = "\n".join(line for (line,) in connection.execute(f"explain create table computed as {query}"))  # type: ignore[arg-type]
+        assert "Parallel Seq Scan" in plan
+
+
+def _compiled(database: Database, *arguments: str) -> dict[str, str]:
+    """The queries of models, by name."""
+    from dbt.cli.main import dbtRunner
+
+    home = database.settings.home.resolve()
+    with dbt_environment(database.settings, database.conninfo):
+        folder = str(project_folder())
+        compiled = dbtRunner().invoke(
+            [
+                "--quiet", "--log-level", "none", "--log-path", str(home / "dbt" / "logs"),
+                "compile", "--project-dir", folder, "--profiles-dir", folder,
+                "--target-path", str(home / "dbt" / "target"), "--select", *arguments,
+            ]
+        )  # fmt: skip
+    return {result.node.name: result.node.compiled_code for result in compiled.result.results}
 
 
 def _scanned(plan: object) -> set[str]:

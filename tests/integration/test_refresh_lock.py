@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from flows.errors import RefreshRunning
+from flows.history import last
 from flows.lock import BUILDING, refresh_lock
 from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
@@ -56,6 +57,22 @@ def test_before_the_holder_has_said_anything_its_session_is_named(built: Databas
             run_refresh(built.settings)
     assert f"database session {session} of" in str(raised.value)
     assert "process" not in str(raised.value)
+
+
+def test_a_refresh_of_an_earlier_process_with_the_same_host_and_number_is_not_this_processes(built: Database) -> None:
+    with built.connect() as connection:
+        connection.execute(
+            "insert into regulars.refreshes (mode, fingerprint, host, process_id) values ('refresh', '', %s, %s)",
+            [socket.gethostname(), os.getpid()],
+        )
+        earlier = last(connection)
+        assert earlier is not None
+        assert not earlier.is_of_this_process
+    run_refresh(built.settings)
+    with built.connect() as connection:
+        own = last(connection)
+        assert own is not None
+        assert own.is_of_this_process
 
 
 def test_the_lock_is_named_in_a_database_without_regulars_too(empty: Database) -> None:
