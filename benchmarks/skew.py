@@ -1,7 +1,7 @@
 """A shop with a fifth of all orders, on Spark: the largest task of each stage. `python -m benchmarks.skew --help`.
 
 Spark's own log of events says how many rows each task took from an exchange. A task that takes far more than the others
-is one that the other cores wait for.
+is one that the other cores wait for. The log has the physical plans, too: `--plan purchases` prints that model's.
 """
 
 import json
@@ -37,8 +37,8 @@ class Stage:
         return max(self.rows) / sum(self.rows)
 
 
-def build_skewed(orders: int, folder: Path) -> tuple[float, list[Stage]]:
-    """The largest shop's share of the orders, and the stages of a build of everything."""
+def build_skewed(orders: int, folder: Path) -> tuple[float, Path]:
+    """Builds everything; returns the largest shop's share of the orders, and Spark's log of events."""
     events = folder / "events"
     events.mkdir()
     # Where Spark looks for further settings.
@@ -59,29 +59,49 @@ def build_skewed(orders: int, folder: Path) -> tuple[float, list[Stage]]:
         rebuild = SparkRebuild(on_spark, settings.database_url or "")
         rebuild.extract_rows()
         rebuild.build(watch=nobody)
-    return float(share), sorted(_stages(next(events.iterdir())), key=lambda stage: -stage.share * sum(stage.rows))
+    return float(share), next(events.iterdir())
 
 
-def _stages(log: Path) -> Iterator[Stage]:
-    tasks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+def _events(log: Path) -> Iterator[dict[str, Any]]:
     with log.open() as lines:
         for line in lines:
-            event = json.loads(line)
-            if event["Event"] == "SparkListenerTaskEnd" and event.get("Task Metrics"):
-                tasks[event["Stage ID"]].append(event["Task Metrics"])
+            yield json.loads(line)
+
+
+def stages_of(log: Path) -> list[Stage]:
+    """Those with the largest tasks first."""
+    tasks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for event in _events(log):
+        if event["Event"] == "SparkListenerTaskEnd" and event.get("Task Metrics"):
+            tasks[event["Stage ID"]].append(event["Task Metrics"])
+    stages = []
     for number, metrics in tasks.items():
         rows = [each["Shuffle Read Metrics"]["Total Records Read"] for each in metrics]
         if sum(rows):
-            yield Stage(number, rows, [each["Executor Run Time"] for each in metrics])
+            stages.append(Stage(number, rows, [each["Executor Run Time"] for each in metrics]))
+    return sorted(stages, key=lambda stage: -stage.share * sum(stage.rows))
+
+
+def plan_of(log: Path, model: str) -> str:
+    """The physical plan by which Spark wrote a model's table, as adaptive execution left it."""
+    number, plan = None, ""
+    for event in _events(log):
+        if event["Event"].endswith("SQLExecutionStart") and f"building.{model}" in event["physicalPlanDescription"]:
+            number = event["executionId"]
+        if number is not None and event.get("executionId") == number:
+            plan = event.get("physicalPlanDescription", plan)
+    return plan
 
 
 def main(
     orders: Annotated[int, typer.Option(help="Orders, a fifth of them of one shop")] = 200_000,
+    plan: Annotated[str | None, typer.Option(metavar="MODEL", help="Print this model's physical plan, too")] = None,
     quick: Annotated[bool, typer.Option(help="A small size: to see that it runs")] = False,
 ) -> None:
     """Print the stages whose largest task takes most rows."""
     with tempfile.TemporaryDirectory(prefix="regulars-") as folder:
-        share, stages = build_skewed(5_000 if quick else orders, Path(folder))
+        share, log = build_skewed(5_000 if quick else orders, Path(folder))
+        stages, text = stages_of(log), plan_of(log, plan) if plan else ""
     console = Console(highlight=False)
     console.print(f"The largest shop has {share:.0%} of the orders.")
     table = Table("stage", "tasks", "rows", "largest task, rows", "its share", "median ms", "longest ms")
@@ -92,6 +112,8 @@ def main(
             f"{stage.share:.0%}", str(milliseconds[len(milliseconds) // 2]), str(milliseconds[-1]),
         )  # fmt: skip
     console.print(table)
+    if text:
+        print(text)
 
 
 if __name__ == "__main__":

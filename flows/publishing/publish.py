@@ -38,21 +38,25 @@ _ADD_CHANGED = """
     where weight = 1
 """
 
-# Two queries and not one statement: PostgreSQL computes a query on several cores, and a deletion or insertion on one.
+# Two queries and not one statement: PostgreSQL computes a query on several cores, and a deletion or insertion on one. A
+# row to be removed is known by its place, because a key of a new type is empty in it.
 _FIND_DIFFERENT = """
     create temporary table different on commit drop as
-    select {changed_key}
+    select {changed_key}, published.ctid as place
     from {working} as changed
     left join {published} as published on {is_same_key}
     where ({published_columns}) is distinct from ({working_columns});
     analyze different;
     create temporary table gone on commit drop as
-    select {published_key}
+    select published.ctid as place
     from {published} as published
     where not exists (select 1 from {working} as changed where {is_same_key});
     analyze gone
 """
-_REMOVE = "delete from {published} as published using {keys} as changed where {is_same_key}"
+_REMOVE_DIFFERENT = """
+    delete from {published}
+    where ctid in (select place from different union all select place from gone)
+"""
 _ADD_DIFFERENT = """
     insert into {published} ({targets})
     select {working_columns}
@@ -60,7 +64,7 @@ _ADD_DIFFERENT = """
     inner join different using ({key})
     order by {changed_key}
 """
-_FORGET = "drop table different, gone"
+_FORGET_DIFFERENT = "drop table different, gone"
 
 
 def publish_all(
@@ -167,16 +171,14 @@ def _copy_differences(connection: Connection, working: Shape, table: Shape) -> R
         "published_columns": _listed(list(targets.values()), of="published"),
         "key": _listed(working.key),
         "changed_key": _listed(working.key, of="changed"),
-        "published_key": _as_named(working.key, [targets[name] for name in working.key]),
         "is_same_key": _is_same_key(working.key, [targets[name] for name in working.key]),
     }
     connection.execute(sql.SQL(_FIND_DIFFERENT).format(**parts))
-    removed = sum(
-        connection.execute(sql.SQL(_REMOVE).format(keys=sql.Identifier(keys), **parts)).rowcount
-        for keys in ("different", "gone")
+    removed, added = (
+        connection.execute(sql.SQL(statement).format(**parts)).rowcount
+        for statement in (_REMOVE_DIFFERENT, _ADD_DIFFERENT)
     )
-    added = connection.execute(sql.SQL(_ADD_DIFFERENT).format(**parts)).rowcount
-    connection.execute(_FORGET)
+    connection.execute(_FORGET_DIFFERENT)
     return RowsChanged(added=added, removed=removed)
 
 
@@ -196,12 +198,5 @@ def _listed(names: Sequence[str], *, of: str | None = None) -> sql.Composed:
 def _is_same_key(changed: Sequence[str], published: Sequence[str]) -> sql.Composed:
     return sql.SQL(" and ").join(
         sql.SQL("published.{} = changed.{}").format(sql.Identifier(target), sql.Identifier(name))
-        for name, target in zip(changed, published, strict=True)
-    )
-
-
-def _as_named(changed: Sequence[str], published: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(
-        sql.SQL("published.{} as {}").format(sql.Identifier(target), sql.Identifier(name))
         for name, target in zip(changed, published, strict=True)
     )

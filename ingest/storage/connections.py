@@ -46,6 +46,12 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
         version = connection.info.server_version // 10000
         connection.close()
         raise DatabaseError(f"This is PostgreSQL {version}; Regulars needs 15 to 18. Upgrade the server.")
+    if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+        connection.close()
+        raise DatabaseError(
+            f"The database's encoding is {encoding}, and names need UTF8. Create another: "
+            "`create database … encoding 'UTF8' template template0`."
+        )
     connection.execute("set time zone 'UTC'")
     return connection
 

@@ -8,9 +8,10 @@ import pytest
 
 from flows.steps import run_refresh
 from ingest.bulk.matching import match_orders
-from ingest.storage.errors import MigrationError
+from ingest.storage.connections import connect, conninfo
+from ingest.storage.errors import DatabaseError, MigrationError
 from ingest.storage.migrations import migrate, migrations
-from tests.conftest import Database
+from tests.conftest import NAME, Database, Server
 from tests.storefront import fetch
 
 # The tables of a live storefront: naive timestamps, text of a limited length, no country, time zone or currency, a
@@ -106,6 +107,18 @@ def test_a_schema_of_that_name_that_is_not_ours_is_refused(empty: Database) -> N
         connection.execute("create schema regulars")
         with pytest.raises(MigrationError, match="not ours"):
             migrate(connection)
+
+
+def test_a_database_in_another_encoding_is_refused(server: Server) -> None:
+    latin = conninfo(server.settings, database=f"{NAME}_latin")
+    with server.admin() as admin:
+        admin.execute(f"drop database if exists {NAME}_latin")  # type: ignore[arg-type]
+        admin.execute(
+            f"create database {NAME}_latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"  # type: ignore[arg-type]
+        )
+        with pytest.raises(DatabaseError, match="encoding is LATIN1, and names need UTF8"):
+            connect(latin)
+        admin.execute(f"drop database {NAME}_latin")  # type: ignore[arg-type]
 
 
 def test_tables_with_other_keys_are_refused_untouched(empty: Database) -> None:

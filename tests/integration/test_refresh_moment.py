@@ -254,11 +254,10 @@ _LOSE = """
     create trigger lose before insert on building.customers for each row execute function public.lose();
     create function public.lose_in_a_rebuild() returns event_trigger language plpgsql as $$ begin
         if 'building.customers__dbt_tmp' in (select object_identity from pg_event_trigger_ddl_commands()) then
-            create trigger lose before insert on building.customers__dbt_tmp
-            for each row execute function public.lose();
+            delete from building.customers__dbt_tmp;
         end if;
     end $$;
-    create event trigger lose on ddl_command_end when tag in ('CREATE TABLE')
+    create event trigger lose on ddl_command_end when tag in ('CREATE TABLE AS')
     execute function public.lose_in_a_rebuild();
 """
 _LOSE_NO_MORE = "drop event trigger lose; drop function public.lose_in_a_rebuild; drop function public.lose cascade"

@@ -206,7 +206,7 @@ def test_a_damaged_file_stops_the_build_and_is_named(both: Both, tmp_path: Path)
     damaged = max(copied.glob("public.shop_orders/**/*.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-200])
     with pytest.raises(BuildFailed, match=r"orders: .*") as failed:
-        build(both.database.settings, both.spark, copied, "--select", "stg_shops", "stg_orders", "orders")
+        build(both.database.settings, both.spark, copied, "--select", "stg_shops", "shops", "stg_orders", "orders")
     assert damaged.name in str(failed.value)
 
 
