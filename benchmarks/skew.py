@@ -6,6 +6,7 @@ is one that the other cores wait for. The log has the physical plans, too: `--pl
 
 import json
 import os
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -84,12 +85,14 @@ def stages_of(log: Path) -> list[Stage]:
 
 def plan_of(log: Path, model: str) -> str:
     """The physical plan by which Spark wrote a model's table, as adaptive execution left it."""
+    writes = re.compile(rf"InsertIntoHadoopFsRelationCommand\nInput.*\nArguments: file:[^,]*/building\.db/{model},")
     number, plan = None, ""
     for event in _events(log):
-        if event["Event"].endswith("SQLExecutionStart") and f"building.{model}" in event["physicalPlanDescription"]:
+        text = event.get("physicalPlanDescription", "")
+        if event["Event"].endswith("SQLExecutionStart") and writes.search(text):
             number = event["executionId"]
         if number is not None and event.get("executionId") == number:
-            plan = event.get("physicalPlanDescription", plan)
+            plan = text or plan
     return plan
 
 
