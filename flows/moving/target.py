@@ -62,13 +62,6 @@ def missing_roles(source: Connection, target: Connection) -> list[str]:
     written to, or lacks a role that has rights on the source.
     """
     where = f"The database {target.info.dbname} on the target"
-    wanted, found = (side.info.parameter_status("server_encoding") for side in (source, target))
-    # First, since with some encodings the other answers are bytes.
-    if found != wanted:
-        raise MoveRefused(
-            f"{where} has the encoding {found}, and the source {wanted}: "
-            f"create it with `create database … encoding '{wanted}' template template0`."
-        )
     is_read_only, may_create, may_create_roles = target.execute(_FACTS).fetchone() or (True, False, False)
     if is_read_only:
         raise MoveRefused(f"{where} is read-only: is it a replica?")

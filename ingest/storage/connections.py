@@ -46,11 +46,13 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
         version = connection.info.server_version // 10000
         connection.close()
         raise DatabaseError(f"This is PostgreSQL {version}; Regulars needs 15 to 18. Upgrade the server.")
+    # First, since with some encodings the other answers are bytes.
     if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+        name = connection.info.dbname
         connection.close()
         raise DatabaseError(
-            f"The database's encoding is {encoding}, and names need UTF8. Create another: "
-            "`create database … encoding 'UTF8' template template0`."
+            f"The database {name} has the encoding {encoding}, and names need UTF8: "
+            "create it with `create database … encoding 'UTF8' template template0`."
         )
     connection.execute("set time zone 'UTC'")
     return connection

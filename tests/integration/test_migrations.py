@@ -116,7 +116,7 @@ def test_a_database_in_another_encoding_is_refused(server: Server) -> None:
         admin.execute(
             f"create database {NAME}_latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"  # type: ignore[arg-type]
         )
-        with pytest.raises(DatabaseError, match="encoding is LATIN1, and names need UTF8"):
+        with pytest.raises(DatabaseError, match="_latin has the encoding LATIN1, and names need UTF8"):
             connect(latin)
         admin.execute(f"drop database {NAME}_latin")  # type: ignore[arg-type]
 
