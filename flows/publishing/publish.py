@@ -57,11 +57,13 @@ _REMOVE_DIFFERENT = """
     delete from {published}
     where ctid in (select place from different union all select place from gone)
 """
+# Of a key that somebody has added twice, one row may be right. Sorted for the reason that `replace_rows` gives.
 _ADD_DIFFERENT = """
     insert into {published} ({targets})
     select {working_columns}
     from {working} as changed
-    inner join different using ({key})
+    inner join (select distinct {key} from different) as different using ({key})
+    where not exists (select 1 from {published} as published where {is_same_key})
     order by {changed_key}
 """
 _FORGET_DIFFERENT = "drop table different, gone"

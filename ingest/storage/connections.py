@@ -46,7 +46,7 @@ def connect(conninfo: str, *, application: str = "regulars") -> Connection:
         version = connection.info.server_version // 10000
         connection.close()
         raise DatabaseError(f"This is PostgreSQL {version}; Regulars needs 15 to 18. Upgrade the server.")
-    # First, since with some encodings the other answers are bytes.
+    # Before anything is asked: with some encodings the answers are bytes.
     if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
         name = connection.info.dbname
         connection.close()

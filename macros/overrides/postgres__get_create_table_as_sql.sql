@@ -23,6 +23,6 @@
                 {%- do required.append('alter column ' ~ column.name ~ ' set not null') -%}
             {%- endif -%}
         {%- endfor %}
-        alter table {{ relation }} {{ required | join(', ') }};
+        {% if required %}alter table {{ relation }} {{ required | join(', ') }};{% endif %}
     {%- endif -%}
 {%- endmacro %}

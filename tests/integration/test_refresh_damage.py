@@ -43,6 +43,21 @@ def _change_something(connection: Connection) -> None:
     connection.execute("update shop_orders set total_price = total_price + 1")
 
 
+def test_a_rebuild_removes_wrong_rows_that_somebody_has_added_beside_a_right_one(standing: Database) -> None:
+    with standing.connect() as connection:
+        before = snapshot(connection)
+        connection.execute("alter table analytics.customers drop constraint customers_pkey")
+        for changed in ("total_spent + 1", "total_spent + 2"):
+            connection.execute(
+                "create temporary table twice as select * from analytics.customers where total_spent = any("
+                "select total_spent from building.customers limit 1);"
+                f"update twice set total_spent = {changed}; insert into analytics.customers select * from twice;"  # type: ignore[arg-type]
+                "drop table twice"
+            )
+        run_refresh(standing.settings, mode="rebuild")
+        assert snapshot(connection) == before
+
+
 @pytest.mark.parametrize(
     ("relation", "mode"),
     [
