@@ -160,11 +160,13 @@ def build_marts(run: Run) -> Built | None:
 
 def _build(run: Run) -> Built:
     """Runs what dbt ran the last time, if it would run the same again; otherwise dbt."""
-    settings, conninfo = run.settings, run.conninfo
+    conninfo = run.conninfo
     if run.refresh.mode == "rebuild":
-        return project.build(settings, conninfo, "--full-refresh", patience=run.patience, watch=run.watch)
+        return project.build(run.settings, conninfo, "--full-refresh", patience=run.patience, watch=run.watch)
     if run.refresh.mode == "partial":
         return _build_partly(run)
+    # Of all threads but one: a refresh runs at any hour, and checkouts need a core too.
+    settings = run.settings.model_copy(update={"threads": max(1, run.settings.threads - 1)})
     key = plan_key(run.connection)
     if plan := read_plan(settings, key):
         try:

@@ -18,6 +18,9 @@ from flows.nodes import NodeEvent, Watch, nobody
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
+# A refresh runs at any hour, and a checkout would wait for the cores that its queries take besides their own.
+_ON_ONE_CORE = "-c max_parallel_workers_per_gather=0"
+
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
@@ -75,13 +78,10 @@ def _run_in_order(plan: Plan, threads: int, conninfo: str, *, patience: float, w
 
 @contextmanager
 def _connections(number: int, conninfo: str, *, patience: float) -> Iterator[list[Connection]]:
+    options = f"{session_options(conninfo, patience=patience)} {_ON_ONE_CORE}"
     with ExitStack() as stack:
         yield [
-            stack.enter_context(
-                psycopg.connect(
-                    conninfo, options=session_options(conninfo, patience=patience), application_name=BUILDING
-                )
-            )
+            stack.enter_context(psycopg.connect(conninfo, options=options, application_name=BUILDING))
             for _ in range(number)
         ]
 

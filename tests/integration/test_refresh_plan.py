@@ -5,12 +5,15 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from flows.building import project
 from flows.building.plan import Plan, plan_file
 from flows.errors import BuildFailed
+from flows.lock import BUILDING
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
@@ -182,3 +185,23 @@ def test_a_damaged_plan_and_a_folder_that_can_not_be_written_cost_time_and_nothi
     _refresh(settings, connection)
     assert len(builds) == 4
     _assert_all_orders_are_published(settings, connection)
+
+
+@pytest.mark.parametrize(("threads", "sessions"), [(1, 1), (2, 1), (3, 2)])
+def test_a_refresh_leaves_a_core_to_checkouts(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch, threads: int, sessions: int
+) -> None:
+    _refresh(settings, connection)
+    workers = []
+    connect = psycopg.connect
+
+    def ask(*arguments: Any, **options: Any) -> Any:
+        session = connect(*arguments, **options)
+        if options["application_name"] == BUILDING:
+            workers.append(session.execute("show max_parallel_workers_per_gather").fetchone())
+            session.rollback()
+        return session
+
+    monkeypatch.setattr(psycopg, "connect", ask)
+    _refresh(settings.model_copy(update={"threads": threads}), connection)
+    assert workers == [("0",)] * sessions
