@@ -83,7 +83,7 @@ def change_a_key(project: Project) -> None:
 
 def change_a_query(project: Project) -> None:
     project.change(
-        "dashboard/repeat_rates.sql",
+        "marts/repeat_rates.sql",
         (
             "nullif(customers, 0), 4) as repeat_rate,",
             "nullif(customers, 0), 4) as repeat_rate,\n    customers - repeat_customers as others,",

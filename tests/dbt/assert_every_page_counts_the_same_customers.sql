@@ -9,26 +9,33 @@ pages as (
         shop_id,
         total_customers as customers
     from {{ ref('shop_overview') }}
-    where total_orders > 0
+    where
+        total_orders > 0
+        and {{ in_changed_shops() }}
     union all
     select
         shop_id,
         sum(new_customers) as customers
     from {{ ref('monthly_acquisition') }}
+    where {{ in_changed_shops() }}
     group by shop_id
     union all
     select
         shop_id,
         sum(new_customers) as customers
     from {{ ref('slug_analytics') }}
-    where sales > 0
+    where
+        sales > 0
+        and {{ in_changed_shops() }}
     group by shop_id
     union all
     select
         shop_id,
         sum(cohort_size) as customers
     from {{ ref('cohort_retention') }}
-    where months_since = 0
+    where
+        months_since = 0
+        and {{ in_changed_shops() }}
     group by shop_id
 )
 

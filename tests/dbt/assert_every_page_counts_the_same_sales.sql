@@ -11,6 +11,7 @@ pages as (
         total_orders as sales,
         null as net_amount
     from {{ ref('shop_overview') }}
+    where {{ in_changed_shops() }}
     union all
     select
         shop_id,
@@ -18,6 +19,7 @@ pages as (
         sum(sales) as sales,
         sum(net_amount) as net_amount
     from {{ ref('monthly_acquisition') }}
+    where {{ in_changed_shops() }}
     group by shop_id
     union all
     select
@@ -26,6 +28,7 @@ pages as (
         sum(sales) as sales,
         sum(net_amount) as net_amount
     from {{ ref('slug_analytics') }}
+    where {{ in_changed_shops() }}
     group by shop_id
 )
 

@@ -5,6 +5,7 @@ select
     shop_id,
     cohort_month
 from {{ ref('cohort_retention') }}
+where {{ in_changed_shops() }}
 group by shop_id, cohort_month
 having
     sum(case when months_since = 0 and active_customers = cohort_size then 1 else 0 end) <> 1

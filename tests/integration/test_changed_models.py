@@ -15,7 +15,7 @@ from tests.storefront import add_order, fetch
 
 
 def change_a_leaf(project: Project) -> None:
-    project.change("dashboard/repeat_rates.sql", ("nullif(customers, 0), 4) as", "nullif(customers, 0), 3) as"))
+    project.change("marts/repeat_rates.sql", ("nullif(customers, 0), 4) as", "nullif(customers, 0), 3) as"))
 
 
 def change_a_mart_in_the_middle(project: Project) -> None:
@@ -106,10 +106,10 @@ def test_a_new_data_test_of_a_mart_that_did_not_change_reads_all_of_its_rows(
 def test_models_that_could_not_be_read_are_computed_anew_once_they_can(trading: Database, project: Project) -> None:
     with trading.connect() as connection:
         change_a_leaf(project)
-        project.change("dashboard/repeat_rates.sql", ("{{ ref('cohort_months') }}", "{{ ref('cohort_months' }}"))
+        project.change("marts/repeat_rates.sql", ("{{ ref('cohort_months') }}", "{{ ref('cohort_months' }}"))
         with pytest.raises(BuildFailed, match=r"repeat_rates\.sql"):
             run_refresh(trading.settings)
-        project.change("dashboard/repeat_rates.sql", ("{{ ref('cohort_months' }}", "{{ ref('cohort_months') }}"))
+        project.change("marts/repeat_rates.sql", ("{{ ref('cohort_months' }}", "{{ ref('cohort_months') }}"))
         assert run_refresh(trading.settings).mode == "partial"
         assert "repeat_rates" in _computed_anew(connection)
         assert "customers" not in _computed_anew(connection)

@@ -1,9 +1,14 @@
-{{ config(indexes=[{'columns': ['shop_id', 'cohort_month', 'months_since'], 'unique': true}]) }}
+{{ config(
+    unique_key=['shop_id', 'cohort_month', 'months_since'],
+    meta={'upstream': ['cohort_months', 'shop_days'], 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'cohort_month', 'months_since'], 'unique': true}]
+) }}
 
 with
 
 cohort_months as (
     select * from {{ ref('cohort_months') }}
+    where {{ in_batch() }}
 ),
 
 cohorts as (
@@ -21,7 +26,9 @@ months_with_a_sale as (
         shop_id,
         {{ month_of('order_date') }} as month
     from {{ ref('shop_days') }}
-    where sales > 0
+    where
+        sales > 0
+        and {{ in_batch() }}
 ),
 
 months as (

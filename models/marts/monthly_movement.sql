@@ -1,4 +1,8 @@
-{{ config(indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]) }}
+{{ config(
+    unique_key=['shop_id', 'month'],
+    meta={'upstream': 'cohort_months', 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]
+) }}
 
 with
 
@@ -12,7 +16,9 @@ actives as (
         ) as new_customers,
         sum(retained_customers) as retained_customers
     from {{ ref('cohort_months') }}
-    where active_customers > 0
+    where
+        active_customers > 0
+        and {{ in_batch() }}
     group by shop_id, order_month
 ),
 

@@ -1,4 +1,8 @@
-{{ config(indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]) }}
+{{ config(
+    unique_key=['shop_id', 'month'],
+    meta={'upstream': ['cohort_months', 'shop_days'], 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]
+) }}
 
 with
 
@@ -8,7 +12,9 @@ months_with_a_sale as (
         shop_id,
         {{ month_of('order_date') }} as month
     from {{ ref('shop_days') }}
-    where sales > 0
+    where
+        sales > 0
+        and {{ in_batch() }}
 ),
 
 months as (
@@ -30,6 +36,7 @@ counts as (
         ) as new_customers,
         sum(second_purchases) as second_purchases
     from {{ ref('cohort_months') }}
+    where {{ in_batch() }}
     group by shop_id, order_month
 ),
 

@@ -1,4 +1,8 @@
-{{ config(indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]) }}
+{{ config(
+    unique_key=['shop_id', 'month'],
+    meta={'upstream': ['cohort_months', 'shop_days'], 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'month'], 'unique': true}]
+) }}
 
 with
 
@@ -9,7 +13,9 @@ sales as (
         cast(sum(sales) as bigint) as sales,
         sum(net_amount) as net_amount
     from {{ ref('shop_days') }}
-    where sales > 0
+    where
+        sales > 0
+        and {{ in_batch() }}
     group by shop_id, {{ month_of('order_date') }}
 ),
 
@@ -25,6 +31,7 @@ actives as (
         ) as returning_customers,
         cast(sum(active_customers) as bigint) as active_customers
     from {{ ref('cohort_months') }}
+    where {{ in_batch() }}
     group by shop_id, order_month
 ),
 

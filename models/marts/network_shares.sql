@@ -1,9 +1,14 @@
-{{ config(indexes=[{'columns': ['shop_id', 'month', 'network'], 'unique': true}]) }}
+{{ config(
+    unique_key=['shop_id', 'month', 'network'],
+    meta={'upstream': ['network_months', 'cohort_months'], 'keys': ['shop_id']},
+    indexes=[{'columns': ['shop_id', 'month', 'network'], 'unique': true}]
+) }}
 
 with
 
 networks as (
     select * from {{ ref('network_months') }}
+    where {{ in_batch() }}
 ),
 
 months as (
@@ -12,6 +17,7 @@ months as (
         order_month as month,
         sum(active_customers) as active_customers
     from {{ ref('cohort_months') }}
+    where {{ in_batch() }}
     group by shop_id, order_month
 )
 
