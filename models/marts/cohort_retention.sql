@@ -40,6 +40,7 @@ months_come as (
     select
         cohorts.shop_id,
         cohorts.cohort_month,
+        cohorts.cohort_size,
         months.month as order_month
     from cohorts
     inner join months
@@ -52,17 +53,13 @@ select
     months_come.shop_id,
     months_come.cohort_month,
     {{ months_apart('months_come.cohort_month', 'months_come.order_month') }} as months_since,
-    cohorts.cohort_size,
+    months_come.cohort_size,
     coalesce(cohort_months.active_customers, 0) as active_customers,
     round(
-        1.0 * coalesce(cohort_months.active_customers, 0) / cohorts.cohort_size, 4
+        1.0 * coalesce(cohort_months.active_customers, 0) / months_come.cohort_size, 4
     ) as retention_rate,
     coalesce(cohort_months.net_amount, 0) as net_amount
 from months_come
-inner join cohorts
-    on
-        months_come.shop_id = cohorts.shop_id
-        and months_come.cohort_month = cohorts.cohort_month
 left join cohort_months
     on
         months_come.shop_id = cohort_months.shop_id
