@@ -83,18 +83,19 @@ def change_a_key(project: Project) -> None:
 
 def change_a_query(project: Project) -> None:
     project.change(
-        "marts/repeat_rates.sql",
+        "dashboard/slug_analytics.sql",
         (
-            "nullif(customers, 0), 4) as repeat_rate,",
-            "nullif(customers, 0), 4) as repeat_rate,\n    customers - repeat_customers as others,",
+            "round(1.0 * converted_visits / nullif(visits, 0), 4) as conversion_rate",
+            "round(1.0 * converted_visits / nullif(visits, 0), 4) as conversion_rate,\n"
+            "    visits - converted_visits as others",
         ),
     )
     project.change(
         "dashboard/_dashboard__models.yml",
         (
-            "      - name: repeat_customers_to_date\n",
-            "      - name: others\n        description: Customers who did not come back.\n        data_type: bigint\n"
-            "      - name: repeat_customers_to_date\n",
+            "      - name: customers\n        description: Customers with a sale by the link;",
+            "      - name: others\n        description: Visits without a sale.\n        data_type: bigint\n"
+            "      - name: customers\n        description: Customers with a sale by the link;",
         ),
     )
 

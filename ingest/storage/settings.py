@@ -123,7 +123,7 @@ class Settings(BaseModel):
     """Who is told of alarms: addresses of Apprise (a webhook, e-mail), separated by blanks. Unset: nobody."""
 
     threads: int = Field(2, ge=1, le=16)
-    """The number of models that dbt builds at once."""
+    """The number of models that a rebuild builds at once. A refresh builds one fewer, at least one."""
 
     engine: Engine = "postgres"
     """Where everything is computed when it is computed anew. With `spark`, every refresh that has something to do is a
