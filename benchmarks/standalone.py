@@ -104,7 +104,8 @@ class Standalone:
         return name in self._processes and self._processes[name].poll() is None
 
     def _registered(self) -> int:
-        with suppress(httpx.HTTPError):
+        # Its page is there a moment before what it says.
+        with suppress(httpx.HTTPError, ValueError, KeyError):
             said = httpx.get(f"http://127.0.0.1:{self._page}/json/", timeout=10).json()
             return int(said["aliveworkers"])
         return 0
