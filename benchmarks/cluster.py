@@ -57,10 +57,13 @@ _KILLS: dict[str, Callable[[Standalone], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What was killed, at which fraction of a build. `status`: of the rebuild. `said`: the command's error, if it
-    failed. `seconds`: from the kill to its end. `wrong`: what must not be."""
+    """What was killed, at which fraction of a build. `status`: of the rebuild; `said`: the command's error, if it failed.
+
+    `seconds`: from the kill to its end. `wrong`: what must not be.
+    """
 
     what: str
+    orders: int
     at: float
     status: str
     said: str
@@ -147,7 +150,7 @@ class Rig:
             wrong += self._not_as_postgresql_rebuilds()
         # Java warns of itself before.
         error = " ".join(said[said.rfind("Error") :].split()) if process.returncode else ""
-        self._results.kills.append(Kill(what, round(at, 2), status, error, seconds, wrong))
+        self._results.kills.append(Kill(what, self._results.orders, round(at, 2), status, error, seconds, wrong))
         self._wrong(wrong)
         self._console.print(f"Killed {what} at {at:.2f}: {status} after {seconds} s. {error}")
         return True
