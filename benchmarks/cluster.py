@@ -57,7 +57,7 @@ _KILLS: dict[str, Callable[[Standalone], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What was killed, at which fraction of a build. `status`: of the rebuild; `said`: the command's error, if it failed.
+    """What was killed, at which fraction of a build. `said`: the error of the command, if it failed.
 
     `seconds`: from the kill to its end. `wrong`: what must not be.
     """

@@ -6,6 +6,9 @@ from flows.spark.session import MODELS_NEED
 
 _ANSI = "spark.sql.ansi.enabled"
 
+# Without it, a Thrift server takes no notice of a setting.
+_OF_A_SERVER = "set:hiveconf:"
+
 
 @cache
 def keep_settings() -> None:
@@ -18,7 +21,7 @@ def keep_settings() -> None:
         before(credentials)
         # Our session has been started with them; a server's begins with the server's own.
         del credentials.server_side_parameters[_ANSI]
-        if credentials.method != "session":
-            credentials.server_side_parameters |= MODELS_NEED
+        if credentials.method == "thrift":
+            credentials.server_side_parameters |= {_OF_A_SERVER + name: value for name, value in MODELS_NEED.items()}
 
     SparkCredentials.__post_init__ = after
