@@ -234,11 +234,11 @@ def main(
         rig.compare()
         rig.rebuild()
         for what in _KILLS:
-            results.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            results.write_text(json.dumps([asdict(found)], indent=1) + "\n")
             # One that came too late doesn't count.
             if not any(rig.kill(what, at=chance.random()) for _ in range(3)):
                 found.wrong.append(f"{what} was not killed")
-        results.write_text(json.dumps(asdict(found), indent=1) + "\n")
+        results.write_text(json.dumps([asdict(found)], indent=1) + "\n")
     console.print(_table(found.rebuilds))
     if found.wrong:
         console.print(f"{len(found.wrong)} things are wrong.", style="bold red")
