@@ -1,9 +1,10 @@
 """Spark in tests: one thread, and as little overhead as it can have; skipped where it is not installed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -26,10 +27,10 @@ SMALL = {
 
 
 @contextmanager
-def small_spark(warehouse: Path) -> Iterator["SparkSession"]:
+def small_spark(warehouse: Path, *, more: Mapping[str, str] = MappingProxyType({})) -> Iterator["SparkSession"]:
     """A session for few rows. Skips the test where Spark is missing, and in CI fails it."""
     try:
-        with spark_session(warehouse, master="local[2]", memory="1g", more=SMALL) as spark:
+        with spark_session(warehouse, master="local[2]", memory="1g", more=SMALL | dict(more)) as spark:
             yield spark
     except SparkMissing as missing:
         _skip(missing)

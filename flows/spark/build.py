@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flows.building.project import Built, judge, run_dbt
 from flows.nodes import Watch, nobody
 from flows.shapes import WORKING
+from flows.spark.adapter import keep_settings
 from flows.spark.sources import register
 from ingest.storage.settings import Settings
 
@@ -27,6 +28,7 @@ def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: st
     shutil.rmtree(warehouse_of(spark) / f"{WORKING}.db", ignore_errors=True)
     spark.sql(f"drop schema if exists {WORKING} cascade")
     spark.sql(f"create schema {WORKING}")
+    keep_settings()
     results = run_dbt(
         settings,
         ["build", "--target", "spark", "--full-refresh", "--exclude-resource-type", "unit_test", *arguments],

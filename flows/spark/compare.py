@@ -25,7 +25,7 @@ from flows.spark.csv import blocks, decode
 from flows.spark.extract import extract
 from flows.spark.needs import require_spark
 from flows.spark.parquet import write_file
-from flows.spark.session import spark_session
+from flows.spark.session import address, spark_session
 from flows.spark.sources import register_files
 from flows.spark.transactions import set_for_long
 from ingest.storage.connections import Connection
@@ -150,7 +150,7 @@ def _compare(connection: Connection, spark: SparkSession, folder: Path, name: st
 
 def _difference(spark: SparkSession, folder: Path, name: str, columns: Sequence[str]) -> DataFrame:
     query = _DIFFERENCE.format(columns=", ".join(columns))
-    return spark.sql(query, postgres=spark.read.parquet(str(folder)), spark=spark.table(f"{WORKING}.{name}"))
+    return spark.sql(query, postgres=spark.read.parquet(address(folder)), spark=spark.table(f"{WORKING}.{name}"))
 
 
 def _told(rows: Sequence[Row], key: Sequence[str]) -> Iterator[str]:

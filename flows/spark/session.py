@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flows.building.project import in_one_line
 from flows.errors import BuildFailed
 from flows.spark.needs import require_spark
+from flows.spark.workers import PATIENCE, is_cluster, told_without_workers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,13 +56,16 @@ def spark_session(
     *,
     master: str = "local[*]",
     memory: str = "2g",
+    patience: float = PATIENCE,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[SparkSession]:
     """A session whose tables are in `warehouse`, in a folder `<schema>.db/<table>` each; its temporary files, too.
 
-    `master`: `local[N]` for N threads of this machine. `memory`: of the JVM, as `2g`. A process has one session at a
-    time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run, and BuildFailed if it does not
-    start with these settings, if an error of Spark's leaves the block, or if its Java process ends during it.
+    `master`: `local[N]` for N threads of this machine, or a cluster's, whose workers see the same folder. `memory`: of
+    each JVM, this machine's and the workers', as `2g`. `patience`: how many seconds a job waits for a worker. A process
+    has one session at a time. `more`: further settings of Spark's. Raises SparkMissing where Spark can't run, and
+    BuildFailed if it does not start with these settings, if an error of Spark's leaves the block, or if its Java
+    process or the cluster ends during it.
     """
     require_spark()
     from pyspark.errors import PySparkException
@@ -69,7 +73,8 @@ def spark_session(
     with _told_if_java_ends(memory):
         session = _start(warehouse, master=master, memory=memory, more=more)
         try:
-            yield session
+            with told_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
+                yield session
         except PySparkException as error:
             # It can tell what is wrong only while Java runs.
             raise BuildFailed(f"Spark stopped; nothing was published. {in_one_line(str(error))}") from None
@@ -95,14 +100,17 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
             # In quotes, as there may be blanks in a folder's name.
             f'"-Dlog4j2.configurationFile={log}" "-Djava.io.tmpdir={work}" -Duser.timezone=UTC -XX:-UsePerfData'
         ),
+        # What a task on a cluster needs of this: a worker has its own log and its own folder of temporary files.
+        "spark.executor.defaultJavaOptions": "-Duser.timezone=UTC",
+        "spark.executor.memory": memory,
         "spark.local.dir": str(work),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.shuffle.partitions": str(PARTITIONS),
-        "spark.sql.warehouse.dir": str(warehouse),
+        "spark.sql.warehouse.dir": address(warehouse),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
-    if master.startswith("local"):
+    if not is_cluster(master):
         # Executors on other machines have to reach this one.
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     builder = SparkSession.builder.appName("regulars").master(master)
@@ -115,10 +123,17 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
         said = in_one_line(str(error))
         _end_java()
         shutil.rmtree(work, ignore_errors=True)
+        if is_cluster(master) and "stopped SparkContext" in said:
+            said = "No master of a cluster answers there, or not one of this version."
         raise BuildFailed(
             f"Spark does not start; nothing was published. {said} Look at REGULARS_SPARK_MASTER, now {master}, and "
             f"REGULARS_SPARK_MEMORY, now {memory}."
         ) from None
+
+
+def address(folder: Path) -> str:
+    """A folder as Spark is told of it: of the file system, where a cluster would look into its own store."""
+    return f"file:{folder.resolve()}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flows.errors import BuildFailed
 from flows.spark.manifest import Manifest
+from flows.spark.session import address
 from flows.spark.zones import java_regions, java_zones
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def register(spark: SparkSession, extract: Path) -> datetime:
 
 def register_files(spark: SparkSession, name: str, folder: Path) -> None:
     """Makes a folder's Parquet files a relation."""
-    quoted = str(folder.resolve()).replace("`", "``")
+    quoted = address(folder).replace("`", "``")
     spark.sql(f"create or replace view {name} as select * from parquet.`{quoted}`")  # noqa: S608
 
 

@@ -133,10 +133,10 @@ class Settings(BaseModel):
     """Where Spark's files are while it computes: of the raw rows, and of what it makes. Unset: `spark` under `home`."""
 
     spark_master: str = Field("local[*]", min_length=1)
-    """Where Spark runs: `local[N]` is N threads of this machine, `*` all of them."""
+    """Where Spark runs: `local[N]` is N threads of this machine, `*` all of them; `spark://…` is a cluster."""
 
     spark_memory: str = Field("2g", pattern="^[1-9][0-9]*[mg]$")
-    """The memory of Spark's Java process, such as `4g`."""
+    """The memory of Spark's Java process, such as `4g`; on a cluster, of each one that computes, too."""
 
     reconcile_orders: int = Field(200_000, ge=1)
     """The most raw orders that a refresh adds up again to check the marts; shops unchecked for longest come first."""

@@ -12,10 +12,10 @@ from ingest.storage.connections import conninfo
 from ingest.storage.settings import Settings
 
 # dbt has no `python -m dbt`, and `python -m dbt.cli.main` warns that it imports itself twice.
-_PROGRAMS = {
-    "dbt": ("-c", "from dbt.cli.main import cli; cli(prog_name='dbt')"),
-    "sqlfluff": ("-m", "sqlfluff"),
-}
+_DBT = "from dbt.cli.main import cli; cli(prog_name='dbt')"
+
+# Through Thrift.
+_DBT_ON_SPARK = f"from flows.spark.adapter import keep_settings; keep_settings(); {_DBT}"
 
 
 def dbt(
@@ -34,5 +34,7 @@ def dbt(
         "DBT_PROJECT_DIR": folder,
         "DBT_PROFILES_DIR": folder,
     }
-    command = [sys.executable, *_PROGRAMS[run], *context.args]
+    on_spark = any(argument in ("spark", "--target=spark") for argument in context.args)
+    program = ["-m", "sqlfluff"] if run == "sqlfluff" else ["-c", _DBT_ON_SPARK if on_spark else _DBT]
+    command = [sys.executable, *program, *context.args]
     raise typer.Exit(subprocess.run(command, env=unless_set | os.environ | wanted, check=False).returncode)  # noqa: S603

@@ -18,13 +18,14 @@ from flows.building.project import Built, relations
 from flows.errors import BuildFailed
 from flows.shapes import WORKING
 from flows.spark.build import build
+from flows.spark.session import MODELS_NEED
 from flows.spark.sources import register
 from flows.spark.zones import java_regions, java_zones
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import NAME, Database, Server
 from tests.messy_orders import write_messy_orders
-from tests.spark import small_spark
+from tests.spark import SMALL, small_spark
 
 pytest.importorskip("pyarrow", reason="The extra spark is not installed: make spark")
 
@@ -103,6 +104,11 @@ def test_every_cell_is_the_one_that_postgresql_has(both: Both) -> None:
     assert {name: each.differences for name, each in compared.items() if each.differences} == {}
     # The time spine has no cell of a shop.
     assert sum(each.cells for name, each in compared.items() if name != "time_spine") > 60 * ORDERS
+
+
+def test_dbt_leaves_the_session_the_settings_that_the_models_count_on(both: Both) -> None:
+    wanted = MODELS_NEED | SMALL
+    assert {name: both.spark.conf.get(name) for name in MODELS_NEED} == {name: wanted[name] for name in MODELS_NEED}
 
 
 def test_what_was_compared_was_worth_it(both: Both) -> None:

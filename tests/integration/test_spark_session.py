@@ -14,8 +14,10 @@ import pytest
 
 from flows.building.project import project_folder
 from flows.errors import BuildFailed
+from flows.spark.build import warehouse_of
 from flows.spark.session import spark_session
-from tests.spark import skip_without_spark, small_spark
+from flows.spark.sources import register_files
+from tests.spark import SMALL, skip_without_spark, small_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,12 +41,64 @@ def test_settings_that_spark_refuses_are_named(tmp_path: Path, master: str, memo
     assert list(tmp_path.glob("warehouse/.spark/*")) == []
 
 
-def test_a_folder_with_blanks_in_its_name_holds_the_tables(tmp_path: Path) -> None:
+def test_tables_are_in_the_folder_whatever_its_name_and_wherever_a_cluster_keeps_its_own(tmp_path: Path) -> None:
     warehouse = tmp_path / "a large disk" / "warehouse"
-    with small_spark(warehouse) as spark:
+    # As on a cluster of Hadoop's: a path without a scheme is one of its store.
+    with small_spark(warehouse, more={"spark.hadoop.fs.defaultFS": "hdfs://127.0.0.1:1"}) as spark:
         spark.sql("create schema building")
         spark.sql("create table building.numbers using parquet as select 1 as number")
         assert list((warehouse / "building.db" / "numbers").glob("*.parquet"))
+        assert warehouse_of(spark) == warehouse
+        register_files(spark, "building.same", warehouse / "building.db" / "numbers")
+        assert spark.table("building.same").count() == 1
+
+
+def test_executors_have_the_memory_and_the_time_zone_and_a_killed_one_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without_spark()
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    # A cluster of one worker in Spark's own Java; its executor is a process.
+    monkeypatch.setenv("SPARK_WORKER_DIR", str(tmp_path / "worker"))
+    with spark_session(tmp_path / "warehouse", master="local-cluster[1,1,600]", memory="600m", more=SMALL) as spark:
+        assert spark.range(7).count() == 7
+        executor, command = _executor()
+        assert "-Xmx600M" in command
+        assert "-Duser.timezone=UTC" in command
+        os.kill(executor, signal.SIGKILL)
+        assert spark.range(7).repartition(2).count() == 7
+        assert _executor()[0] != executor
+
+
+def test_a_cluster_without_a_free_worker_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without_spark()
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    monkeypatch.setenv("SPARK_WORKER_DIR", str(tmp_path / "worker"))
+    # Its worker has one core.
+    wanted = SMALL | {"spark.executor.cores": "2"}
+    told = (
+        r"^No worker of local-cluster\[1,1,600\] has computed anything for 1 s; nothing was published\. .*, now 600m\.$"
+    )
+    with (
+        pytest.raises(BuildFailed, match=told),
+        spark_session(
+            tmp_path / "warehouse", master="local-cluster[1,1,600]", memory="600m", patience=1, more=wanted
+        ) as spark,
+    ):
+        spark.range(7).count()
+
+
+def _executor() -> tuple[int, list[str]]:
+    """The process that computes, and its command."""
+    from pyspark import SparkContext
+
+    java = SparkContext._gateway.proc.pid
+    for thread in Path(f"/proc/{java}/task").glob("*"):
+        for child in (thread / "children").read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in command:
+                return int(child), command
+    raise LookupError("no executor")
 
 
 def test_a_process_that_spark_submit_started_leaves_it_its_java(tmp_path: Path) -> None:

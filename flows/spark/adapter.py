@@ -1,0 +1,27 @@
+"""dbt's adapter for Spark, with the settings that the models count on."""
+
+from functools import cache
+
+from flows.spark.session import MODELS_NEED
+
+_ANSI = "spark.sql.ansi.enabled"
+
+# Without it, a Thrift server takes no notice of a setting.
+_OF_A_SERVER = "set:hiveconf:"
+
+
+@cache
+def keep_settings() -> None:
+    """For every connection of dbt's to Spark in this process. dbt-spark 1.11 turns ANSI mode off with each of them."""
+    from dbt.adapters.spark.connections import SparkCredentials
+
+    before = SparkCredentials.__post_init__
+
+    def after(credentials: SparkCredentials) -> None:
+        before(credentials)
+        # Our session has been started with them; a server's begins with the server's own.
+        del credentials.server_side_parameters[_ANSI]
+        if credentials.method == "thrift":
+            credentials.server_side_parameters |= {_OF_A_SERVER + name: value for name, value in MODELS_NEED.items()}
+
+    SparkCredentials.__post_init__ = after
