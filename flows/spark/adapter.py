@@ -20,7 +20,7 @@ def keep_settings() -> None:
     def after(credentials: SparkCredentials) -> None:
         before(credentials)
         # Our session has been started with them; a server's begins with the server's own.
-        del credentials.server_side_parameters[_ANSI]
+        credentials.server_side_parameters.pop(_ANSI, None)
         if credentials.method == "thrift":
             credentials.server_side_parameters |= {_OF_A_SERVER + name: value for name, value in MODELS_NEED.items()}
 

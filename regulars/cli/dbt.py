@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 import typer
@@ -34,7 +35,7 @@ def dbt(
         "DBT_PROJECT_DIR": folder,
         "DBT_PROFILES_DIR": folder,
     }
-    on_spark = any(argument in ("spark", "--target=spark") for argument in context.args)
+    on_spark = any(argument in ("spark", "--target=spark") for argument in context.args) and find_spec("pyspark")
     program = ["-m", "sqlfluff"] if run == "sqlfluff" else ["-c", _DBT_ON_SPARK if on_spark else _DBT]
     command = [sys.executable, *program, *context.args]
     raise typer.Exit(subprocess.run(command, env=unless_set | os.environ | wanted, check=False).returncode)  # noqa: S603
