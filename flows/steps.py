@@ -260,6 +260,7 @@ def publish(run: Run) -> None:
         budget=run.settings.reconcile_orders,
         has_work=run.has_work,
         warnings=run.warnings,
+        patience=run.patience,
     )
     run.log.published(rows)
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from flows import history
 from flows.errors import NotPublished
 from flows.history import Refresh
+from flows.lock import patiently
 from flows.nodes import RowsChanged
 from flows.publishing.columns import prepare_columns
 from flows.publishing.indexes import drop_unwanted_keys
@@ -70,7 +71,14 @@ _FORGET_DIFFERENT = "drop table different, gone"
 
 
 def publish_all(
-    connection: Connection, refresh: Refresh, *, anew: Collection[str], budget: int, has_work: bool, warnings: list[str]
+    connection: Connection,
+    refresh: Refresh,
+    *,
+    anew: Collection[str],
+    budget: int,
+    has_work: bool,
+    warnings: list[str],
+    patience: float,
 ) -> tuple[Refresh, dict[str, RowsChanged]]:
     """Publishes what was built, reconciles it, empties the batch and the deltas, and closes the refresh as succeeded.
 
@@ -78,7 +86,8 @@ def publish_all(
 
     All of it is one transaction: readers see the former moment until it commits, and the new one, whole, after that.
     `anew`: the models of which everything was computed. `budget`: how many orders' worth of shops are reconciled.
-    Raises NotReconciled and NotPublished, and leaves everything as it was.
+    `patience`: how many seconds it waits for owners who read. Raises NotReconciled, NotPublished and Blocked; then
+    everything is left as it was.
     """
     may_change_shape = refresh.mode != "refresh"
     try:
@@ -91,7 +100,7 @@ def publish_all(
             # whole with the working one, so the working ones are reconciled instead.
             reconcile(connection, schema=WORKING if may_change_shape else PUBLISHED, budget=budget)
             if may_change_shape:
-                _take_shape(connection)
+                _take_shape(connection, patience=patience)
                 connection.execute("select regulars.revoke_from_strangers()")
             return history.succeed(connection, refresh.refresh_id, warnings=warnings), rows
     except (psycopg.errors.RaiseException, psycopg.IntegrityError) as error:
@@ -184,13 +193,32 @@ def _copy_differences(connection: Connection, working: Shape, table: Shape) -> R
     return RowsChanged(added=added, removed=removed)
 
 
-def _take_shape(connection: Connection) -> None:
+def _take_shape(connection: Connection, *, patience: float) -> None:
     """Last, since readers wait for its locks until the transaction commits."""
+    published = shapes(connection, PUBLISHED)
+    if any(column.name.endswith("__next") for table in published.values() for column in table.columns):
+        _keep_owners_out(connection, patience=patience)
     for name in shapes(connection, WORKING):
         connection.execute("insert into regulars.published (name) values (%s) on conflict do nothing", [name])
         relations = [sql.Identifier(schema, name).as_string() for schema in (PUBLISHED, WORKING)]
         connection.execute("select regulars.copy_comments(%s::regclass, %s::regclass)", relations)
     connection.execute("select regulars.take_shape()")
+
+
+def _keep_owners_out(connection: Connection, *, patience: float) -> None:
+    """Waits until no owner reads, and lets none begin before the end of the transaction.
+
+    Who begins takes a snapshot. One that is older than this transaction's end would find nothing under the name of a
+    column that was filled under another. So each owner's transaction begins with a lock on this view (`Reader`), and
+    changing nothing about the view is the way to keep that lock from them.
+    """
+
+    def lock() -> None:
+        connection.execute("alter view dashboard.freshness set (security_barrier = true)")
+
+    patiently(connection, lock, relation="dashboard.freshness", patience=patience)
+    # Which `patiently` has set for the rest of this transaction.
+    connection.execute("select set_config('lock_timeout', %s, true)", [f"{round(patience * 1000)}ms"])
 
 
 def _listed(names: Sequence[str], *, of: str | None = None) -> sql.Composed:

@@ -2,6 +2,9 @@
 
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -9,9 +12,12 @@ import pytest
 from psycopg import sql
 
 import flows.building.project
+from flows import history
 from flows.errors import BuildFailed, NotPublished
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
+from regulars.dashboard.queries.reader import Reader
+from regulars.dashboard.security.tokens import Owner
 from tests.conftest import Database
 from tests.model_changes import (
     CHANGES,
@@ -315,3 +321,39 @@ def test_a_mart_built_by_hand_over_changed_columns_is_refused_and_told_how(tradi
     add_a_column(project)
     with pytest.raises(BuildFailed, match="regulars refresh"):
         flows.building.project.build(trading.settings, trading.conninfo, "--select", "customers")
+
+
+def test_an_owner_who_begins_while_a_type_changes_finds_every_number(
+    trading: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_locked, may_end = threading.Event(), threading.Event()
+    succeed = history.succeed
+
+    def wait(*arguments: Any, **options: Any) -> Any:
+        # Publishing holds all of its locks here, and commits next.
+        is_locked.set()
+        assert may_end.wait(30)
+        return succeed(*arguments, **options)
+
+    monkeypatch.setattr(history, "succeed", wait)
+    with trading.connect() as connection:
+        ((owner,),) = fetch(connection, "select user_id from user_shops")
+    reader = Reader(trading.settings)
+    reader.open()
+
+    def read() -> list[tuple[Any, ...]]:
+        with reader.as_owner(Owner(str(owner))) as connection:
+            return connection.execute("select sales from dashboard.shop_days").fetchall()
+
+    before = read()
+    change_types(project)
+    with ThreadPoolExecutor(2) as pool:
+        refresh = pool.submit(run_refresh, trading.settings)
+        assert is_locked.wait(60)
+        found = pool.submit(read)
+        # Long enough for it to begin.
+        time.sleep(1)
+        may_end.set()
+        assert sorted(found.result()) == sorted(before)
+        assert refresh.result().mode == "partial"
+    reader.close()

@@ -24,9 +24,16 @@ log = logging.getLogger("regulars.dashboard")
 
 ROLE = "regulars_owner"
 
-_READING = sql.SQL("begin isolation level repeatable read read only")
+# It holds for the whole transaction what publishing waits for before columns change their types: of such a column, the
+# rows of an older snapshot have nothing under its name. These statements take no snapshot; a SELECT would.
+_READING = sql.SQL(
+    "begin isolation level repeatable read read only; set local lock_timeout = {lock_timeout}; set local role {role}; "
+    "lock table dashboard.freshness in access share mode"
+)
 # Of two who end the same token at once, the second waits for the first, and then sees its row.
-_WRITING = sql.SQL("begin isolation level read committed read write")
+_WRITING = sql.SQL(
+    "begin isolation level read committed read write; set local lock_timeout = {lock_timeout}; set local role {role}"
+)
 
 _SECONDS_FOR_A_TURN = 1.5
 _SECONDS_FOR_A_CONNECTION = 1.0
@@ -146,10 +153,8 @@ class Reader:
         """
         milliseconds = int(self._timeout * 1000)
         local = {
-            "role": ROLE,
             "request.jwt.claims": json.dumps({"sub": owner.sub, "role": ROLE}),
             "statement_timeout": str(milliseconds),
-            "lock_timeout": str(milliseconds // 2),
             "idle_in_transaction_session_timeout": str(_SECONDS_IDLE * 1000),
             # Where a database's own settings turn it off, a policy raises instead of hiding rows.
             "row_security": "on",
@@ -163,7 +168,8 @@ class Reader:
                 for name, value in local.items()
             )
         )
-        statements: list[sql.Composable] = [begin, configure]
+        opening = begin.format(lock_timeout=sql.Literal(milliseconds // 2), role=sql.Identifier(ROLE))
+        statements: list[sql.Composable] = [opening, configure]
         asks = owner.token is not None and begin is _READING
         if owner.token is not None and asks:
             statements.append(ended_tokens.question(owner.token))
