@@ -26,8 +26,11 @@ def is_cluster(master: str) -> bool:
 
 @contextmanager
 def told_without_workers(context: SparkContext, *, master: str, memory: str, patience: float) -> Iterator[None]:
-    """Ends the session if a job of it has waited `patience` seconds for a worker. Raises BuildFailed if it did, or if
-    the cluster ended the session."""
+    """Ends a cluster's session if a job of it has waited `patience` seconds for a worker. Raises BuildFailed if it did,
+    or if the cluster ended the session. Where this process computes, there is no worker to wait for."""
+    if not is_cluster(master):
+        yield
+        return
     # Of the JVM: for pyspark the session is still there, and dbt's next statement starts no other.
     session = context._jsc.sc()
     ended, gave_up = threading.Event(), threading.Event()
@@ -50,6 +53,7 @@ def told_without_workers(context: SparkContext, *, master: str, memory: str, pat
     try:
         yield
     except Exception:
+        # Of many kinds, from Spark, dbt or the socket between. Where the session is still there it goes on as it is.
         if gave_up.is_set():
             raise BuildFailed(
                 f"No worker of {master} has computed anything for {patience:.0f} s; nothing was published. Look after "

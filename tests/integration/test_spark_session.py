@@ -88,6 +88,14 @@ def test_a_cluster_without_a_free_worker_is_told(tmp_path: Path, monkeypatch: py
         spark.range(7).count()
 
 
+def test_a_job_of_this_process_may_take_long(tmp_path: Path) -> None:
+    skip_without_spark()
+    sleep = "java_method('java.lang.Thread', 'sleep', cast(3000 as bigint))"
+    with spark_session(tmp_path / "warehouse", master="local[1]", memory="600m", patience=1, more=SMALL) as spark:
+        # There is no worker to wait for.
+        assert len(spark.range(1).selectExpr(sleep).collect()) == 1
+
+
 def _executor() -> tuple[int, list[str]]:
     """The process that computes, and its command."""
     from pyspark import SparkContext
