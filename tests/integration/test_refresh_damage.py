@@ -8,7 +8,7 @@ from psycopg import sql
 
 from flows import history
 from flows.building import project
-from flows.errors import Blocked, NotPublished
+from flows.errors import Blocked, BuildFailed, NotPublished
 from flows.lock import refresh_lock
 from flows.publishing import relations
 from flows.steps import run_refresh
@@ -55,6 +55,21 @@ def test_a_rebuild_removes_wrong_rows_that_somebody_has_added_beside_a_right_one
                 "drop table twice"
             )
         run_refresh(standing.settings, mode="rebuild")
+        assert snapshot(connection) == before
+
+
+def test_sums_that_somebody_changed_stop_the_refresh_of_their_shop_and_of_no_other(standing: Database) -> None:
+    with standing.connect() as connection:
+        shops = {slug: shop for shop, slug in fetch(connection, "select id, shop_slug from user_shops")}
+        connection.execute(
+            "update building.slug_months set new_customers = new_customers - 1 where shop_id = %s", [shops["ama-data"]]
+        )
+        add_order(connection, shops["kofi-data"], phone="0241234500")  # type: ignore[arg-type]
+        assert run_refresh(standing.settings).mode == "refresh"
+        before = snapshot(connection)
+        add_order(connection, shops["ama-data"], phone="0241234500")  # type: ignore[arg-type]
+        with pytest.raises(BuildFailed, match="assert_every_page_counts_the_same_customers"):
+            run_refresh(standing.settings)
         assert snapshot(connection) == before
 
 
