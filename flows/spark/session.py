@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # much larger than the others where it joins.
 PARTITIONS = 64
 
+# How many seconds Java may take to end.
+_TO_END = 60
+
 _QUIET = """
 rootLogger.level = fatal
 rootLogger.appenderRef.stderr.ref = stderr
@@ -70,18 +73,26 @@ def spark_session(
     require_spark()
     from pyspark.errors import PySparkException
 
-    with _told_if_java_ends(memory):
-        session = _start(warehouse, master=master, memory=memory, more=more)
-        try:
-            with told_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
-                yield session
-        except PySparkException as error:
+    session = _start(warehouse, master=master, memory=memory, more=more)
+    try:
+        with told_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
+            yield session
+    except Exception as error:
+        # Of many kinds, from Spark, dbt or the socket between.
+        if (ended := _java_ended()) is not None:
+            raise BuildFailed(
+                f"Spark's Java process ended with {ended} while it computed; nothing was published. Run it again; if "
+                f"the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {memory}."
+            ) from None
+        if isinstance(error, PySparkException):
             # It can tell what is wrong only while Java runs.
             raise BuildFailed(f"Spark stopped; nothing was published. {in_one_line(str(error))}") from None
-        finally:
+        raise
+    finally:
+        if _java_ended() is None:
             session.stop()
-            _end_java()
-            shutil.rmtree(_work(warehouse), ignore_errors=True)
+        _end_java()
+        shutil.rmtree(_work(warehouse), ignore_errors=True)
 
 
 def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]) -> SparkSession:
@@ -136,46 +147,46 @@ def address(folder: Path) -> str:
     return f"file:{folder.resolve()}"
 
 
-@contextmanager
-def _told_if_java_ends(memory: str) -> Iterator[None]:
-    """Whatever is raised because Spark's Java process is gone becomes BuildFailed, which says so."""
-    try:
-        yield
-    except Exception:
-        # Of many kinds, from Spark, dbt or the socket between. Where Java is still there it goes on as it is.
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
+def _java_ended() -> int | None:
+    """What Spark's Java process ended with; None while it answers."""
+    from py4j.protocol import Py4JError
+    from pyspark import SparkContext
 
-        gateway = SparkContext._gateway
-        if gateway is None or gateway.proc is None or gateway.proc.poll() is None:
-            raise
-        with suppress(OSError):
-            gateway.proc.stdin.close()
-        # So that the next session in this process starts another.
-        SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
-        SparkSession._instantiatedSession = None
-        raise BuildFailed(
-            f"Spark's Java process ended with {gateway.proc.returncode} while it computed; nothing was published. Run "
-            f"it again; if the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {memory}."
-        ) from None
+    gateway = SparkContext._gateway
+    # Where spark-submit started this process, the JVM is its parent.
+    if gateway is None or gateway.proc is None:
+        return None
+    try:
+        gateway.jvm.System.currentTimeMillis()
+    except (Py4JError, OSError):
+        # A process that was killed closes its connections before it can be waited for.
+        with suppress(subprocess.TimeoutExpired):
+            gateway.proc.wait(timeout=_TO_END)
+    ended: int | None = gateway.proc.poll()
+    return ended
 
 
 def _end_java() -> None:
     """pyspark would keep the JVM, with all of its memory, until this process ends."""
     from pyspark import SparkContext
+    from pyspark.sql import SparkSession
 
     gateway = SparkContext._gateway
-    # Where spark-submit started this process, the JVM is its parent.
-    if gateway is not None and gateway.proc is not None:
+    if gateway is None or gateway.proc is None:
+        return
+    if gateway.proc.poll() is None:
         gateway.shutdown()
-        # It ends when nothing can be written to it any more. By now it holds nothing that anybody needs.
+    # It ends when nothing can be written to it any more. By now it holds nothing that anybody needs.
+    with suppress(OSError):
         gateway.proc.stdin.close()
-        try:
-            gateway.proc.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            gateway.proc.kill()
-            gateway.proc.wait()
-        SparkContext._gateway = SparkContext._jvm = None
+    try:
+        gateway.proc.wait(timeout=_TO_END)
+    except subprocess.TimeoutExpired:
+        gateway.proc.kill()
+        gateway.proc.wait()
+    # So that the next session in this process starts another.
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+    SparkSession._instantiatedSession = None
 
 
 def _work(warehouse: Path) -> Path:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,8 +143,25 @@ def test_an_error_of_sparks_and_a_java_that_is_gone_are_told_in_a_line(tmp_path:
         _kill_java(spark)
 
 
+def test_a_java_that_closes_its_connections_before_it_is_gone_is_told_too(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BuildFailed, match=r"^Spark's Java process ended with -9 while it computed; .*, now 1g\.$"),
+        small_spark(tmp_path / "warehouse") as spark,
+    ):
+        _kill_java_late(spark)
+
+
 def _kill_java(spark: SparkSession) -> None:
     from pyspark import SparkContext
 
     os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+    spark.sql("select 1").collect()
+
+
+def _kill_java_late(spark: SparkSession) -> None:
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    gateway.shutdown()
+    threading.Timer(2, gateway.proc.kill).start()
     spark.sql("select 1").collect()
