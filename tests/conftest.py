@@ -17,6 +17,9 @@ from ingest.storage.migrations import migrate
 from ingest.storage.settings import Settings
 
 hypothesis.settings.register_profile("long")
+# On a busy machine an example may take as long as it likes.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # A test has a marker when it uses one of these fixtures, directly or through another fixture; none is set by hand.
 # `make check` runs the tests without any. What is slow to import, such as dbt and the dashboard, is imported inside
@@ -34,12 +37,12 @@ _BUILT_AT = pytest.StashKey[float | None]()
 _MEMORY, _ROOM = Path("/dev/shm"), 3 * 2**30
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     return str(_MEMORY) if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if (folder := _in_memory()) is not None:
+    if (folder := in_memory()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     for marker, fixtures in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: uses the fixture {' or '.join(sorted(fixtures))}")
@@ -115,7 +118,7 @@ class Server:
 @pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     # Not pytest's own folder: its path can be too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="regulars-", dir=_in_memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="regulars-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -15,6 +15,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from tests.waiting import wait_until
+
 
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
@@ -26,9 +28,11 @@ def free_port() -> int:
 @contextmanager
 def served(app: FastAPI, *, headers: Mapping[str, str]) -> Iterator[httpx.Client]:
     """A client of the application, which uvicorn serves in a thread, as in production."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on"))
-    thread = threading.Thread(target=server.run)
+    # It listens from now on, so that nobody else is given its port; the server closes it.
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         while not server.started:
@@ -61,14 +65,17 @@ def run_command(command: str, *, home: Path, database_url: str, **environment: s
         )  # fmt: skip
     where = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(200):
-            try:
-                httpx.get(f"{where}/healthz")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, printed.read_text()
-                time.sleep(0.1)
+        wait_until(lambda: _answers(where, process, printed))
         yield where, printed
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(60)
+
+
+def _answers(where: str, process: subprocess.Popen[bytes], printed: Path) -> bool:
+    assert process.poll() is None, printed.read_text()
+    try:
+        httpx.get(f"{where}/healthz")
+    except httpx.TransportError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ingest.storage.embedded import embedded_conninfo
 from ingest.storage.settings import Settings
+from tests.conftest import in_memory
 
 
 class Stoppable:
@@ -34,7 +35,7 @@ class Stoppable:
 def stoppable_elsewhere() -> Iterator[Stoppable]:
     """In a folder of its own, and not pytest's: its path can be too long for a socket."""
     with (
-        tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="regulars-", dir=in_memory(), ignore_cleanup_errors=True) as folder,
         stoppable(Path(folder)) as server,
     ):
         yield server

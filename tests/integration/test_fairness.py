@@ -15,6 +15,10 @@ from tests.api import API, bearer
 from tests.conftest import NAME, Database, Server
 from tests.owners import TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
+from tests.storefront import fetch
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("counts_on_time")
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +59,19 @@ def _slow_down(copied: Database, owners: TwoOwners) -> None:
 
 @contextmanager
 def _at_once(
-    client: httpx.Client, path: str, headers: dict[str, str], *, times: int
+    client: httpx.Client, copied: Database, path: str, headers: dict[str, str], *, times: int
 ) -> Iterator[list[Future[httpx.Response]]]:
     with ThreadPoolExecutor(times) as threads:
         under_way = [threads.submit(client.get, path, headers=headers) for _ in range(times)]
-        # Until the first ones are being read.
-        time.sleep(0.4)
+        _wait_for_sessions(copied, "wait_event = 'PgSleep'")
         yield under_way
+
+
+def _wait_for_sessions(copied: Database, waiting: str) -> None:
+    """Until two sessions of the dashboard wait so."""
+    with copied.connect() as connection:
+        query = f"select 1 from pg_stat_activity where datname = current_database() and {waiting}"
+        wait_until(lambda: len(fetch(connection, query)) >= 2)
 
 
 @pytest.mark.parametrize("times", [8, 100])
@@ -76,13 +86,16 @@ def test_another_owners_pages_answer_at_once_while_an_owners_slow_requests_are_u
     began = time.monotonic()
     assert client.get(slow, headers=ama).status_code == 200
     one = time.monotonic() - began
-    with _at_once(client, slow, ama, times=times) as under_way:
+    with (
+        httpx.Client(base_url=client.base_url, cookies=session, timeout=30) as browser,
+        _at_once(client, copied, slow, ama, times=times) as under_way,
+    ):
         for path in ("repeat-rates", "list", "analytics"):
             began = time.monotonic()
             assert client.get(f"{API}/{path}?shop=kofi-data", headers=kofi).status_code == 200
             assert time.monotonic() - began < one / 2, path
         began = time.monotonic()
-        assert httpx.get(client.base_url.join("/customers"), cookies=session).status_code == 200
+        assert browser.get("/customers").status_code == 200
         assert time.monotonic() - began < one / 2
         assert not all(request.done() for request in under_way), "they were not slow: this proves nothing"
         answers = [request.result() for request in under_way]
@@ -96,7 +109,7 @@ def test_a_page_that_is_refused_says_so(client: httpx.Client, copied: Database, 
     _slow_down(copied, owners)
     settings = settings_of(copied)
     headers = {"Cookie": f"{COOKIE}={Keys(settings).session(str(owners.ama))}"}
-    with _at_once(client, "/retention?shop=ama-data", headers, times=24) as under_way:
+    with _at_once(client, copied, "/retention?shop=ama-data", headers, times=24) as under_way:
         answers = [request.result() for request in under_way]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert "Too many pages at once" in refused.text
@@ -114,7 +127,7 @@ def test_numbers_do_not_wait_for_what_needs_customers(
             threads.submit(client.get, f"{API}/{path}", headers=headers)
             for path, headers in [("list?shop=ama-data", ama), ("list", kofi), ("export.csv?shop=ama-data", ama)] * 6
         ]
-        time.sleep(0.4)
+        _wait_for_sessions(copied, "wait_event_type = 'Lock'")
         for headers, shop in ((ama, "ama-data"), (kofi, "kofi-data")):
             for path in ("analytics", "acquisition", "cohorts", "slug-analytics"):
                 began = time.monotonic()

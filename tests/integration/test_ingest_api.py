@@ -24,6 +24,7 @@ from tests.conftest import Database
 from tests.proxy import Fault, Proxy
 from tests.served import run_as_a_process, served
 from tests.storefront import add_order, add_shop, fetch
+from tests.waiting import wait_until
 
 TOKEN = "the-token-of-the-storefront"
 NEXT = "the-token-that-comes-next"
@@ -35,7 +36,7 @@ VISITS = "/api/ingest/visits"
 
 @pytest.fixture
 def settings(migrated: Database, tmp_path: Path) -> Settings:
-    return Settings(DATABASE_URL=migrated.conninfo, home=tmp_path, ingest_tokens=_TOKENS, track_budget_ms=1000)
+    return Settings(DATABASE_URL=migrated.conninfo, home=tmp_path, ingest_tokens=_TOKENS, track_budget_ms=5000)
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_events_are_spooled_while_the_database_is_down_and_counted_once_afterwar
     orders = _orders(migrated, shop, 5)
     events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in orders]
     with Proxy(migrated.conninfo) as proxy:
-        behind = settings.model_copy(update={"database_url": proxy.conninfo, "track_budget_ms": 250})
+        behind = settings.model_copy(update={"database_url": proxy.conninfo, "track_budget_ms": 2000})
         with served(create_app(behind), headers=SHOWN) as client:
             assert client.post(CHECKOUTS, json=events[0]).status_code == 200
             proxy.refuse()
@@ -229,14 +230,12 @@ def test_events_are_spooled_while_the_database_is_down_and_counted_once_afterwar
             assert client.get("/healthz").status_code == 200
             assert client.head("/healthz").status_code == 200
             proxy.listen_again()
-            for _ in range(200):
-                if _metric(client, "regulars_spool_events") == 0:
-                    break
-                time.sleep(0.05)
+            wait_until(lambda: _metric(client, "regulars_spool_events") == 0)
             assert client.post(CHECKOUTS, json={"checkouts": events}).status_code == 200
     assert _rows(migrated, "select count(*), count(distinct shop_order_id) from regulars.tracking") == [(5, 5)]
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_a_batch_waits_one_budget_for_a_silent_database_and_not_one_per_event(
     migrated: Database, settings: Settings, shop: UUID
 ) -> None:
@@ -259,6 +258,13 @@ def test_a_batch_whose_connection_is_cut_counts_once(
     migrated: Database, settings: Settings, shop: UUID, fault: Fault
 ) -> None:
     events = [{"shop_id": str(shop), "order_id": order, "phone": "0241234567"} for order in _orders(migrated, shop, 90)]
+    with migrated.connect() as connection:
+        # So that the fault is there before the last event is.
+        connection.execute(
+            "create function pg_temp_sleep() returns trigger language plpgsql "
+            "as $$ begin perform pg_sleep(0.01); return new; end $$; "
+            "create trigger slow before insert on regulars.tracking for each row execute function pg_temp_sleep()"
+        )
     with Proxy(migrated.conninfo) as proxy:
         behind = settings.model_copy(update={"database_url": proxy.conninfo})
         with served(create_app(behind), headers=SHOWN) as client, ThreadPoolExecutor() as thread:
@@ -271,10 +277,7 @@ def test_a_batch_whose_connection_is_cut_counts_once(
             assert {answer["outcome"] for answer in answers} == {"spooled"}
             proxy.fault = "none"
             proxy.cut()
-            for _ in range(200):
-                if _metric(client, "regulars_spool_events") == 0:
-                    break
-                time.sleep(0.05)
+            wait_until(lambda: _metric(client, "regulars_spool_events") == 0)
     assert _rows(migrated, "select count(*), count(distinct shop_order_id) from regulars.tracking") == [(90, 90)]
     assert _rows(migrated, "select count(*) from regulars.customers") == [(1,)]
 

@@ -37,7 +37,11 @@ pytestmark = pytest.mark.usefixtures("erasure_key")
 @pytest.fixture
 def settings(migrated: Database, tmp_path: Path) -> Settings:
     return Settings(
-        DATABASE_URL=migrated.conninfo, home=tmp_path, ingest_tokens=(SecretStr(TOKEN),), erasure_key=SecretStr(KEY)
+        DATABASE_URL=migrated.conninfo,
+        home=tmp_path,
+        ingest_tokens=(SecretStr(TOKEN),),
+        erasure_key=SecretStr(KEY),
+        track_budget_ms=5000,
     )
 
 
@@ -155,11 +159,11 @@ def test_without_the_database_the_answer_says_to_send_it_again(no_database: http
 def test_a_silent_database_is_not_waited_for(
     migrated: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "SECONDS", 1)
     with Proxy(migrated.conninfo) as proxy:
         behind = settings.model_copy(update={"database_url": proxy.conninfo})
         with served(create_app(behind), headers=SHOWN) as client:
             assert client.post(ACCESS, json=PERSON).status_code == 404
+            monkeypatch.setattr(people, "SECONDS", 1)
             proxy.fault = "silent"
             _problem(client.post(ERASURES, json=PERSON), 503)
             proxy.fault = "none"

@@ -103,6 +103,7 @@ def _seconds_until(client: httpx.Client, path: str, *, status: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_after_an_outage_the_dashboard_answers_again_at_once_and_goes_on_answering(house: House) -> None:
     assert _statuses(house, requests=MORE_THAN_FIT, seconds=2) == {200: MORE_THAN_FIT}
     usual = _seconds_until(house.dashboard, f"{API}/analytics", status=200)

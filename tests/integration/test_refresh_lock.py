@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -19,6 +18,7 @@ from flows.steps import Run, Step, run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database, Server
 from tests.storefront import add_order, add_shop, fetch
+from tests.waiting import wait_until
 
 # A refresh in a process of its own, as the command runs it.
 _REFRESH = """
@@ -113,7 +113,7 @@ def test_a_refresh_killed_during_a_long_statement_is_out_of_the_next_ones_way(
         arguments = [sys.executable, "-W", "ignore", "-c", _REFRESH, built.conninfo, str(built.settings.home)]
         with subprocess.Popen(arguments) as process:
             try:
-                _await(lambda: _sleeping(connection, application))
+                wait_until(lambda: _sleeping(connection, application))
             finally:
                 process.kill()
         # What it was at is left as it is until its session has ended, which the next refresh waits for.
@@ -147,13 +147,6 @@ def _sleeping(connection: Connection, application: str) -> list[tuple[object, ..
         "select 1 from pg_stat_activity "
         f"where datname = current_database() and application_name = '{application}' and wait_event = 'PgSleep'",
     )
-
-
-def _await(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_refresh_outlives_a_server_that_ends_idle_sessions(built: Database, server: Server) -> None:

@@ -101,6 +101,7 @@ class _Readers:
                             self.failures.append(f"{relation.as_string()} is empty")
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_models_change_in_every_way_and_four_owners_and_an_analyst_meet_no_error_and_no_wait(
     trading: Database, project: Project
 ) -> None:

@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from ingest.storage.embedded import embedded_address
+from tests.conftest import in_memory
 from tests.processes import is_gone
 from tests.served import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("takes_long")
 
@@ -37,15 +39,17 @@ with connect(conninfo(Settings.from_environment())) as connection:
 @pytest.fixture(scope="module")
 def own_home() -> Iterator[Path]:
     """A folder whose embedded server has Regulars in it, and is stopped."""
-    with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="regulars-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
         subprocess.run([sys.executable, "-c", _MIGRATE], env=_environment(Path(folder)), check=True, timeout=120)
         yield Path(folder)
 
 
 def _environment(home: Path) -> dict[str, str]:
+    # None is due while these run.
+    at = f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}"
     return {
         name: value
-        for name, value in (os.environ | {"REGULARS_HOME": str(home)}).items()
+        for name, value in (os.environ | {"REGULARS_HOME": str(home), "REGULARS_REFRESH_AT": at}).items()
         if name not in ("DATABASE_URL", "PREFECT_API_URL")
     }
 
@@ -59,18 +63,11 @@ def _serving(home: Path) -> "Iterator[subprocess.Popen[bytes]]":
             env=_environment(home), stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        _await(lambda: process.poll() is None and len(_processes(process.pid)) == 2 and _server(home))
+        wait_until(lambda: process.poll() is None and len(_processes(process.pid)) == 2 and _server(home))
         yield process
     finally:
         process.kill()
         process.wait()
-
-
-def _await(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def _processes(parent: int) -> list[psutil.Process]:
@@ -98,11 +95,11 @@ def test_a_database_that_was_killed_is_started_again(own_home: Path) -> None:
     with _serving(own_home):
         killed = _server(own_home)
         assert killed is not None
-        _await(lambda: _is_watched(own_home))
+        wait_until(lambda: _is_watched(own_home))
         killed.kill()
-        _await(lambda: (server := _server(own_home)) is not None and server.pid != killed.pid)
+        wait_until(lambda: (server := _server(own_home)) is not None and server.pid != killed.pid)
         # Any part that needs the server may have been the one that started it, a moment earlier.
-        _await(lambda: "The embedded PostgreSQL ended. It is started again." in log.read_text())
+        wait_until(lambda: "The embedded PostgreSQL ended. It is started again." in log.read_text())
 
 
 def test_at_the_request_to_stop_the_database_ends_too(own_home: Path) -> None:
@@ -120,7 +117,7 @@ def test_when_it_is_killed_nothing_is_left_not_even_the_database(own_home: Path)
         assert server is not None
         left = [server, *_processes(serving.pid)]
         serving.kill()
-        _await(lambda: all(map(is_gone, left)))
+        wait_until(lambda: all(map(is_gone, left)))
 
 
 def test_a_database_whose_other_user_was_killed_stops_all_the_same(own_home: Path) -> None:
@@ -142,7 +139,7 @@ def test_a_database_whose_other_user_was_killed_stops_all_the_same(own_home: Pat
         assert server is not None
         serving.terminate()
         serving.wait(30)
-        _await(lambda: is_gone(server))
+        wait_until(lambda: is_gone(server))
 
 
 def test_a_stop_during_a_refresh_that_takes_long_ends_that_too(own_home: Path) -> None:
@@ -156,7 +153,9 @@ def test_a_stop_during_a_refresh_that_takes_long_ends_that_too(own_home: Path) -
             )
             # Started again, it looks how old the numbers are.
             _part(serving.pid, "regulars.serving.refresh").kill()
-            _await(lambda: connection.execute("select 1 from pg_stat_activity where wait_event = 'PgSleep'").fetchone())
+            wait_until(
+                lambda: connection.execute("select 1 from pg_stat_activity where wait_event = 'PgSleep'").fetchone()
+            )
             ((name,),) = connection.execute("select step from regulars.refreshes where status = 'running'")
             assert name == "match_customers"
         left = [_server(own_home), *_processes(serving.pid)]

@@ -218,7 +218,7 @@ def test_another_sites_form_signs_nobody_out(
 @contextmanager
 def _cut_off(settings: Settings, copied: Database) -> Iterator[tuple[Proxy, str]]:
     with Proxy(copied.conninfo) as proxy:
-        behind = settings.model_copy(update={"database_url": proxy.conninfo, "dashboard_timeout_ms": 300})
+        behind = settings.model_copy(update={"database_url": proxy.conninfo, "dashboard_timeout_ms": 3000})
         with served(create_app(behind), headers={}) as client:
             yield proxy, str(client.base_url)
 

@@ -23,6 +23,7 @@ from tests.conftest import NAME, Database, Server
 from tests.owners import two_owners
 from tests.snapshot import snapshot
 from tests.spark import skip_without_spark
+from tests.waiting import wait_until_alone
 
 pytest.importorskip("pyarrow", reason="The extra spark is not installed: make spark")
 
@@ -157,6 +158,8 @@ def test_killed_while_it_loads_or_publishes_readers_keep_what_they_had_and_the_n
             child.kill()
             # It was killed, or had just ended; it didn't fail before.
             assert child.wait() in (-signal.SIGKILL, 0), step
+            # What it had told PostgreSQL to do may still be done.
+            wait_until_alone(connection)
             (status,) = connection.execute(
                 "select status from regulars.refreshes where process_id = %s", [child.pid]
             ).fetchone() or ("",)

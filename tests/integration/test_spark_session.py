@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from flows.building.project import project_folder
@@ -19,6 +21,7 @@ from flows.spark.build import warehouse_of
 from flows.spark.session import spark_session
 from flows.spark.sources import register_files
 from tests.spark import SMALL, skip_without_spark, small_spark
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,13 +104,25 @@ def _executor() -> tuple[int, list[str]]:
     """The process that computes, and its command."""
     from pyspark import SparkContext
 
-    java = SparkContext._gateway.proc.pid
-    for thread in Path(f"/proc/{java}/task").glob("*"):
-        for child in (thread / "children").read_text().split():
-            command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in command:
-                return int(child), command
-    raise LookupError("no executor")
+    executors: list[psutil.Process] = []
+
+    def is_there() -> bool:
+        children = psutil.Process(SparkContext._gateway.proc.pid).children()
+        executors[:] = [child for child in children if _NAME in _command(child)]
+        return len(executors) == 1
+
+    wait_until(is_there)
+    return executors[0].pid, _command(executors[0])
+
+
+_NAME = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
+
+
+def _command(process: psutil.Process) -> list[str]:
+    # One that has just ended has none.
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def test_a_process_that_spark_submit_started_leaves_it_its_java(tmp_path: Path) -> None:

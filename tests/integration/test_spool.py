@@ -156,7 +156,7 @@ def test_a_closed_writer_has_answered_every_caller_and_starts_again_when_needed(
         time.sleep(0.1)
         process.communicate("go\n")
         closing_writer.result()
-        assert [one.result(0) for one in added] == [1] * 20
+        assert [one.result(10) for one in added] == [1] * 20
     assert writer.add("visit", ["{}"], deadline=time.monotonic() + 10) == 1
     assert spool.count() == 21
 

@@ -144,6 +144,7 @@ def test_a_migration_that_is_killed_at_any_step_says_what_to_do_and_is_finished_
                 assert matched + noted == len(orders)  # type: ignore[operator]
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_checkouts_go_on_without_an_error_or_a_long_wait_during_a_migration(storefront: Database) -> None:
     with storefront.connect() as connection:
         orders = standing.fill(connection, orders=5_000)

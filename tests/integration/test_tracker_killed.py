@@ -17,7 +17,9 @@ from ingest.spool.replay import replay
 from ingest.storage.connections import connect
 from ingest.storage.embedded import embedded_conninfo
 from ingest.storage.migrations import migrate
+from tests.conftest import in_memory
 from tests.storefront import add_shop, fetch
+from tests.waiting import wait_until
 
 PROCESSES = 2
 THREADS = 8
@@ -27,7 +29,7 @@ CHECKOUTS = 1000  # of each process
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A server for this test alone, because it is killed."""
-    with tempfile.TemporaryDirectory(prefix="regulars-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="regulars-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
         _kill_server(Path(folder))
 
@@ -86,7 +88,7 @@ def test_what_was_answered_before_the_kills_counts_exactly_once(home: Path) -> N
             subprocess.Popen([sys.executable, "-c", _TRADE, where, str(home), str(shop), str(mine), str(file)])
         )
 
-    _await(lambda: len(_answered(files)) > 200)
+    wait_until(lambda: len(_answered(files)) > 200)
     _kill_server(home)
     time.sleep(0.1)
     os.kill(processes[0].pid, signal.SIGKILL)
@@ -110,11 +112,3 @@ def test_what_was_answered_before_the_kills_counts_exactly_once(home: Path) -> N
             (len(answered),)
         ]
         assert fetch(connection, "select count(*) from regulars.customers") == [(50,)]
-
-
-def _await(happens: object) -> None:
-    for _ in range(600):
-        if happens():  # type: ignore[operator]
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")

@@ -35,6 +35,7 @@ def test_a_checkout_is_matched_with_a_new_customer_and_leaves_one_tracking_row(m
         ) == [(tracked.visit_id, order, "ama-data")]
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_once(
     migrated: Database,
 ) -> None:
@@ -57,6 +58,7 @@ def test_one_checkout_fifty_times_from_eight_threads_in_eight_spellings_counts_o
         assert fetch(connection, "select count(shop_customer_id) from regulars.tracking") == [(1,)]
 
 
+@pytest.mark.usefixtures("counts_on_time")
 def test_first_purchases_of_one_phone_at_the_same_time_make_one_customer(migrated: Database) -> None:
     with migrated.connect() as connection:
         shop = add_shop(connection)

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from regulars.serving.child import Child, stop
 from regulars.serving.parts import Part
 from tests.processes import is_gone
+from tests.waiting import wait_until
 
 # It lives until it is ended, and listens where nobody else does.
 _LONG = Part("long", "http.server", ("0",))
@@ -29,13 +29,6 @@ def long() -> Iterator[Child]:
     stop([child], within=5)
 
 
-def _await(condition: Callable[[], object], *, for_seconds: float = 20) -> None:
-    deadline = time.monotonic() + for_seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_process_that_was_killed_is_started_again_and_the_log_says_so(
     long: Child, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -47,7 +40,7 @@ def test_a_process_that_was_killed_is_started_again_and_the_log_says_so(
         long.tend()
         return long.pid not in (None, first)
 
-    _await(is_back)
+    wait_until(is_back)
     assert f"long (process {first}) ended by SIGKILL. It is started again in 1 s." in caplog.text
 
 
@@ -91,7 +84,7 @@ def test_what_ignores_the_request_to_stop_is_killed(caplog: pytest.LogCaptureFix
     child.tend()
     assert child.pid is not None
     deaf = psutil.Process(child.pid)
-    _await(is_deaf.exists)
+    wait_until(is_deaf.exists)
     stop([child], within=0.5)
     assert is_gone(deaf)
     assert "did not end" in caplog.text
@@ -115,9 +108,9 @@ def test_nothing_is_left_when_the_parent_is_killed() -> None:
         assert parent.stdout is not None
         process = psutil.Process(int(parent.stdout.readline()))
         # Until it listens: before that, it would see by itself that the parent is gone.
-        _await(process.net_connections)
+        wait_until(process.net_connections)
         parent.kill()
-    _await(lambda: is_gone(process))
+    wait_until(lambda: is_gone(process))
 
 
 @pytest.mark.usefixtures("takes_long")
