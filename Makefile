@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a .venv from the hashed lock, and an embedded PostgreSQL.
+# Every target but `lock` sets up what it needs: a .venv from the hashed lock, and an embedded PostgreSQL.
 PYTHON ?= python3
 BIN := .venv/bin
 # Modules are compiled when they are first imported: most never are.
@@ -23,8 +23,8 @@ install: .venv/.installed  ## set up the environment alone
 	$(BIN)/python -m pip install $(PIP) --no-build-isolation --editable .
 	@touch $@
 
-# Nothing that is installed changes its version, since the lock of this is resolved under that of all.
-spark: .venv/.spark  ## install what a rebuild on Spark needs besides: pyspark, 400 MB, and Java 17 must be there
+# This lock is resolved under the other one, so no installed package changes its version.
+spark: .venv/.spark  ## install the extra packages for Spark (400 MB); install Java 17 first
 
 .venv/.spark: .venv/.installed requirements.spark.lock
 	@$(BIN)/python -m flows.spark.needs
@@ -68,8 +68,8 @@ texts: install  ## collect the pages' texts, and add the new ones to the French 
 	$(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header \
 	    --input-file $(TEXTS) --output-file $(FRENCH) --locale fr
 
-# The lock holds hashes and no addresses, so that each installation chooses its own package index.
-lock:  ## write the two locks again from pyproject.toml: of all, and of what Spark needs besides
+# The locks hold hashes and no addresses, so that each installation chooses its own package index.
+lock:  ## write both locks from pyproject.toml: of everything, and of Spark's extra packages
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-header $(addprefix --extra ,pipeline ingest-api dashboard) --group dev \
 	    pyproject.toml -o requirements.lock

@@ -59,7 +59,7 @@ class Left(_Row):
     """Orders that were left without a customer, by reason."""
 
     reason: str = Field(description="why the phone can't be read")
-    orders: int = Field(description="how many orders stand so")
+    orders: int = Field(description="how many orders")
     new_orders: int = Field(description="how many of them this refresh, or a checkout since it began, added")
 
 
@@ -77,7 +77,7 @@ class Report(_Row):
     """Everything about one refresh. Times are UTC, durations seconds."""
 
     refresh_id: int = Field(description="number of the refresh")
-    mode: Mode = Field(description="`refresh`, `partial` (and changed models were computed anew) or `rebuild`")
+    mode: Mode = Field(description="`refresh`, `partial` (and changed models were recomputed) or `rebuild`")
     reason: str | None = Field(description="why it was more than a refresh, where nobody asked for that")
     status: Literal["running", "succeeded", "failed", "abandoned"] = Field(
         description="`running`, `succeeded`, `failed`, or `abandoned`: it was killed"

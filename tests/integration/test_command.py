@@ -127,7 +127,7 @@ def test_in_a_terminal_each_model_shows_while_it_runs(built: Database, home: Pat
 
 
 def test_every_key_of_the_json_is_documented() -> None:
-    documented = (Path(__file__).parents[2] / "docs" / "morning-report.md").read_text()
+    documented = (Path(__file__).parents[2] / "docs" / "refresh-report.md").read_text()
     for model in (Status, Report, Node, SlowModel, Left, Space):
         for name, field in model.model_fields.items():
             assert f"| `{name}` | {field.description} |" in documented, name

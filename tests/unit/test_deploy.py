@@ -54,6 +54,13 @@ def test_the_image_and_compose_name_the_ports_on_which_serve_listens() -> None:
     assert {address.split(":")[-1] for address in _compose()["services"]["regulars"]["ports"]} == wanted
 
 
+def test_the_proxy_passes_on_to_the_ingest_api_and_the_dashboard() -> None:
+    passed = re.findall(
+        r"location (\S+) \{\s+proxy_pass http://127\.0\.0\.1:(\d+);", (_DEPLOY / "nginx.conf").read_text()
+    )
+    assert passed == [("/api/ingest/", str(Ports().ingest_api)), ("/", str(Ports().dashboard))]
+
+
 def test_every_port_of_compose_is_on_loopback() -> None:
     published = [port for service in _compose()["services"].values() for port in service.get("ports", [])]
     assert published
@@ -64,7 +71,7 @@ def test_the_commands_of_the_containers_and_units_exist() -> None:
     named = {_compose()["services"]["migrate"]["command"][0]}
     named |= set(re.findall(r'^CMD \["(\w+)"', _dockerfile(), re.MULTILINE))
     for unit in _UNITS:
-        named |= set(re.findall(r"^ExecStart=\S+/regulars (\S+)", unit.read_text(), re.MULTILINE))
+        named |= set(re.findall(r"^ExecStart(?:Pre)?=\S+/regulars (\S+)", unit.read_text(), re.MULTILINE))
     assert len(named) > 1
     assert named <= set(get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -72,7 +79,7 @@ def test_the_commands_of_the_containers_and_units_exist() -> None:
 def test_the_example_of_an_environment_names_settings_that_exist() -> None:
     named = re.findall(r"^#?([A-Z_]+)=", (_DEPLOY / "env.example").read_text(), re.MULTILINE)
     assert named
-    assert set(named) <= _settings() | {"POSTGRES_PASSWORD"}
+    assert set(named) <= _settings() | {"COMPOSE_PROFILES", "POSTGRES_PASSWORD"}
 
 
 def test_the_example_of_an_environment_is_read_as_it_is() -> None:
@@ -80,6 +87,39 @@ def test_the_example_of_an_environment_is_read_as_it_is() -> None:
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     settings = Settings.from_environment(given)
     assert (settings.refresh_at, settings.refresh_every, settings.ingest_tokens) == (time(2, 30), None, ())
+
+
+def test_compose_starts_without_its_own_postgresql() -> None:
+    services = _compose()["services"]
+    assert services["postgres"]["profiles"] == ["postgres"]
+    waiting = [service["depends_on"] for service in services.values() if "postgres" in service.get("depends_on", {})]
+    assert waiting
+    assert all(conditions["postgres"]["required"] is False for conditions in waiting)
+    # A variable that must be set must be set for a service that isn't started, too.
+    assert not re.search(r"\$\{\w+:?\?", (_DEPLOY / "compose.yaml").read_text())
+
+
+def test_an_operators_command_gets_the_settings_of_the_units_and_its_own_arguments(tmp_path: Path) -> None:
+    quoted = "'jsons://hooks.example/x?a=1&b=$HOME mailtos://kofi:secret@smtp.example'"
+    (tmp_path / "settings").write_text(f"REGULARS_HOME=/var/lib/regulars\nREGULARS_ALARM_URLS={quoted}\n")
+    command = tmp_path / "command"
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$REGULARS_HOME" "$REGULARS_ALARM_URLS" "$@"\n')
+    command.chmod(0o755)
+    script = (_DEPLOY / "regulars.sh").read_text()
+    # Only root may become another user.
+    for there, here in {
+        "/etc/regulars.env": str(tmp_path / "settings"), "/opt/regulars/bin/regulars": str(command),
+        "runuser --user regulars -- ": "",
+    }.items():  # fmt: skip
+        assert there in script
+        script = script.replace(there, here)
+    ran = subprocess.run(
+        ["sh", "-c", script, "regulars", "erase", "--by", "Yaw, data protection"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert ran.stdout.splitlines() == [
+        "/var/lib/regulars", quoted.strip("'"), "erase", "--by", "Yaw, data protection",
+    ]  # fmt: skip
 
 
 def test_prefects_deployment_names_the_flow_and_the_default_schedule() -> None:
@@ -100,7 +140,7 @@ def test_prefects_deployment_names_the_flow_and_the_default_schedule() -> None:
 def test_systemd_accepts_the_units(unit: Path, tmp_path: Path) -> None:
     # It wants the command to be there.
     here = tmp_path / unit.name
-    here.write_text(re.sub(r"(?<=ExecStart=)/opt/regulars/bin/\w+", sys.executable, unit.read_text()))
+    here.write_text(re.sub(r"(?<==)/opt/regulars/bin/\w+", sys.executable, unit.read_text()))
     checked = subprocess.run(
         ["systemd-analyze", "verify", str(here)], capture_output=True, text=True, timeout=60, check=False
     )

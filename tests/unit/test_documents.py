@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from ingest.bulk.import_file import OrderRow, ShopRow
 from regulars.cli.app import app
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,17 @@ def _broken_links(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert list(_broken_links(page)) == []
+
+
+def test_the_page_about_an_export_lists_its_columns() -> None:
+    _, _, section = (_ROOT / "docs" / "other-tables.md").read_text(encoding="utf-8").partition("\n## The export\n")
+    rows = re.findall(r"^\| (`.+?`) \| (.*) \|$", section, re.MULTILINE)
+    named = {column: meaning for cell, meaning in rows for column in re.findall(r"`(\w+)`", cell)}
+    fields = ShopRow.model_fields | OrderRow.model_fields
+    assert set(named) == set(fields)
+    assert {column for column, meaning in named.items() if "optional" in meaning} == {
+        column for column, field in fields.items() if not field.is_required()
+    }
 
 
 @pytest.mark.parametrize("page", _CURRENT_PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
