@@ -20,9 +20,14 @@ def keep_watch(connection: Connection, settings: Settings) -> list[Alarm]:
     """Finds what is wrong, raises and clears alarms, tells each address what it hasn't been told, and returns those
     that hold.
 
-    What an address did not take it is told the next time. Raises SettingError if an address can't be read.
+    Messages that an address didn't accept are sent again next time. Raises SettingError if an address can't be read.
     """
-    settle(connection, find_trouble(connection, settings), machine=machine())
+    with connection.transaction():
+        connection.execute(
+            "select set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true)"
+        )
+        troubles = find_trouble(connection, settings)
+    settle(connection, troubles, machine=machine())
     if settings.alarm_urls:
         _tell(connection, settings)
     return open_alarms(connection)
