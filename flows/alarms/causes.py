@@ -20,7 +20,7 @@ _MOST_REFRESHES = 30
 
 _LONGEST_SPOOLED = timedelta(hours=1)
 
-# The less of: a tenth of the disk, 20 GiB.
+# The smaller of: a tenth of the disk, 20 GiB.
 _LEAST_FREE_SHARE = 10
 _LEAST_FREE_BYTES = 20 * 2**30
 
@@ -131,27 +131,22 @@ def _slow(connection: Connection, _: Settings) -> Iterator[Trouble]:
     rows = connection.execute(
         """
         with latest as (select * from regulars.refreshes order by refresh_id desc limit 1)
-        select started_at, coalesce(finished_at, clock_timestamp()) - started_at, status = 'running', mode
+        select runs.started_at, coalesce(runs.finished_at, clock_timestamp()) - runs.started_at, runs.status, runs.mode
         from latest
-        where status in ('running', 'succeeded') and mode <> 'partial'
-        union all
-        (
-            select earlier.started_at, earlier.finished_at - earlier.started_at, false, earlier.mode
-            from regulars.refreshes as earlier
-            inner join latest on earlier.mode = latest.mode and earlier.refresh_id < latest.refresh_id
-            where earlier.status = 'succeeded' and latest.status in ('running', 'succeeded')
-            order by earlier.refresh_id desc
-            limit %s
-        )
+        inner join regulars.refreshes as runs
+            on latest.mode = runs.mode and (runs.status = 'succeeded' or latest.refresh_id = runs.refresh_id)
+        where latest.status in ('running', 'succeeded') and latest.mode <> 'partial'
+        order by runs.refresh_id desc
+        limit %s + 1
         """,
         [_MOST_REFRESHES],
     ).fetchall()
     if len(rows) <= _FEWEST_REFRESHES:
         return
-    (started_at, took, is_running, mode), *earlier = rows
+    (started_at, took, status, mode), *earlier = rows
     usual = median(duration for _, duration, *_ in earlier)
     if took > max(_SLOW * usual, _LEAST_SLOW):
-        verb = "has been running for" if is_running else "took"
+        verb = "has been running for" if status == "running" else "took"
         yield Trouble(
             SLOW,
             started_at,
