@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flows.errors import BuildFailed
 from flows.spark.manifest import Manifest
 from flows.spark.session import address
-from flows.spark.zones import java_regions, java_zones
+from ingest.zones import standard_zones
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,7 +36,7 @@ def register(spark: SparkSession, extract: Path) -> datetime:
         register_files(spark, table, files)
     # Those that PostgreSQL doesn't read are left out of the extract.
     names = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
-    zones = java_zones(names, java_regions(spark))
+    zones = standard_zones(names, java_regions(spark))
     if unknown := sorted(set(names) - zones.keys()):
         raise BuildFailed(
             f"The time zone {', '.join(unknown)} is known to PostgreSQL alone; nothing was published. Give the shops "
@@ -51,6 +51,12 @@ def register_files(spark: SparkSession, name: str, folder: Path) -> None:
     """Makes a folder's Parquet files a relation."""
     quoted = address(folder).replace("`", "``")
     spark.sql(f"create or replace view {name} as select * from parquet.`{quoted}`")  # noqa: S608
+
+
+def java_regions(spark: SparkSession) -> list[str]:
+    """The zones of the IANA that this session's Java knows; a new one comes with a new Java."""
+    java = spark._jvm
+    return list(java.java.lang.String.join(" ", java.java.time.ZoneId.getAvailableZoneIds()).split())
 
 
 def _functions(as_of: datetime, zones: Mapping[str, str]) -> list[str]:

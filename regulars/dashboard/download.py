@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.exports import Export
 from regulars.web.head import is_head
 
 

@@ -6,12 +6,14 @@ a zone, and an unknown value is None, never 0.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Annotated, ClassVar, LiteralString
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from regulars.dashboard.zones import zone_of
 
 
 def with_cents(amount: Decimal) -> Decimal:
@@ -46,10 +48,15 @@ class Shop(Row):
     shop_id: UUID
     shop_name: str | None
     shop_slug: str | None
-    country: str
-    currency: str
-    time_zone: str
-    """IANA name; UTC where the storefront's name is unknown, as in every number."""
+    # The storefront's columns may be NULL. What the marts and the matching take then is taken here.
+    country: Annotated[str, Sql("coalesce(cast(shop_profiles.country as text), '')")]
+    currency: Annotated[str, Sql("coalesce(cast(shop_profiles.currency as text), 'GHS')")]
+    time_zone: Annotated[str, Sql("coalesce(cast(shop_profiles.time_zone as text), 'UTC')")]
+    """The IANA's name, or an offset such as UTC-05:30; UTC where the storefront's name is unknown, as in the marts."""
+
+    @property
+    def zone(self) -> tzinfo:
+        return zone_of(self.time_zone)
 
 
 class Freshness(BaseModel):

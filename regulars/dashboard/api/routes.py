@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
@@ -38,9 +37,9 @@ from regulars.dashboard.api.responses import (
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
 from regulars.dashboard.queries import customers, metrics, period_numbers, segments
-from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.exports import Export
 from regulars.dashboard.queries.filters import ClampedLimit, CustomerFilter, CustomerQuery, Limit, Text
-from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.freshness import freshness, stale_after
 from regulars.dashboard.queries.periods import PeriodQuery
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shares import Kind
@@ -273,7 +272,9 @@ def list_customers(request: Request, owner: SignedIn, query: Annotated[ListQuery
 )
 def export(request: Request, owner: SignedIn, query: Annotated[ExportQuery, Query()]) -> Response:
     """All customers that match a filter, as a file for a spreadsheet."""
-    return Download(Export(request.app.state.reader, owner, query.shop, query, stale_after=_stale_after(request)))
+    return Download(
+        Export(request.app.state.reader, owner, query.shop, query, stale_after=stale_after(request.app.state.settings))
+    )
 
 
 @router.get("/{customer_id}/history", responses=responses(HistoryResponse))
@@ -309,7 +310,7 @@ def _respond(
     reader: Reader = request.app.state.reader
     with reader.as_owner(owner, reads=reads) as connection:
         shop = chosen_shop(connection, slug)
-        fresh = freshness(connection, stale_after=_stale_after(request))
+        fresh = freshness(connection, stale_after=stale_after(request.app.state.settings))
         age = {"as_of": fresh.as_of, "stale": fresh.stale}
         try:
             loaded = load(connection, shop)
@@ -331,7 +332,3 @@ def _with_etag(request: Request, text: str) -> Response:
     if etag.removeprefix("W/") in known or known == ["*"]:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
-
-
-def _stale_after(request: Request) -> timedelta:
-    return timedelta(hours=request.app.state.settings.stale_after_hours)

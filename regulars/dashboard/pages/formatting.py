@@ -1,10 +1,9 @@
 """Formats numbers, money, days and moments for the pages, in the language of the request that is being answered."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
-from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.numbers import get_currency_symbol
@@ -116,14 +115,6 @@ def volume(gigabytes: Decimal) -> str:
 def _rounded(value: Decimal, digits: int) -> Decimal:
     """Rounds half up, as the models and the pictures do; Python would round half to even."""
     return value.quantize(Decimal(1).scaleb(-digits), context=_EXACT)
-
-
-def zone_of(name: str) -> tzinfo:
-    """UTC where the storefront's zone is unknown, as in the models."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return UTC
 
 
 # The day, the month, the year: both languages have them in this order.

@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 OTHERS = N_("other networks")
 
 
-def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = MAX_LINKS) -> Figure:
+def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str) -> Figure:
     """The links with the largest revenue, each by its own sales and by those to the customers whom it brought."""
     sold = sorted(
         (row for row in rows if row.sales or row.first_touch_net_amount),
@@ -32,7 +32,7 @@ def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = M
         return Figure("links", (), _("No link has brought a sale yet."))
     drawn = tuple(
         {"link": _called(row.link), "rank": rank, "touch": touch, "net": float(net)}
-        for rank, row in enumerate(sold[:limit])
+        for rank, row in enumerate(sold[:MAX_LINKS])
         for touch, net in ((_("Last touch"), row.last_touch_net_amount), (_("First touch"), row.first_touch_net_amount))
     )
     largest = ", ".join(
@@ -58,8 +58,8 @@ def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = M
         drawn,
         _("Bars of the revenue that each link brought, the largest first: %(links)s.", links=largest),
         answer,
-        _("The picture shows the %(shown)s links with the largest revenue of %(all)s.", shown=limit, all=len(sold))
-        if len(sold) > limit
+        _("The picture shows the %(shown)s links with the largest revenue of %(all)s.", shown=MAX_LINKS, all=len(sold))
+        if len(sold) > MAX_LINKS
         else "",
     )
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.language.catalogue import N_
-from regulars.dashboard.pages import moving
+from regulars.dashboard.pages import comparisons
 from regulars.dashboard.pages.formatting import span
 from regulars.dashboard.queries import period_numbers
 from regulars.dashboard.queries.periods import Against, Kind, Period, PeriodQuery, Span
@@ -54,7 +54,7 @@ class Control:
 
     @property
     def title(self) -> str:
-        return moving.title(self.period)
+        return comparisons.title(self.period)
 
     @property
     def days(self) -> str:

@@ -4,7 +4,6 @@ import re
 from datetime import datetime, time, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from psycopg import sql
 
@@ -194,7 +193,7 @@ def _came_by(column: LiteralString, name: LiteralString, slug: str) -> sql.Compo
 
 def _days_ago(shop: Shop, days: int) -> datetime:
     """The beginning of the shop's local day so many days ago."""
-    zone = ZoneInfo(shop.time_zone)
+    zone = shop.zone
     return datetime.combine(datetime.now(zone).date() - timedelta(days=days), time(), zone)
 
 

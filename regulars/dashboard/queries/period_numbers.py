@@ -1,7 +1,6 @@
 """What happened in a period of days. Raises and takes what `metrics` does."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.errors import NotCountedYet
@@ -18,7 +17,7 @@ def period_of(connection: Connection, shop: Shop, query: PeriodQuery) -> Period:
     as_of: datetime | None = row[0] if row else None
     if as_of is None:
         raise NotCountedYet
-    return resolve(query, today=as_of.astimezone(ZoneInfo(shop.time_zone)).date())
+    return resolve(query, today=as_of.astimezone(shop.zone).date())
 
 
 def numbers(connection: Connection, shop: Shop, span: Span | None) -> PeriodNumbers | None:

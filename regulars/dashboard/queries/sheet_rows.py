@@ -7,11 +7,10 @@ long.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Literal, get_args
 from xml.sax.saxutils import escape
-from zoneinfo import ZoneInfo
 
 from regulars.dashboard.schemas import Row
 
@@ -49,7 +48,7 @@ class SheetRows:
 
     kinds: Sequence[Kind]
     styles: Sequence[int]
-    zone: ZoneInfo
+    zone: tzinfo
 
     def xml(self, rows: Sequence[Sequence[Any]], *, first: int) -> bytes:
         """The rows from number `first` on. A value of None is no cell."""

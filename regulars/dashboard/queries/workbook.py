@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
-from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
@@ -87,7 +86,7 @@ class Workbook:
             if self._sheets == 1:
                 # By the first entry of the archive, others recognise a workbook.
                 self._zip.writestr("_rels/.rels", book.read("_rels/.rels"))
-        self._rows = SheetRows(kinds(self._model), _styles(before), ZoneInfo(self._shop.time_zone))
+        self._rows = SheetRows(kinds(self._model), _styles(before), self._shop.zone)
         self._sheet = self._zip.open(name, "w")
         # XlsxWriter counts the headings alone.
         self._sheet.write(re.sub(rb"<dimension [^>]*/>", b"", before))

@@ -15,10 +15,9 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -71,7 +70,7 @@ class Export:
             self.shop = chosen_shop(self._connection, slug)
             self.freshness = freshness(self._connection, stale_after=stale_after)
             require_counted(self._connection, self.shop)
-            self._zone = ZoneInfo(self.shop.time_zone)
+            self._zone = self.shop.zone
             self._declare(query)
             self._cursor = self._connection.cursor()
             for name in self.as_text:
@@ -198,7 +197,7 @@ class PhonesExport(Export):
         return "".join(f"{phone}\n" for (phone,) in rows if phone).encode()
 
 
-def csv_file(model: type[Row], rows: Sequence[Row], *, zone: ZoneInfo) -> bytes:
+def csv_file(model: type[Row], rows: Sequence[Row], *, zone: tzinfo) -> bytes:
     """A small table as a whole file."""
     names = list(model.model_fields)
     cells = ([_cell(getattr(row, name), zone) for name in names] for row in rows)
@@ -211,7 +210,7 @@ def _csv(rows: Iterator[list[str]] | list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _cell(value: object, zone: ZoneInfo) -> str:
+def _cell(value: object, zone: tzinfo) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
