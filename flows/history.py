@@ -111,7 +111,7 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Ref
     return opened
 
 
-def turn(connection: Connection, refresh_id: int, mode: Mode, reason: str) -> Refresh:
+def change_mode(connection: Connection, refresh_id: int, mode: Mode, reason: str) -> Refresh:
     """Makes a refresh, which has only begun, more than that."""
     return _update(connection, refresh_id, "mode = %s, reason = %s", [mode, reason])
 

@@ -16,7 +16,7 @@ _LOCK = 0x5265_6672_6573  # "Refres"
 PATIENCE = 60.0
 
 # Readers queue behind a statement that waits to change what they read. This is shorter than they would notice.
-_GLANCE = "200ms"
+_UNNOTICED_WAIT = "200ms"
 
 # For how many seconds a refresh waits for another one's lock: longer than the server needs to end the session of one
 # that was killed.
@@ -146,7 +146,7 @@ def patiently(connection: Connection, change: Callable[[], None], *, relation: s
     while True:
         try:
             with connection.transaction():
-                connection.execute("select set_config('lock_timeout', %s, true)", [_GLANCE])
+                connection.execute("select set_config('lock_timeout', %s, true)", [_UNNOTICED_WAIT])
                 change()
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:

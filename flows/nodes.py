@@ -47,8 +47,8 @@ Watch = Callable[[NodeEvent], None]
 """Whoever looks on while models are built. It is called from several threads, and has to be quick."""
 
 
-def nobody(event: NodeEvent) -> None:
-    """Looks on at nothing."""
+def ignore(event: NodeEvent) -> None:
+    """Ignores the event."""
 
 
 @dataclass(frozen=True, slots=True)

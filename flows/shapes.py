@@ -12,6 +12,9 @@ WORKING = "building"
 # What owners and analysts read: copies of the working relations, all as of one moment.
 PUBLISHED = "analytics"
 
+# Columns that say when a row was computed: equal computations differ in nothing else.
+MOMENTS = ("refreshed_at",)
+
 _COLUMNS = """
     select
         class.relname,

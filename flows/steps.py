@@ -21,7 +21,7 @@ from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.nodes import NodeEvent, NodeLog, Watch, nobody
+from flows.nodes import NodeEvent, NodeLog, Watch, ignore
 from flows.publishing import relations
 from flows.publishing.columns import settle_columns
 from flows.publishing.indexes import settle_indexes
@@ -32,7 +32,7 @@ from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
-from ingest.spool.file import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool, SpoolRefused
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection, conninfo, first_line
 from ingest.storage.migrations import require_schema
@@ -68,13 +68,17 @@ class Run:
     changed: Changed = field(default_factory=Changed)
     warnings: list[str] = field(default_factory=list)
     log: NodeLog = field(default_factory=NodeLog)
-    onlooker: Watch = nobody
+    onlooker: Watch = ignore
     on_spark: "SparkRebuild | None" = None
 
     def watch(self, event: NodeEvent) -> None:
         """Notes a model or data test that ended, and tells whoever looks on."""
         self.log.node(event)
         self.onlooker(event)
+
+    def note_warnings(self, built: Built) -> None:
+        """Notes the data tests that warned."""
+        self.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
 
     @property
     def has_work(self) -> bool:
@@ -96,10 +100,10 @@ def compare_models(run: Run) -> None:
     wanted = [relation for relation in project.relations() if relation.name not in run.changed.anew]
     if missing := relations.missing(run.connection, wanted):
         reason = f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, "rebuild", reason)
     elif run.changed.is_any:
         mode: Mode = "partial" if run.changed.kept else "rebuild"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, mode, "the models changed")
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, mode, "the models changed")
 
 
 def prepare_relations(run: Run) -> None:
@@ -115,7 +119,11 @@ def prepare_relations(run: Run) -> None:
 
 def match_customers(run: Run) -> Matched:
     """Matches the orders that checkout did not, so that every sale has a customer or a written reason."""
-    replay(run.connection, Spool(run.settings.home / SPOOL))
+    try:
+        replay(run.connection, Spool(run.settings.home / SPOOL))
+    except SpoolRefused as error:
+        # Its events are one machine's, and wait there; the numbers of every shop need not wait for them.
+        run.warnings.append(f"Events wait in the spool: {error}")
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
     (run.as_of,) = run.connection.execute("select clock_timestamp()").fetchone() or (None,)
@@ -154,7 +162,7 @@ def build_marts(run: Run) -> Built | None:
     if not run.has_work:
         return None
     built = _build(run)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
@@ -220,7 +228,7 @@ def extract_rows(run: Run) -> None:
     run.on_spark = SparkRebuild(run.settings, run.conninfo)
     if run.refresh.mode != "rebuild":
         reason = run.refresh.reason or "Spark computes everything"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, "rebuild", reason)
         relations.clear_working(run.connection, project.relations())
     as_of = run.on_spark.extract_rows(patience=run.patience)
     run.refresh = history.hold_as_of(run.connection, run.refresh.refresh_id, as_of)
@@ -231,7 +239,7 @@ def build_on_spark(run: Run) -> Built | None:
     if run.on_spark is None:
         return None
     built = run.on_spark.build(watch=run.watch)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
@@ -240,7 +248,7 @@ def load_marts(run: Run) -> Built | None:
     if run.on_spark is None:
         return None
     built = run.on_spark.load(patience=run.patience, watch=run.watch)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
@@ -315,10 +323,9 @@ def run_refresh(
     settings: Settings,
     *,
     mode: Mode | None = None,
-    database: str | None = None,
     patience: float = PATIENCE,
     perform: Callable[[Step, Run], object] = lambda step, run: step(run),
-    watch: Watch = nobody,
+    watch: Watch = ignore,
 ) -> Refresh:
     """One refresh, or rebuild. `perform` runs each step; Prefect's flow passes its own.
 
@@ -326,11 +333,11 @@ def run_refresh(
     waits for somebody else's lock.
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
-    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; with the engine spark
-    also SparkMissing, ExtractFailed and LoadFailed. A failure is in the history. Afterwards, whatever became of it,
-    alarms are settled.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished, DatabaseError, and SettingError if
+    DATABASE_URL can't be read; with the engine spark also SparkMissing, ExtractFailed and LoadFailed. A failure is in
+    the history. Afterwards, however it ended, alarms are settled.
     """
-    where = conninfo(settings, database=database)
+    where = conninfo(settings)
     try:
         return _run_locked(settings, where, mode=mode, patience=patience, perform=perform, watch=watch)
     finally:

@@ -8,8 +8,8 @@ from psycopg import sql
 
 from flows.audit.raw import copy_rows, draw_shops, drop_rows
 from flows.building import project
-from flows.building.shop_rebuild import RECORD
-from flows.shapes import PUBLISHED
+from flows.building.shop_rebuild import SEGMENT_RECORD
+from flows.shapes import MOMENTS, PUBLISHED
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
@@ -20,9 +20,6 @@ EVERY = timedelta(days=7)
 
 # So that it costs the same however large the platform is.
 _ORDERS = 50_000
-
-# When it was computed is the one thing in which two equal computations differ.
-_MOMENTS = ("refreshed_at",)
 
 # Without an audit so far, the first comes a week after the first refresh.
 _IS_DUE = """
@@ -88,7 +85,7 @@ def audit(connection: Connection, settings: Settings, conninfo: str, *, patience
         if shops:
             project.build(
                 settings, conninfo,
-                *("--resource-type", "model", "--exclude", f"{RECORD}+", "reconciliation", "time_spine"),
+                *("--resource-type", "model", "--exclude", f"{SEGMENT_RECORD}+", "reconciliation", "time_spine"),
                 *("--vars", "audit: true"),
                 patience=patience, target=SCHEMA,
             )  # fmt: skip
@@ -103,7 +100,7 @@ def _compare(connection: Connection, shops: Sequence[UUID]) -> list[str]:
     with connection.transaction():
         connection.execute("set local row_security = off")
         compared = connection.execute(
-            _COMPARED, {"published": PUBLISHED, "computed": SCHEMA, "moments": list(_MOMENTS)}
+            _COMPARED, {"published": PUBLISHED, "computed": SCHEMA, "moments": list(MOMENTS)}
         ).fetchall()
         (audit_id,) = connection.execute(
             "insert into regulars.audits (shops, relations, differences) values (%s, %s, 0) returning audit_id",

@@ -14,7 +14,7 @@ import psycopg
 from flows.building.plan import Node, Plan
 from flows.building.project import Built, build_failed, session_options
 from flows.lock import BUILDING
-from flows.nodes import NodeEvent, Watch, nobody
+from flows.nodes import NodeEvent, Watch, ignore
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
@@ -31,7 +31,7 @@ class _Ran:
     fault: str | None
 
 
-def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = nobody) -> Built:
+def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = ignore) -> Built:
     """Runs every node in transactions that end where dbt's end. `patience`: how many seconds each waits for a lock.
 
     `watch` is told of each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained or

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
 from flows.lock import PATIENCE, SESSION
-from flows.nodes import NodeEvent, Watch, nobody
+from flows.nodes import NodeEvent, Watch, ignore
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.settings import Settings
 
@@ -139,13 +139,6 @@ def _with_defaults(conninfo: str) -> dict[str, str]:
 
 
 @contextmanager
-def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Sets `environment` for dbt in this process, and restores what was there."""
-    with _variables(environment(settings, conninfo, patience=patience)):
-        yield
-
-
-@contextmanager
 def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -173,7 +166,7 @@ def build(
     *arguments: str,
     patience: float = PATIENCE,
     target: str = "target",
-    watch: Watch = nobody,
+    watch: Watch = ignore,
     see: Callable[[Any, list[tuple[str, str]]], None] = lambda results, statements: None,  # noqa: ARG005
 ) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
@@ -209,7 +202,7 @@ def judge(results: Sequence[Any]) -> Built:
 
 def read(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Any:
     """dbt's manifest of the project. Raises BuildFailed, in dbt's words, if it can't be read."""
-    manifest, _ = _invoke(settings, conninfo, ["parse"], patience=patience, target="target", watch=nobody)
+    manifest, _ = _invoke(settings, conninfo, ["parse"], patience=patience, target="target", watch=ignore)
     return manifest
 
 
@@ -231,11 +224,18 @@ def _invoke(
 
 
 def run_dbt(
-    settings: Settings, arguments: Sequence[str], *, variables: Mapping[str, str], target: str, watch: Watch = nobody
+    settings: Settings,
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str],
+    target: str,
+    watch: Watch = ignore,
+    writes_json: bool = False,
 ) -> Any:
     """dbt's result of a command inside this process, with what profiles.yml reads in `variables`.
 
-    Raises BuildFailed if dbt did not start; what becomes of its nodes is in the results.
+    With `writes_json` dbt's artifacts are in the folder `target` afterwards. Raises BuildFailed if dbt did not start;
+    which of its nodes failed is in the results.
     """
     _import_dbt()
     from dbt.cli.main import dbtRunner
@@ -251,10 +251,10 @@ def run_dbt(
             [
                 "--quiet",
                 "--log-level", "none",
-                # What failed is in BuildFailed. Nobody reads the rest, nor dbt's artifacts of a refresh.
+                # What failed is in BuildFailed. Nobody reads the rest.
                 "--log-level-file", "none",
                 "--log-path", str(home / "dbt" / "logs"),
-                "--no-write-json",
+                *([] if writes_json else ["--no-write-json"]),
                 "--no-use-colors",
                 # dbt doesn't see that a description is as it was before the last change, with the time that it had: as
                 # where a release was taken back.

@@ -11,7 +11,7 @@ from ingest.storage.connections import Connection
 from ingest.storage.errors import UnknownShop
 
 # It records what readers were shown, which no raw row tells: decision 0065.
-RECORD = "segment_changes"
+SEGMENT_RECORD = "segment_changes"
 
 # Number 0 comes before all that a model has read, so no sum takes these rows; publishing removes the rows of their
 # keys, unless the model adds them again. What an earlier refresh left in the delta goes: everything is added anew.
@@ -68,7 +68,7 @@ def empty_shops(connection: Connection, refresh: Refresh, *, anew: Collection[st
             connection.execute("set local row_security = off")
             published = shapes(connection, PUBLISHED)
             for name, working in shapes(connection, WORKING).items():
-                if working.kind == "r" and name != RECORD and name not in anew:
+                if working.kind == "r" and name != SEGMENT_RECORD and name not in anew:
                     _empty(connection, working, published[name], shops)
             connection.execute(sql.SQL(_LOG_EVERYTHING).format(), {"shops": shops})
             connection.execute(

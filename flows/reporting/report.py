@@ -17,6 +17,8 @@ from ingest.storage.storefront import TABLES
 MOST_RUNS = 30
 """How many runs before it say what is usual for one."""
 
+_SLOWEST = 5
+
 # It reads while others write and migrate, and waits for none of them for long.
 _SESSION = "set local statement_timeout = '10s'; set local lock_timeout = '5s'; set local jit = off"
 
@@ -214,8 +216,8 @@ _DISK = """
 """
 
 
-def read_report(connection: Connection, refresh_id: int, *, slowest: int = 5) -> Report:
-    """The report of a refresh, with its `slowest` models. Raises LookupError if there is no such refresh."""
+def read_report(connection: Connection, refresh_id: int) -> Report:
+    """The report of a refresh. Raises LookupError if there is no such refresh."""
     asked = {"refresh_id": refresh_id, "runs": MOST_RUNS}
     with connection.transaction():
         connection.execute(_SESSION)
@@ -245,7 +247,7 @@ def read_report(connection: Connection, refresh_id: int, *, slowest: int = 5) ->
         slowest=sorted(
             (node.over_time for node in nodes if node.kind == "model"),
             key=lambda model: (-model.total_seconds, model.name),
-        )[:slowest],
+        )[:_SLOWEST],
         disk=disk,
     )
 

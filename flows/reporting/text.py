@@ -90,6 +90,12 @@ def changed(report: Report) -> str:
     return f"{what} {_counted(added, 'row')} added and {removed:,} removed, in {_counted(len(relations), 'relation')}."
 
 
+def recomputed(report: Report) -> str:
+    """One sentence: how much more than the changes it computed, and why; of a report with a reason."""
+    what = "everything" if report.mode == "rebuild" else "a part of the models"
+    return f"It recomputed {what}, because {report.reason}."
+
+
 def places(report: Report) -> str:
     """The disk by place."""
     sizes = report.places
@@ -126,7 +132,7 @@ def size(held: float) -> str:
 def _outcome(report: Report) -> Section:
     text = []
     if report.reason:
-        text.append(f"It recomputed everything, because {report.reason}.")
+        text.append(recomputed(report))
     if report.status == "succeeded":
         text.append(f"{changed(report)} The numbers are as of {report.as_of:%Y-%m-%d %H:%M:%S} UTC.")
     if report.error:

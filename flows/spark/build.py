@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.building.project import Built, judge, run_dbt
-from flows.nodes import Watch, nobody
+from flows.nodes import Watch, ignore
 from flows.shapes import WORKING
 from flows.spark.adapter import keep_settings
 from flows.spark.sources import register
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = nobody) -> Built:
+def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = ignore) -> Built:
     """Computes everything anew from the extract in a folder, as tables of the session's warehouse.
 
     They are as of the extract's moment: what reads the clock reads that. `arguments`: further ones of `dbt build`.

@@ -18,7 +18,7 @@ from psycopg import sql
 from flows.building.project import relations
 from flows.errors import ExtractFailed
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.shapes import MOMENTS, PUBLISHED, WORKING, shapes
 from flows.spark.build import build
 from flows.spark.columns import Column, Table
 from flows.spark.csv import blocks, decode
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
     from pyspark.sql.types import StructField
 
-RECORD = ("segment_changes", "customer_segments")
+PUBLISHED_INPUTS = ("segment_changes", "customer_segments")
 """What the model `segment_changes` reads of what is published: its own rows, and the segments that readers see."""
-
-# When it was computed is the one thing in which two equal computations differ.
-_MOMENTS = {"refreshed_at"}
 
 # How many differing rows of a relation are shown.
 _TOLD = 10
@@ -104,7 +101,7 @@ def export_record(connection: Connection, spark: SparkSession, folder: Path) -> 
     spark.sql(f"create schema if not exists {PUBLISHED}")
     with connection.transaction():
         set_for_long(connection)
-        for name in RECORD:
+        for name in PUBLISHED_INPUTS:
             table = _table(connection, name)
             if table is not None:
                 _export(connection, table, folder / name)
@@ -134,7 +131,7 @@ def compare(
 def _compare(connection: Connection, spark: SparkSession, folder: Path, name: str, key: Sequence[str]) -> Compared:
     if not spark.catalog.tableExists(f"{WORKING}.{name}"):
         return Compared(name, 0, 0, ("Spark has no such relation",))
-    fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in _MOMENTS]
+    fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in MOMENTS]
     table = _table(connection, name, fields)
     if table is None:
         return Compared(name, 0, 0, (f"{PUBLISHED} has no such relation, or other columns",))
@@ -192,7 +189,7 @@ def _table(connection: Connection, name: str, fields: Sequence[StructField] | No
         ).fetchall()
     )
     wanted = {field.name: _arrow(field.dataType.simpleString()) for field in fields or ()}
-    found = {column for column in types if column not in _MOMENTS}
+    found = {column for column in types if column not in MOMENTS}
     if not found or (fields is not None and found != wanted.keys()):
         return None
     arrow = wanted or {column: _ARROW.get(kind, pa.string()) for column, kind in types.items()}

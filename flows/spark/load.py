@@ -13,10 +13,10 @@ from psycopg import sql
 
 from flows.building import project
 from flows.building.project import Built
-from flows.building.shop_rebuild import RECORD
+from flows.building.shop_rebuild import SEGMENT_RECORD
 from flows.errors import LoadFailed
 from flows.lock import BUILDING
-from flows.nodes import Watch, nobody
+from flows.nodes import Watch, ignore
 from flows.shapes import WORKING, Shape, shapes
 from flows.spark.csv import encode
 from flows.spark.parquet import Damaged, open_file
@@ -28,12 +28,12 @@ from ingest.storage.settings import Settings
 _BATCH = 50_000
 
 # The record of what readers were shown is made of what PostgreSQL publishes.
-_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", RECORD)
-_REST = ("--select", RECORD, "path:models/dashboard", "path:models/checks", "path:models/current")
+_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", SEGMENT_RECORD)
+_REST = ("--select", SEGMENT_RECORD, "path:models/dashboard", "path:models/checks", "path:models/current")
 
 
 def load(
-    settings: Settings, conninfo: str, warehouse: Path, rows: dict[str, int], *, patience: float, watch: Watch = nobody
+    settings: Settings, conninfo: str, warehouse: Path, rows: dict[str, int], *, patience: float, watch: Watch = ignore
 ) -> Built:
     """Fills the working tables from the warehouse's files, `rows` of each mart, and builds what stands on them.
 
@@ -48,7 +48,7 @@ def load(
         marts = [
             shape
             for shape in shapes(connection, WORKING).values()
-            if shape.kind == "r" and shape.name in rows and shape.name != RECORD
+            if shape.kind == "r" and shape.name in rows and shape.name != SEGMENT_RECORD
         ]
     # The largest first, so that none ends long after the others.
     marts.sort(key=lambda shape: -rows[shape.name])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flows.building.project import in_one_line
 from flows.errors import BuildFailed
 from flows.spark.needs import require_spark
-from flows.spark.workers import PATIENCE, is_cluster, told_without_workers
+from flows.spark.workers import PATIENCE, failing_without_workers, is_cluster
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -75,7 +75,7 @@ def spark_session(
 
     session = _start(warehouse, master=master, memory=memory, more=more)
     try:
-        with told_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
+        with failing_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
             yield session
     except Exception as error:
         # Of many kinds, from Spark, dbt or the socket between.

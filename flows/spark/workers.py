@@ -25,7 +25,7 @@ def is_cluster(master: str) -> bool:
 
 
 @contextmanager
-def told_without_workers(context: SparkContext, *, master: str, memory: str, patience: float) -> Iterator[None]:
+def failing_without_workers(context: SparkContext, *, master: str, memory: str, patience: float) -> Iterator[None]:
     """Ends a cluster's session if a job of it has waited `patience` seconds for a worker. Raises BuildFailed if it did,
     or if the cluster ended the session. Where this process computes, there is no worker to wait for."""
     if not is_cluster(master):

@@ -20,8 +20,8 @@ _FEWEST_WEEKS = 4
 
 _FAR = 3.5
 # Far for a large shop may still be little, and for a small one a handful.
-_MOST_OF_EXPECTED = 0.6
-_LEAST_OF_EXPECTED = 2
+_LOW_RATIO = 0.6
+_HIGH_RATIO = 2
 _FEWEST_IN_EXCESS = 10
 
 _MOST_NAMED = 5
@@ -52,12 +52,12 @@ def modified_z_score(found: float, past: Sequence[float]) -> float:
 
 def is_far_below(found: float, past: Sequence[float]) -> bool:
     """Whether a count is far below past ones, and at most 60 % of their median."""
-    return found <= _MOST_OF_EXPECTED * median(past) and modified_z_score(found, past) < -_FAR
+    return found <= _LOW_RATIO * median(past) and modified_z_score(found, past) < -_FAR
 
 
 def is_far_above(found: float, past: Sequence[float]) -> bool:
     """Whether a count is far above past ones, at least twice their median, and 10 or more."""
-    return found >= max(_FEWEST_IN_EXCESS, _LEAST_OF_EXPECTED * median(past)) and modified_z_score(found, past) > _FAR
+    return found >= max(_FEWEST_IN_EXCESS, _HIGH_RATIO * median(past)) and modified_z_score(found, past) > _FAR
 
 
 def days_to_judge(shops: Sequence[Shop], *, days: int) -> dict[str, list[date]]:
