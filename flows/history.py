@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from ingest.storage.connections import Connection
 
 Mode = Literal["refresh", "partial", "rebuild"]
-"""What changed; besides, everything of the models that changed and of what stands on them; or everything."""
+"""`refresh`: what changed. `partial`: that, and changed models in full. `rebuild`: everything."""
 
 
 # This process's refreshes, and its parent's before a fork: `refresh_id` and `started_at`.

@@ -50,7 +50,7 @@ def _refresh(mode: Mode | None, engine: Engine | None) -> Refresh:
 
 
 def _publish_report(settings: Settings, refresh_id: int) -> None:
-    """Shows the report on Prefect's pages. Whatever is in its way, the refresh ended as it ended."""
+    """Shows the report on Prefect's pages. A failure here doesn't change the refresh's outcome."""
     try:
         with connect(conninfo(settings), application="regulars-report") as connection:
             report = read_report(connection, refresh_id)

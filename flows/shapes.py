@@ -32,7 +32,7 @@ _COLUMNS = """
     order by class.relname, attribute.attnum
 """
 
-# Those on whole columns: any other is nobody's of ours.
+# Only indexes on plain columns; we make no others.
 _INDEXES = """
     select
         class.relname,

@@ -1,4 +1,4 @@
-"""A cluster that has no worker for Spark is told, where Spark itself would wait for ever."""
+"""Fails a job when the cluster has no worker; Spark itself would wait for ever."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Control:
 
     @property
     def days(self) -> str:
-        """The days that are covered, and what they are compared with: "1 to 25 Nov 2026"."""
+        """The days that are covered: "1 to 25 Nov 2026"."""
         return span(self.span.first, self.span.last)
 
     def to_kind(self, kind: Kind) -> dict[str, str | None]:
