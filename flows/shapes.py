@@ -71,7 +71,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index, whatever it is called."""
+    """An index without its name."""
 
     columns: tuple[str, ...]
     is_unique: bool = False
@@ -80,7 +80,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class NamedIndex:
-    """An index that stands."""
+    """An index in the database."""
 
     name: str
     index: Index

@@ -18,7 +18,7 @@ from flows.nodes import NodeEvent, Watch, ignore
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
-# A refresh runs at any hour, and a checkout would wait for the cores that its queries take besides their own.
+# A refresh runs at any hour, and checkouts would wait for the cores of parallel queries.
 _ON_ONE_CORE = "-c max_parallel_workers_per_gather=0"
 
 
@@ -99,7 +99,7 @@ def _run(node: Node, free: "SimpleQueue[Connection]", *, total: int, watch: Watc
         has_failed = fault is not None and not node.only_warns
         return _Ran(node, time.monotonic() - began, fault)
     except psycopg.OperationalError as error:
-        # The failure of another one cancels this one.
+        # Another node failed and cancelled this one.
         has_failed = not isinstance(error, psycopg.errors.QueryCanceled)
         raise build_failed([f"{node.name}: {error.diag.message_primary or error}"]) from None
     finally:

@@ -1,4 +1,4 @@
-"""The process of `regulars serve` that refreshes: on schedule, and whenever Prefect's pages ask for it."""
+"""The process of `regulars serve` that refreshes: on schedule, and when somebody requests it on Prefect's pages."""
 
 import logging
 import os
@@ -39,8 +39,8 @@ _DONE = "done"
 class WarmProcess:
     """A process that has Prefect imported and forks itself for each refresh.
 
-    So a refresh starts warm, and gives all its memory back when it ends. With a Prefect server in the settings it runs
-    as a flow there; while that server is away, without Prefect.
+    So a refresh starts quickly, and frees all its memory when it ends. With a Prefect server in the settings it runs as
+    a flow there; while that server is down, without Prefect.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -51,7 +51,7 @@ class WarmProcess:
         self._watch_at = time.monotonic() + _WATCH_SECONDS
 
     def run(self) -> None:
-        """Runs until SIGTERM. During a refresh it ends after that; to kill it is safe too, the next one takes over."""
+        """Runs until SIGTERM. During a refresh it ends after that; killing it is safe too."""
         signal.signal(signal.SIGTERM, self._stop)
         if self._settings.prefect_api_url is not None:
             prefect_server.import_prefect()
@@ -72,7 +72,7 @@ class WarmProcess:
             return
         try:
             with self._busy():
-                # In a fork, because it tells each address in a thread of its own.
+                # In a fork, because it notifies each address in a thread of its own.
                 watcher = _Fork(partial(watch_quietly, conninfo(self._settings), self._settings))
                 if not watcher.ends_within(_SECONDS_TO_WATCH):
                     watcher.kill()
@@ -89,12 +89,12 @@ class WarmProcess:
     def _run_requested(self) -> None:
         try:
             if self._deployment is None:
-                # In a fork, because it starts a thread, which no later fork would have.
+                # In a fork, because it starts a thread, which later forks would lack.
                 self._run(prefect_server.offer_runs)
                 self._deployment = prefect_server.offered()
             waiting = prefect_server.requested_runs(self._deployment)
         except RegularsError as error:
-            # Its health may answer where the rest doesn't, as while it starts or stops.
+            # The server's health may answer when the rest doesn't, as while it starts or stops.
             log.warning("Prefect's pages could not be asked for runs. %s", error)
             return
         for requested in waiting:
@@ -124,7 +124,7 @@ class WarmProcess:
         return self._settings.prefect_api_url is not None and prefect_server.answers(self._settings.prefect_api_url)
 
     def _await_prefect(self) -> None:
-        """Prefect's server starts beside this process; a refresh that is due should show up in it."""
+        """Waits for Prefect's server, which starts beside this process, so that it shows the first refresh."""
         deadline = time.monotonic() + _SECONDS_FOR_PREFECT
         while self._settings.prefect_api_url and not self._prefect_answers() and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Every cell of what Spark computed held against what PostgreSQL has: both must be the same rows, in whatever order."""
+"""Compares every cell of Spark's relations with PostgreSQL's: both must have the same rows, in any order."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructField
 
 PUBLISHED_INPUTS = ("segment_changes", "customer_segments")
-"""What the model `segment_changes` reads of what is published: its own rows, and the segments that readers see."""
+"""The published relations that the model `segment_changes` reads: its own rows, and the segments."""
 
 # How many differing rows of a relation are shown.
 _TOLD = 10
 
-# Equal rows of the two sides cancel each other out, however often there is one.
+# Equal rows of the two sides cancel each other out, also where a row occurs several times.
 _DIFFERENCE = """
     select {columns}, sum(side) as side
     from (
@@ -56,7 +56,7 @@ _DIFFERENCE = """
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A relation that was compared: PostgreSQL's rows and cells, and what differs, in words; nothing if it is equal."""
+    """A relation that was compared: PostgreSQL's rows and cells, and the differences in words, if any."""
 
     name: str
     rows: int
@@ -70,9 +70,9 @@ def computed_by_spark(
 ) -> Iterator[tuple[int, Iterator[Compared]]]:
     """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
 
-    Nothing is published, and no refresh runs meanwhile. What waits is in Spark's numbers and not yet in PostgreSQL's.
-    `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked, ExtractFailed,
-    SparkMissing and BuildFailed, the last also in the block.
+    Nothing is published, and no refresh runs meanwhile. Changes that wait are in Spark's numbers and not yet in
+    PostgreSQL's. `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked,
+    ExtractFailed, SparkMissing and BuildFailed, the last also in the block.
     """
     require_spark()
     folder = settings.spark_folder or settings.home / "spark"
@@ -82,7 +82,7 @@ def computed_by_spark(
             extracted = extract(conninfo, folder / "extract", readers=settings.threads, patience=patience)
         except psycopg.errors.LockNotAvailable as error:
             raise blocked(connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
-        # In the batch are those of a refresh that failed.
+        # The batch holds those of a refresh that failed.
         (waiting,) = connection.execute(
             "select (select count(*) from regulars.changes) + (select count(*) from regulars.batch)"
         ).fetchone() or (0,)
@@ -97,7 +97,7 @@ def computed_by_spark(
 
 
 def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:
-    """Makes what readers are shown known to a session, so that a build there records what a refresh here would."""
+    """Registers the published relations in a session, so that a build there records what a refresh here would."""
     spark.sql(f"create schema if not exists {PUBLISHED}")
     with connection.transaction():
         set_for_long(connection)
@@ -138,7 +138,7 @@ def _compare(connection: Connection, spark: SparkSession, folder: Path, name: st
     try:
         rows = _export(connection, table, folder)
     except ExtractFailed as error:
-        # PostgreSQL has a value that Spark's type has no place for.
+        # PostgreSQL has a value outside the range of Spark's type.
         return Compared(name, 0, 0, (str(error),))
     differing = _difference(spark, folder, name, [field.name for field in fields])
     found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
@@ -151,7 +151,7 @@ def _difference(spark: SparkSession, folder: Path, name: str, columns: Sequence[
 
 
 def _told(rows: Sequence[Row], key: Sequence[str]) -> Iterator[str]:
-    """What differs: the columns of two rows with one key, or a whole row that only one side has."""
+    """The differences: columns of two rows with the same key, or a whole row that only one side has."""
     waiting = [row.asDict() for row in rows]
     while waiting:
         row = waiting.pop(0)
