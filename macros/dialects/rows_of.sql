@@ -1,4 +1,4 @@
-{#- The given rows, each a list of expressions, which may use columns of earlier relations; for `cross join lateral`. -#}
+{#- Given rows, each a list of expressions, which may use columns of earlier relations; for `cross join lateral`. -#}
 {% macro rows_of(rows) -%}
     {{ adapter.dispatch('rows_of')(rows) }}
 {%- endmacro %}

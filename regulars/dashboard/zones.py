@@ -1,4 +1,4 @@
-"""The time zone of a shop's days, read as PostgreSQL reads it for the models."""
+"""Reads a shop's time zone as PostgreSQL does for the models."""
 
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache

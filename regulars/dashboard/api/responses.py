@@ -1,4 +1,4 @@
-"""The bodies of the API's responses: rows of `schemas`, with whose numbers they are and as of when."""
+"""The bodies of the API's responses: rows of `schemas`, with their shop and moment."""
 
 from datetime import date, datetime
 from typing import Any, Literal, get_type_hints
@@ -37,7 +37,7 @@ from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, Stat
 class ShopResponse(BaseModel):
     """Amounts are numbers in the shop's currency with two decimals or more; an unknown value is null, never 0."""
 
-    # What has a default is always sent, too.
+    # Fields with a default are always sent too.
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     success: Literal[True] = True
@@ -161,7 +161,7 @@ class HistoryResponse(ShopResponse):
     rhythm: CustomerRhythm | None = Field(description="How often they buy, on the shop's current local day.")
     forecast: CustomerForecast | None = Field(description="null where nothing is predicted of the customer.")
     forecast_reason: str | None = Field(None, examples=[None], description="Why nothing is predicted, in words.")
-    orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
+    orders: list[OrderRow] = Field(description="The newest 1,000 of any status, the newest first.")
     tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
 
 

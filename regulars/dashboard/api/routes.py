@@ -1,4 +1,4 @@
-"""The Bearer API. Each response is about one shop and says as of when; an unreadable number is never a 0."""
+"""The Bearer API. Each response is about one shop and has the moment of its numbers; an unknown number is never a 0."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ router = APIRouter(prefix=PREFIX, tags=["customers"])
 _SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
 
 
-# The storefront's own pages send these routes what the storefront's API takes.
+# The storefront's own pages send these routes the parameters of the storefront's API.
 _IGNORES_OTHERS = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -241,7 +241,7 @@ def forecast(request: Request, owner: SignedIn, query: OneShop) -> Response:
 
 @router.get("/slug-analytics", responses=responses(SlugAnalyticsResponse))
 def slug_analytics(request: Request, owner: SignedIn, query: OneShop) -> Response:
-    """What each link brought; `unknown` holds what came without a link, so that the sums match."""
+    """What each link brought; `unknown` has the sales without a link, so that the sums match."""
     return _respond(request, owner, query.shop, SlugAnalyticsResponse, lambda c, s: {"slugs": metrics.slugs(c, s)})
 
 
@@ -287,7 +287,7 @@ def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneStor
         HistoryResponse,
         lambda c, s: dict(customers.customer_history(c, s, customer_id)),
         reads="customers",
-        # Before the first refresh nobody knows whether the customer exists.
+        # Before the first refresh it is unknown whether the customer exists.
         if_not_counted=None,
     )
 

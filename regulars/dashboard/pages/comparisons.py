@@ -21,7 +21,7 @@ class Comparison:
     value: int | Decimal | None
     """None where the numbers cover no day of the period."""
     change: str
-    """Of what, and by how much, in a few characters; empty where nothing can be compared."""
+    """The month and its change in a few characters; empty where nothing can be compared."""
     sentence: str
 
 

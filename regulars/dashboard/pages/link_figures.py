@@ -69,7 +69,7 @@ def _called(link: str) -> str:
 
 
 def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
-    """The answer in a sentence. There is no picture: most shops have a handful of campaigns, or none."""
+    """The answer in a sentence, without a picture: most shops have a few campaigns or none."""
     of_campaigns = [row for row in rows if campaign_name(row)]
     if not of_campaigns:
         return _("No visit has named a campaign yet. A link names one by utm_source, utm_medium and utm_campaign.")
@@ -84,7 +84,7 @@ def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
 
 
 def campaign_name(row: CampaignRow) -> str:
-    """Its source, medium and name, as far as they are known; empty where none is."""
+    """Its source, medium and name, as far as they are known; empty if none is."""
     return " · ".join(name for name in (row.utm_source, row.utm_medium, row.utm_campaign) if name != UNKNOWN)
 
 
@@ -124,7 +124,7 @@ def networks(months: Sequence[NetworkMonth], switches: Sequence[NetworkSwitch], 
 
 
 def network_name(network: str) -> str:
-    """The storefront's name, or the words for what has none."""
+    """The storefront's name, or the words for no network."""
     return {UNKNOWN: _("unknown"), OTHERS: _(OTHERS)}.get(network, network)
 
 
@@ -137,7 +137,7 @@ def main_networks(months: Sequence[NetworkMonth], *, limit: int = MAX_NETWORKS) 
 
 
 def network_table(months: Sequence[NetworkMonth]) -> tuple[list[str], dict[date, dict[str, NetworkMonth]]]:
-    """The networks with the most sales, and by month, the latest first, the row of each."""
+    """The networks with the most sales, and each one's row by month, the latest first."""
     by_month: dict[date, dict[str, NetworkMonth]] = {}
     for row in reversed(months):
         by_month.setdefault(row.month, {})[row.network] = row

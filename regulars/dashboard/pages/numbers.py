@@ -175,7 +175,7 @@ def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Respo
         in_period=in_period[:MAX_LINKS],
         rows=rows[:MAX_LINKS],
         number_of_links=len(rows),
-        # Later revenue is known of a month whose last customers have had 30 days.
+        # Later revenue of a month is known when its last customers have had 30 days.
         later_from=None
         if any(row.mature_customers_30 for row in rows) or not months
         else month_after(months[0].month) + timedelta(days=30),
@@ -231,7 +231,7 @@ def forecast(request: Request, shop: ShopName = None) -> Response:
 
 @router.get("/charts/{name}.svg")
 def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query()]) -> Response:
-    """Browsers store the picture and revalidate it each time: only a refresh changes it, or a day that comes."""
+    """Browsers store the picture and revalidate it each time: a refresh or a new day changes it."""
     with open_page(request, shop=parameters.shop) as (connection, page):
         figure = _FIGURES[name](connection, page, open_control(connection, page.shop, parameters))
     if not figure.rows:

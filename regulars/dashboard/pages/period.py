@@ -25,7 +25,7 @@ CHOICES: tuple[tuple[Kind, str], ...] = (
 
 
 class PagePeriod(PeriodQuery):
-    # An address may have grown a parameter on its way, by an app that counts clicks, say.
+    # An app that counts clicks may have added a parameter to the address.
     model_config = ConfigDict(extra="ignore")
 
     shop: str | None = Field(None, max_length=200)
@@ -72,7 +72,7 @@ class Control:
 
 
 def drawn(period: Period) -> tuple[Span | None, int, bool]:
-    """The days of the picture, how many of them are the compared ones, and whether it leaves days out."""
+    """The days of the picture, how many of them are compared ones, and whether it leaves days out."""
     shown = period.covered
     if shown is None:
         return None, 0, False

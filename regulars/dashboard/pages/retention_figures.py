@@ -24,7 +24,7 @@ VALUE_WINDOWS = (30, 90, 180, 365)
 
 
 def movement(months: Sequence[MovementMonth], *, unfinished: date) -> Figure:
-    """How many lapsed is known only when a month is over, so the unfinished one has no such column."""
+    """Lapsed customers are known only when a month is over, so the unfinished one has no such column."""
     if not months:
         return Figure("movement", (), _("Nobody has bought yet: the first sale begins the first month."))
     if len(months) == 1:
@@ -179,7 +179,7 @@ def repurchase(windows: Sequence[CohortWindow]) -> Figure:
 
 
 def _from_then_on(first: date, unfinished: date, reason: str) -> str:
-    """When a shop gets its second month, of which `first` is the only one so far, and why it needs one."""
+    """When a shop whose only month is `first` gets its second, and why the figure needs two."""
     if first >= unfinished:
         return _("From %(day)s on: %(reason)s", day=day(month_after(first)), reason=reason)
     return _("From the next purchase on: %(reason)s", reason=reason)

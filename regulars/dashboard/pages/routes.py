@@ -109,7 +109,7 @@ def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Res
 
 @router.get("/customers/{customer_id}")
 def customer(request: Request, customer_id: str, parameters: Annotated[ListQuery, Query()]) -> Response:
-    """The address keeps the list from which the owner came, for the way back."""
+    """The address keeps the query of the list, for the link back."""
     query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
     with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         try:
@@ -175,7 +175,7 @@ class Tab:
 
 
 def _tabs(chosen: str | None, sizes: list[tuple[str, int]]) -> list[Tab]:
-    """The segments that somebody is in, the largest first, and the chosen one."""
+    """The segments with customers, the largest first, and the chosen one."""
     if chosen is not None and chosen not in dict(sizes):
         sizes = [(chosen, 0), *sizes]
     return [Tab(name, segment_words.label(name), segment_words.meaning(name), count) for name, count in sizes]

@@ -88,7 +88,7 @@ class Export:
         return f"customers-{name}-{datetime.now(self._zone):%Y-%m-%d}.{self.suffix}"
 
     def next_part(self) -> bytes | None:
-        """May be empty. Raises NotLoaded where the rest can't be read: what was returned so far is not the whole."""
+        """May be empty. Raises NotLoaded where the rest can't be read: what was returned so far is incomplete."""
         if self._first is not None:
             part, self._first = self._first, None
             return part
@@ -151,15 +151,15 @@ class Export:
         return _csv([_cell(value, self._zone) for value in row] for row in rows)
 
     def _rest(self) -> bytes | None:
-        """What follows the last row."""
+        """The bytes after the last row."""
         return None
 
     def _discard(self) -> None:
-        """Deletes what was kept for the file."""
+        """Deletes the temporary files."""
 
 
 class WorkbookExport(Export):
-    """As XLSX. The file is made on disk, because its index comes last, and sent when it is whole."""
+    """As XLSX. The file is made on disk, because its index comes last, and sent when it is complete."""
 
     media_type = MEDIA_TYPE
     suffix = "xlsx"
@@ -174,7 +174,7 @@ class WorkbookExport(Export):
         return b""
 
     def _rest(self) -> bytes | None:
-        # All rows are read: somebody else may have the connection while the file is sent.
+        # All rows are read: another request may use the connection while the file is sent.
         with suppress(NotLoaded):
             self._held.close()
         return self._workbook.next_part()

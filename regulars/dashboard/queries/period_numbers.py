@@ -1,4 +1,4 @@
-"""What happened in a period of days. Raises and takes what `metrics` does."""
+"""What happened in a period of days. Arguments and errors are as in `metrics`."""
 
 from datetime import datetime
 
@@ -46,7 +46,7 @@ def newcomers(connection: Connection, shop: Shop, span: Span) -> int:
 def links(connection: Connection, shop: Shop, span: Span) -> list[PeriodLink]:
     """What each link did in the calendar months that these days touch, the largest last-touch revenue first.
 
-    Links are counted by month, so part of a month can't be told.
+    Links are counted by month, so a part of a month is not known.
     """
     require_counted(connection, shop)
     return select(

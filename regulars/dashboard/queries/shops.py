@@ -33,6 +33,6 @@ def chosen_shop(connection: Connection, slug: str | None) -> Shop:
 def _zone_name(connection: Connection, name: str) -> str:
     if (exact := exact_name(name)) is not None:
         return exact
-    # An abbreviation, which the server's own list knows.
+    # One of the server's abbreviations, or unknown.
     offset = "select utc_offset from pg_timezone_abbrevs where abbrev = upper(%s)"
     return next((str(timezone(utc_offset)) for (utc_offset,) in fetch(connection, offset, [name])), "UTC")
