@@ -11,7 +11,7 @@ from ingest.storage.connections import Connection
 # The models read these where dbt's variable `audit` is set. Nothing else reads them.
 SOURCES = "audit_sources"
 
-# The rows of each table that staging reads; none of tables that no number is computed from.
+# The rows of each table that staging reads; none of tables without numbers.
 _OF_SHOPS: LiteralString = "shop_id = any({shops})"
 _TABLES: dict[str, LiteralString] = {
     "public.user_shops": "id = any({shops})",
@@ -64,7 +64,7 @@ def copy_rows(connection: Connection, shops: Sequence[UUID]) -> list[UUID]:
     compared with what is published.
 
     Under the refresh's lock, and with everything published. A shop with a change that waits for the next refresh is
-    left out: what is published doesn't have it yet.
+    left out, since the change is not published yet.
     """
     drop_rows(connection)
     with connection.transaction():

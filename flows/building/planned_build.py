@@ -34,9 +34,9 @@ class _Ran:
 def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = ignore) -> Built:
     """Runs every node in transactions that end where dbt's end. `patience`: how many seconds each waits for a lock.
 
-    `watch` is told of each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained or
-    the server is lost; and psycopg.Error if a statement fails in itself: something is not as it was when the plan was
-    recorded.
+    `watch` is called for each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained
+    or the server is lost; and psycopg.Error if a statement fails in itself: something is not as it was when the plan
+    was recorded.
     """
     ran = list(_run_in_order(plan, settings.threads, conninfo, patience=patience, watch=watch))
     failed = [f"{each.node.name}: {each.fault}" for each in ran if each.fault and not each.node.only_warns]

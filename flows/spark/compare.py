@@ -68,7 +68,7 @@ class Compared:
 def computed_by_spark(
     settings: Settings, conninfo: str, *, patience: float = PATIENCE
 ) -> Iterator[tuple[int, Iterator[Compared]]]:
-    """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
+    """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and the comparisons.
 
     Nothing is published, and no refresh runs meanwhile. Changes that wait are in Spark's numbers and not yet in
     PostgreSQL's. `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked,

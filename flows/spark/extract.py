@@ -58,8 +58,8 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = 
     """Brings `folder` to the raw rows of this moment; call it under the refresh's lock.
 
     Where the change log can continue the extract that is there, only what changed is read. The same holds for the
-    tables that an extract which died had finished. `readers`: how many connections read at once, besides the one that
-    holds the snapshot. `patience`: how many seconds each waits for a lock. Afterwards the files are counted, and their
+    tables that a killed extract had finished. `readers`: how many connections read at once, besides the one that holds
+    the snapshot. `patience`: how many seconds each waits for a lock. Afterwards the files are counted, and their
     amounts added up, and so are the database's own.
 
     Raises ExtractFailed, which says what to do, if the disk is full, the server is lost, or a value has no place in
@@ -74,7 +74,7 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = 
                     return _extract(conninfo, connection, folder, kept, readers=readers, patience=patience)
             return _extract(conninfo, connection, folder, None, readers=readers, patience=patience)
     except _NotEqual as error:
-        raise ExtractFailed(f"What was extracted is not what is there; nothing was published. {error}.") from None
+        raise ExtractFailed(f"The extract differs from the database; nothing was published. {error}.") from None
     except Damaged as error:
         raise ExtractFailed(
             f"{error} was written just now and can't be read; nothing was published. Look after the disk, and run it "

@@ -22,8 +22,8 @@ _EXACT = Context(prec=100)
 class Folders:
     """Takes batches of rows and writes them to files below `root`, by month and bucket where the rows have these.
 
-    `name`: how the files are called, with a number after it. It holds `budget` bytes of rows at most, besides one
-    batch; beyond that it writes files, those of the largest folders first. A file gets its name when it is complete.
+    The files are named `name` and a number. It holds `budget` bytes of rows at most, besides one batch; beyond that it
+    writes files, those of the largest folders first. A file gets its name when it is complete.
     """
 
     def __init__(self, root: Path, schema: pa.Schema, *, name: str, budget: int) -> None:
@@ -47,7 +47,7 @@ class Folders:
                     break
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows."""
         for folder in list(self._held):
             self._write(folder)
 

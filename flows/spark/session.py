@@ -129,7 +129,7 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
     try:
         return builder.getOrCreate()
     except Exception as error:  # noqa: BLE001
-        # Of many kinds, from Java, pyspark or the socket between. It can tell what is wrong only while Java runs.
+        # Of many kinds, from Java, pyspark or the socket between. Only while Java runs does it say what is wrong.
         said = in_one_line(str(error))
         _end_java()
         shutil.rmtree(work, ignore_errors=True)

@@ -127,7 +127,7 @@ def _past(measure: Measure, key: str, days: Counts, day: date, known: Known) -> 
 
 
 def _stands_alone(measure: Measure, past: Sequence[float], counts: Mapping[str, int]) -> bool:
-    """Whether the worst of days would be far: whether the shop is large and even enough to tell it from chance."""
+    """Whether the worst possible day would be far, so the shop is large and even enough to be judged alone."""
     worst = 0 if measure.is_loss else counts[ORDERS.column]
     return len(past) >= _FEWEST_WEEKS and _is_far(measure, worst, past)
 

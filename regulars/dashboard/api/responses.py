@@ -43,7 +43,10 @@ class ShopResponse(BaseModel):
     success: Literal[True] = True
     shop_id: UUID = Field(examples=["0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"])
     currency: str = Field(examples=["GHS"])
-    time_zone: str = Field(examples=["Africa/Accra"], description="The zone of the shop's days and months.")
+    time_zone: str = Field(
+        examples=["Africa/Accra"],
+        description="The zone of the shop's days and months: an IANA name, or an offset such as UTC-05:30.",
+    )
     as_of: datetime | None = Field(
         examples=["2026-03-14T02:30:05.123456+00:00"],
         description="Everything committed before it is in the numbers. null: no refresh has counted the shop.",
