@@ -61,7 +61,7 @@ class Changed:
 def compare(
     connection: Connection, refresh: Refresh, settings: Settings, conninfo: str, *, patience: float = PATIENCE
 ) -> Changed:
-    """What changed since the last success. Only for models that it hasn't seen does dbt read the project.
+    """What changed since the last success. dbt reads the project only if these models were never compared before.
 
     Raises BuildFailed if dbt can't read the project.
     """

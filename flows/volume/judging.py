@@ -19,7 +19,7 @@ MOST_WEEKS_BACK = 26
 _FEWEST_WEEKS = 4
 
 _FAR = 3.5
-# What is far by chance alone may be a small share of a large shop's orders, or a few of a small one's.
+# A far count may differ by a small share for a large shop, or by a few orders for a small one.
 _LOW_RATIO = 0.6
 _HIGH_RATIO = 2
 _FEWEST_IN_EXCESS = 10

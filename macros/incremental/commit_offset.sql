@@ -1,6 +1,6 @@
 {#-
     Runs after a mart was written, in its transaction. Notes how far the model has read its upstream deltas, so that
-    after a kill the next run repeats nothing. A first build or a rebuild starts an empty delta.
+    the next run after a kill applies no delta twice. A first build or a rebuild starts an empty delta.
 -#}
 {% macro commit_offset() -%}
     {{ adapter.dispatch('commit_offset')() }}
