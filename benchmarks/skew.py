@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.database import open_database, own_database
 from benchmarks.generated_orders import customers_of, generate_orders, settle
-from flows.nodes import nobody
+from flows.nodes import ignore
 from flows.spark.rebuild import SparkRebuild
 
 
@@ -59,7 +59,7 @@ def build_skewed(orders: int, folder: Path) -> tuple[float, Path]:
         on_spark = settings.model_copy(update={"spark_folder": folder / "spark", "spark_memory": "4g"})
         rebuild = SparkRebuild(on_spark, settings.database_url or "")
         rebuild.extract_rows()
-        rebuild.build(watch=nobody)
+        rebuild.build(watch=ignore)
     return float(share), next(events.iterdir())
 
 

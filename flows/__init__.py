@@ -1,1 +1,1 @@
-"""A refresh: match, claim, build, publish. It orders the steps, retries and reports; it holds no business logic."""
+"""A refresh and what belongs to it: forecasts, alarms, audits, Spark, moving the database."""

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs: where they are, and how they are told which database."""
+"""PostgreSQL's own programs: where they are, and their arguments for a database."""
 
 import importlib.util
 import os
@@ -51,7 +51,7 @@ def _major_version(program: str) -> int:
 
 
 def handed_to(given: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """What a program is started with to reach a database: its argument `--dbname`, and its environment.
+    """How a program is started to reach a database: its argument `--dbname`, and its environment.
 
     Every user of the machine can read a command line, so passwords go through the environment. Raises DatabaseError
     for a secret that can't.

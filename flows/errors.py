@@ -1,4 +1,4 @@
-"""What stops a refresh, and what may be said of it."""
+"""What stops a refresh, and what may be logged of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from ingest.storage.errors import RegularsError
 
 
 def reason(error: Exception) -> str:
-    """What a log may say of an error: the message of one of ours, and of any other its kind alone.
+    """What may be logged of an error: the message of one of ours, and only the kind of any other.
 
     PostgreSQL's own text may hold a phone number.
     """
@@ -19,9 +19,9 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def without_values() -> Iterator[None]:
-    """Leaves of an error of PostgreSQL's its message alone, without the values of a row in DETAIL and CONTEXT.
+    """Raises an error of PostgreSQL's with its message alone, without the values of a row in DETAIL and CONTEXT.
 
-    An operational error, such as of a lock or a lost connection, has none, and stays what it is.
+    An operational error, such as of a lock or a lost connection, has none, and is raised as it is.
     """
     try:
         yield

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from ingest.storage.connections import Connection
 
 Mode = Literal["refresh", "partial", "rebuild"]
-"""What changed; besides, everything of the models that changed and of what stands on them; or everything."""
+"""`refresh`: what changed. `partial`: that, and changed models in full. `rebuild`: everything."""
 
 
 # This process's refreshes, and its parent's before a fork: `refresh_id` and `started_at`.
@@ -24,9 +24,9 @@ _begun: set[tuple[int, datetime]] = set()
 class Refresh:
     """One row of the history. Times are UTC.
 
-    `as_of`: everything committed before it is in the numbers. `reason`: why it is more than a refresh, where nobody
-    asked for that. `warnings`: what an operator should look at, a sentence each. `process_id` of `host` runs it; `step`
-    is the one that it is at, or at which it ended.
+    `as_of`: everything committed before it is in the numbers. `reason`: why it is more than a refresh, unless somebody
+    asked for that. `warnings`: what an operator should look at, one sentence each. `process_id` of `host` runs it;
+    `step`: its present or last step.
     """
 
     refresh_id: int
@@ -49,7 +49,7 @@ class Refresh:
 
     @property
     def is_of_this_process(self) -> bool:
-        # Began here as well: in a container that was started again, another process has the same host and number.
+        # Both must hold: in a container that was started again, another process has the same host and process id.
         is_named = (self.host, self.process_id) == (socket.gethostname(), os.getpid())
         return is_named and (self.refresh_id, self.started_at) in _begun
 
@@ -111,13 +111,13 @@ def begin(connection: Connection, *, mode: Mode | None, fingerprint: str) -> Ref
     return opened
 
 
-def turn(connection: Connection, refresh_id: int, mode: Mode, reason: str) -> Refresh:
-    """Makes a refresh, which has only begun, more than that."""
+def change_mode(connection: Connection, refresh_id: int, mode: Mode, reason: str) -> Refresh:
+    """Changes the mode of a refresh that has only begun, with the reason."""
     return _update(connection, refresh_id, "mode = %s, reason = %s", [mode, reason])
 
 
 def enter(connection: Connection, refresh_id: int, step: str) -> None:
-    """Says which step the refresh is at."""
+    """Records which step the refresh is at."""
     connection.execute(
         "update regulars.refreshes set step = %s, step_began_at = clock_timestamp() where refresh_id = %s",
         [step, refresh_id],
@@ -125,15 +125,15 @@ def enter(connection: Connection, refresh_id: int, step: str) -> None:
 
 
 def hold_as_of(connection: Connection, refresh_id: int, as_of: datetime) -> Refresh:
-    """Says that the numbers hold as of a later moment than that of the claim (UTC)."""
+    """Records a later moment than the claim's as the one that the numbers hold for (UTC)."""
     return _update(connection, refresh_id, "as_of = %s", [as_of])
 
 
 def claim(connection: Connection, refresh: Refresh, *, as_of: datetime | None, matched: int, unreadable: int) -> int:
-    """Moves the changes into the batch; returns how many keys wait there, from this run and from one that died.
+    """Moves the changes into the batch; returns how many keys are there, those of a killed run included.
 
-    `as_of`: when the matching began, as an order that came after it is left to the next refresh. A rebuild computes
-    everything; in its batch they only wait to be published.
+    `as_of`: when the matching began; a later order is left to the next refresh. A rebuild computes everything and only
+    keeps the keys until it publishes.
     """
     with connection.transaction():
         (changes,) = connection.execute("select regulars.claim_changes()").fetchone() or (0,)
@@ -153,10 +153,10 @@ def succeed(connection: Connection, refresh_id: int, *, warnings: list[str]) -> 
         "and relname <> 'delta_offsets'"
     ).fetchall()
     for (name,) in deltas:
-        # Not truncated: that waits for a backup to end, and one that has just begun would find the deltas empty beside
-        # marts that haven't read them.
+        # Not `truncate`, which waits for a backup to end; and a backup that has just begun would see the deltas empty
+        # beside marts that don't have them yet.
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("regulars", name)))
-    # What later models are compared with.
+    # Later models are compared with the hashes of this success.
     connection.execute(
         "delete from regulars.node_hashes where fingerprint <> "
         "(select fingerprint from regulars.refreshes where refresh_id = %s)",

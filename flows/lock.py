@@ -1,4 +1,4 @@
-"""Locks: the refresh's own, which prevents two at once, and how it waits for the locks of others."""
+"""Locks: the refresh's own, which prevents two at once, and how a refresh waits for the locks of others."""
 
 import random
 import time
@@ -15,19 +15,19 @@ _LOCK = 0x5265_6672_6573  # "Refres"
 # How many seconds a refresh waits for somebody else's lock.
 PATIENCE = 60.0
 
-# Readers queue behind a statement that waits to change what they read. This is shorter than they would notice.
-_GLANCE = "200ms"
+# Readers queue behind a statement that waits to change what they read; so short a wait they don't notice.
+_UNNOTICED_WAIT = "200ms"
 
-# For how many seconds a refresh waits for another one's lock: longer than the server needs to end the session of one
-# that was killed.
+# How many seconds a refresh waits for another one's lock: longer than the server needs to end a killed refresh's
+# session.
 _GRACE = 3.0
 
 BUILDING = "regulars-build"
 """The application name of dbt's connections in a refresh."""
 
-# The server asks every second whether the client is still there, during a statement too. A machine that vanished
-# without a word is given up after 10 + 3 * 5 seconds. While one connection works, others have nothing to do. There are
-# few of them, and they sort and hash much.
+# The server asks every second whether the client is still there, during a statement too. The connection to a machine
+# that vanished ends after 10 + 3 * 5 seconds. Connections may be idle for long while another one works. They are few
+# and sort and hash much, hence their memory.
 SESSION = {
     "client_connection_check_interval": "1000",
     "tcp_keepalives_idle": "10",
@@ -37,12 +37,12 @@ SESSION = {
     "work_mem": "64MB",
     "maintenance_work_mem": "256MB",
 }
-"""Settings of every connection of a refresh: a session ends soon after its client, however that ended, not before."""
+"""Settings of every connection of a refresh: a session ends soon after its client, and not before."""
 
 
 @contextmanager
 def refresh_lock(conninfo: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
-    """Yields the connection that holds the lock; the server releases it when the process dies, however it dies.
+    """Yields the connection that holds the lock; the server releases it when the process ends, even if it is killed.
 
     Its statements wait at most `patience` seconds for other locks. Raises RefreshRunning, which says who holds the
     lock, if another refresh holds it and doesn't end within three seconds.
@@ -74,7 +74,7 @@ def _take(connection: Connection) -> None:
 
 
 def _holder(connection: Connection) -> str:
-    """Who holds the lock, since when and at which step, as far as this user may know."""
+    """Who holds the lock, since when and at which step, as far as this user may see."""
     row = connection.execute(
         """
         select
@@ -99,7 +99,7 @@ def _holder(connection: Connection) -> str:
     if row is None:
         return "it ended this very moment; run this again"
     session, since = row
-    # What the holder says of itself. It may not have begun to, and the schema may be older than this code.
+    # The holder's row of the history. It may not be written yet, and the schema may be older than this code.
     with suppress(psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         told = connection.execute(
             """
@@ -122,7 +122,7 @@ def _holder(connection: Connection) -> str:
 
 
 def _end_left_over(connection: Connection) -> None:
-    """Ends what dbt left in the server when a refresh was killed: whoever holds the lock is the only refresh there is.
+    """Ends dbt's sessions of a refresh that was killed: the holder of the lock is the only refresh.
 
     By itself the server would end these sessions a second later.
     """
@@ -137,31 +137,32 @@ def _end_left_over(connection: Connection) -> None:
 
 
 def patiently(connection: Connection, change: Callable[[], None], *, relation: str, patience: float) -> None:
-    """Runs a short `change` of a relation (its qualified name) in its own transaction, again until it gets its locks.
+    """Runs a short `change` of a relation (its qualified name) in its own transaction, and repeats it until it gets
+    its locks.
 
-    Each wait is shorter than a reader who queues behind it would notice. It tries for `patience` seconds, then raises
-    Blocked, which names the holder of the lock.
+    Each wait is shorter than a reader who queues behind it would notice. After `patience` seconds it raises Blocked,
+    which names the holder of the lock.
     """
     deadline = time.monotonic() + patience
     while True:
         try:
             with connection.transaction():
-                connection.execute("select set_config('lock_timeout', %s, true)", [_GLANCE])
+                connection.execute("select set_config('lock_timeout', %s, true)", [_UNNOTICED_WAIT])
                 change()
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
                 raise blocked(connection, f"{relation} could not be changed under its readers.", relation) from None
-            # Random, so as not to stay in step with a regular reader.
+            # Random, so that it doesn't always meet a regular reader.
             time.sleep(random.uniform(0.1, 0.3))  # noqa: S311
         else:
             return
 
 
 def blocked(connection: Connection, message: str, relation: str | None = None) -> Blocked:
-    """The error for a lock that could not be obtained: `message`, and who holds it, if they still do.
+    """The error for a lock that could not be obtained: `message`, and who still holds it.
 
-    With a `relation`, everybody who holds a lock on it; otherwise everybody whose lock on anything that a refresh uses
-    keeps others out.
+    It names everybody who holds a lock on the `relation`; without one, everybody whose lock on anything that a refresh
+    uses excludes others.
     """
     # The owners' view of a table is read before it, and locked with it.
     names = [relation, relation.replace("analytics.", "dashboard.")] if relation else []

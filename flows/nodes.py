@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ingest.storage.connections import Connection
 
 ALL_TESTS = "all"
-"""The name under which the seconds of all data tests are summed up: their number would make the table large."""
+"""The name under which the seconds of all data tests are summed up: one row each would make the table large."""
 
 
 _STORE = """
@@ -44,11 +44,11 @@ class NodeEvent:
 
 
 Watch = Callable[[NodeEvent], None]
-"""Whoever looks on while models are built. It is called from several threads, and has to be quick."""
+"""Called for each event of a build, from several threads; it must be quick."""
 
 
-def nobody(event: NodeEvent) -> None:
-    """Looks on at nothing."""
+def ignore(event: NodeEvent) -> None:
+    """Ignores the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class NodeLog:
     """What one refresh notes of its nodes while it runs."""
 
     _steps: dict[str, tuple[float, bool]] = field(default_factory=dict)
-    # By id: what a plan could not build is built once more by dbt, and that is what counts.
+    # By id: dbt builds again what a plan could not build, and its result counts.
     _ended: dict[str, NodeEvent] = field(default_factory=dict)
     _rows: Mapping[str, RowsChanged] = field(default_factory=dict)
 
@@ -77,20 +77,20 @@ class NodeLog:
             self._ended[event.node_id] = event
 
     def published(self, rows: Mapping[str, RowsChanged]) -> None:
-        """Notes what was published, by the name of the relation."""
+        """Notes which rows were published, by the name of the relation."""
         self._rows = rows
 
-    def store(self, connection: Connection, refresh_id: int, *, anew: Collection[str]) -> None:
+    def store(self, connection: Connection, refresh_id: int, *, recomputed: Collection[str]) -> None:
         """Writes all of it in one statement, without waiting for the disk: a crash that loses it loses no number.
 
-        `anew`: the models of which everything was computed.
+        `recomputed`: the models that were computed in full.
         """
         rows = [(*node, *self._changes(*node[:2])) for node in self._nodes()]
         if not rows:
             return
         with connection.transaction():
             connection.execute("set local synchronous_commit = off")
-            connection.execute(_STORE, [refresh_id, list(anew), *map(list, zip(*rows, strict=True))])
+            connection.execute(_STORE, [refresh_id, list(recomputed), *map(list, zip(*rows, strict=True))])
 
     def _nodes(self) -> list[tuple[str, str, float, bool]]:
         """Kind, name, seconds, and whether it failed."""

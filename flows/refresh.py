@@ -34,7 +34,7 @@ def _perform(step: Step, run: Run) -> object:
 
 
 def _refresh(mode: Mode | None, engine: Engine | None) -> Refresh:
-    """One try, with its report unless it did not begin. Raises what a refresh raises."""
+    """One try, with its report if it began. Raises what a refresh raises."""
     settings = Settings.from_environment().with_engine(engine)
     begun: set[int] = set()
 
@@ -50,7 +50,7 @@ def _refresh(mode: Mode | None, engine: Engine | None) -> Refresh:
 
 
 def _publish_report(settings: Settings, refresh_id: int) -> None:
-    """Shows the report on Prefect's pages. Whatever is in its way, the refresh ended as it ended."""
+    """Shows the report on Prefect's pages. A failure here doesn't change the refresh's outcome."""
     try:
         with connect(conninfo(settings), application="regulars-report") as connection:
             report = read_report(connection, refresh_id)
@@ -63,11 +63,11 @@ def _publish_report(settings: Settings, refresh_id: int) -> None:
 def refresh(mode: Mode | None = None, engine: Engine | None = None) -> dict[str, object] | State[object]:
     """Refreshes every number; `mode` "rebuild" recomputes all of them. Returns the row of the history.
 
-    `engine`: where, if not as the settings say.
+    `engine`: where it computes; by default as the settings say.
 
-    A lost connection is tried again after one minute and after another two. Failures that another try would not fix (a
-    failing test, sums that differ, another refresh) end the run at once; Prefect's own retries make no such
-    difference, so they are not used. Each try that begins makes a report, its artifact `refresh-report`.
+    After a lost connection it tries again after one minute, and again after another two. Failures that another try
+    would not fix (a failing test, sums that differ, another refresh) end the run at once; Prefect's own retries don't
+    distinguish them, so they are not used. Each try that begins makes a report, its artifact `refresh-report`.
     """
     for patience in (60, 120, None):
         try:

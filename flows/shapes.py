@@ -12,6 +12,9 @@ WORKING = "building"
 # What owners and analysts read: copies of the working relations, all as of one moment.
 PUBLISHED = "analytics"
 
+# Columns that say when a row was computed: equal computations differ in nothing else.
+MOMENTS = ("refreshed_at",)
+
 _COLUMNS = """
     select
         class.relname,
@@ -29,7 +32,7 @@ _COLUMNS = """
     order by class.relname, attribute.attnum
 """
 
-# Those on whole columns: any other is nobody's of ours.
+# Only indexes on plain columns; we make no others.
 _INDEXES = """
     select
         class.relname,
@@ -68,7 +71,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index, whatever it is called."""
+    """An index without its name."""
 
     columns: tuple[str, ...]
     is_unique: bool = False
@@ -77,7 +80,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class NamedIndex:
-    """An index that stands."""
+    """An index in the database."""
 
     name: str
     index: Index

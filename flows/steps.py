@@ -21,7 +21,7 @@ from flows.errors import Blocked, BuildFailed
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.nodes import NodeEvent, NodeLog, Watch, nobody
+from flows.nodes import NodeEvent, NodeLog, Watch, ignore
 from flows.publishing import relations
 from flows.publishing.columns import settle_columns
 from flows.publishing.indexes import settle_indexes
@@ -32,7 +32,7 @@ from flows.volume.days import judge_days
 from flows.volume.measures import describe
 from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
-from ingest.spool.file import SPOOL, Spool
+from ingest.spool.file import SPOOL, Spool, SpoolRefused
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection, conninfo, first_line
 from ingest.storage.migrations import require_schema
@@ -41,12 +41,12 @@ from ingest.storage.settings import Settings
 if TYPE_CHECKING:
     from flows.spark.rebuild import SparkRebuild
 
-# Audits read whole marts, so no model that builds on what stands runs them.
+# Tests tagged `audit` read whole marts, so a model that builds on existing rows doesn't run them.
 _INCREMENTALLY = ("--exclude", "tag:audit", "--indirect-selection", "cautious")
 
 # The other models are views that stay as they are until the models change.
 _REFRESHED = (
-    # Each model asks for what it needs to know; dbt would first read every relation of the database.
+    # Each model looks up what it needs; dbt would first read every relation of the database.
     "--no-populate-cache",
     *("--select", "config.materialized:incremental", "config.materialized:materialized_view", "tag:nightly"),
     *_INCREMENTALLY,
@@ -68,24 +68,28 @@ class Run:
     changed: Changed = field(default_factory=Changed)
     warnings: list[str] = field(default_factory=list)
     log: NodeLog = field(default_factory=NodeLog)
-    onlooker: Watch = nobody
+    onlooker: Watch = ignore
     on_spark: "SparkRebuild | None" = None
 
     def watch(self, event: NodeEvent) -> None:
-        """Notes a model or data test that ended, and tells whoever looks on."""
+        """Notes a model or data test that ended, and passes the event on."""
         self.log.node(event)
         self.onlooker(event)
+
+    def note_warnings(self, built: Built) -> None:
+        """Notes the data tests that warned."""
+        self.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
 
     @property
     def has_work(self) -> bool:
         return self.refresh.mode != "refresh" or self.changes > 0
 
     @property
-    def anew(self) -> frozenset[str]:
-        """The names of the models of which everything is computed."""
+    def recomputed(self) -> frozenset[str]:
+        """The names of the models that are computed in full."""
         if self.refresh.mode == "rebuild":
             return frozenset(relation.name for relation in project.relations())
-        return self.changed.anew
+        return self.changed.recomputed
 
 
 def compare_models(run: Run) -> None:
@@ -93,19 +97,19 @@ def compare_models(run: Run) -> None:
     run.changed = compare(run.connection, run.refresh, run.settings, run.conninfo, patience=run.patience)
     if run.refresh.mode == "rebuild":
         return
-    wanted = [relation for relation in project.relations() if relation.name not in run.changed.anew]
+    wanted = [relation for relation in project.relations() if relation.name not in run.changed.recomputed]
     if missing := relations.missing(run.connection, wanted):
         reason = f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} missing"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, "rebuild", reason)
     elif run.changed.is_any:
         mode: Mode = "partial" if run.changed.kept else "rebuild"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, mode, "the models changed")
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, mode, "the models changed")
 
 
 def prepare_relations(run: Run) -> None:
     """Restores row-level security and owners' views, and drops working relations that no model makes."""
-    # A lock that keeps writers out of the orders would stop the matching order by order, so it is found out first. This
-    # is an update's own lock: it waits for no reader and no checkout.
+    # A lock that excludes writers of the orders would stop the matching at each order, so it is noticed first. This is
+    # the lock of an update: it waits for no reader and no checkout.
     with run.connection.transaction():
         run.connection.execute("lock table public.shop_orders in row exclusive mode")
     run.warnings += relations.fix_guards(run.connection, patience=run.patience)
@@ -115,7 +119,11 @@ def prepare_relations(run: Run) -> None:
 
 def match_customers(run: Run) -> Matched:
     """Matches the orders that checkout did not, so that every sale has a customer or a written reason."""
-    replay(run.connection, Spool(run.settings.home / SPOOL))
+    try:
+        replay(run.connection, Spool(run.settings.home / SPOOL))
+    except SpoolRefused as error:
+        # Its events wait on this machine, and don't hold up the numbers of every shop.
+        run.warnings.append(f"Events wait in the spool: {error}")
     retry_failures(run.connection)
     run.connection.execute("select regulars.take_over_earlier_visits()")
     (run.as_of,) = run.connection.execute("select clock_timestamp()").fetchone() or (None,)
@@ -124,13 +132,13 @@ def match_customers(run: Run) -> Matched:
 
 
 def forecast_purchases(run: Run) -> None:
-    """Fits and scores the shops that are due, from what the last refresh published, so that this one publishes it.
+    """Fits and scores the shops that are due, from what the last refresh published; this one publishes the forecasts.
 
     It comes before the claim, which takes the shops whose forecasts changed with everything else. Where models changed
-    it fits nothing: the published tables may not be what they make.
+    it fits nothing: the published tables may not be those of the new models.
     """
     if run.refresh.mode == "refresh" and (due := due_shops(run.connection)):
-        # Only where there is something to fit: it imports scipy.
+        # Imported only where there is something to fit, because it imports scipy.
         from flows.forecast.fitting import fit_shops
 
         if left := fit_shops(run.connection, due):
@@ -140,9 +148,9 @@ def forecast_purchases(run: Run) -> None:
 def claim_batch(run: Run) -> int:
     """Claims the changes that are committed by now; the next refresh gets those that commit later.
 
-    Shops that wait to be computed anew are emptied first, and all their keys are among the changes.
+    Shops that wait to be recomputed are emptied first, and all their keys are among the changes.
     """
-    empty_shops(run.connection, run.refresh, anew=run.anew)
+    empty_shops(run.connection, run.refresh, recomputed=run.recomputed)
     run.changes = history.claim(
         run.connection, run.refresh, as_of=run.as_of, matched=run.matched.matched, unreadable=run.matched.unreadable
     )
@@ -150,11 +158,11 @@ def claim_batch(run: Run) -> int:
 
 
 def build_marts(run: Run) -> Built | None:
-    """Brings every working relation up to date and tests what was written; of what is computed anew, everything."""
+    """Brings every working relation up to date and tests the rows written; all rows of recomputed models."""
     if not run.has_work:
         return None
     built = _build(run)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
@@ -172,8 +180,8 @@ def _build(run: Run) -> Built:
         try:
             return run_plan(plan, settings, conninfo, patience=run.patience, watch=run.watch)
         except psycopg.Error:
-            # dbt mends what it can, or says in its own words what is wrong. What the plan has committed stays right:
-            # a build starts over from any point.
+            # dbt repairs what it can, or says what is wrong. What the plan has committed stays correct, since a build
+            # can start again from any point.
             forget_plan(settings)
     return project.build(
         settings,
@@ -196,31 +204,31 @@ def _build_partly(run: Run) -> Built:
         patience=run.patience,
         watch=run.watch,
     )
-    if not changed.anew and not changed.tests:
+    if not changed.recomputed and not changed.tests:
         return kept
-    anew = project.build(
+    recomputed = project.build(
         run.settings,
         run.conninfo,
         "--full-refresh",
-        *("--select", *sorted(changed.anew | changed.tests)),
+        *("--select", *sorted(changed.recomputed | changed.tests)),
         patience=run.patience,
         watch=lambda event: run.watch(replace(event, total=len(kept.seconds) + event.total)),
     )
-    return Built(seconds=kept.seconds | anew.seconds, warnings=kept.warnings + anew.warnings)
+    return Built(seconds=kept.seconds | recomputed.seconds, warnings=kept.warnings + recomputed.warnings)
 
 
 def extract_rows(run: Run) -> None:
-    """Writes the raw rows of this moment to files for Spark, from where on it is a rebuild."""
+    """Writes the raw rows of this moment to files for Spark, which makes the refresh a rebuild."""
     if not run.has_work:
         return
-    # Spark and what it needs are not installed everywhere.
+    # Imported here, because Spark is not installed everywhere.
     require_spark()
     from flows.spark.rebuild import SparkRebuild
 
     run.on_spark = SparkRebuild(run.settings, run.conninfo)
     if run.refresh.mode != "rebuild":
         reason = run.refresh.reason or "Spark computes everything"
-        run.refresh = history.turn(run.connection, run.refresh.refresh_id, "rebuild", reason)
+        run.refresh = history.change_mode(run.connection, run.refresh.refresh_id, "rebuild", reason)
         relations.clear_working(run.connection, project.relations())
     as_of = run.on_spark.extract_rows(patience=run.patience)
     run.refresh = history.hold_as_of(run.connection, run.refresh.refresh_id, as_of)
@@ -231,21 +239,21 @@ def build_on_spark(run: Run) -> Built | None:
     if run.on_spark is None:
         return None
     built = run.on_spark.build(watch=run.watch)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
 def load_marts(run: Run) -> Built | None:
-    """Copies what Spark computed into the working tables, and builds and tests there what stands on them."""
+    """Copies what Spark computed into the working tables, and builds and tests their downstream models there."""
     if run.on_spark is None:
         return None
     built = run.on_spark.load(patience=run.patience, watch=run.watch)
-    run.warnings += [f"Look at {name}: the data test warned." for name in built.warnings]
+    run.note_warnings(built)
     return built
 
 
 def judge_volume(run: Run) -> None:
-    """Warns of days with far fewer orders than their weekday lets one expect; it stops nothing."""
+    """Warns of days with far fewer orders than on the same weekday of previous weeks; it stops nothing."""
     run.warnings += describe(judge_days(run.connection, schema=WORKING, refresh_id=run.refresh.refresh_id))
 
 
@@ -256,7 +264,7 @@ def publish(run: Run) -> None:
     run.refresh, rows = publish_all(
         run.connection,
         run.refresh,
-        anew=run.anew,
+        recomputed=run.recomputed,
         budget=run.settings.reconcile_orders,
         has_work=run.has_work,
         warnings=run.warnings,
@@ -288,7 +296,7 @@ def settle_relations(run: Run) -> None:
 
 
 def audit_shops(run: Run) -> None:
-    """Once a week, computes shops drawn by chance from their raw rows, and says where what is published differs."""
+    """Once a week, recomputes shops drawn at random from their raw rows, and warns where the published rows differ."""
     if run.refresh.mode != "refresh" or not is_due(run.connection):
         return
     try:
@@ -315,22 +323,21 @@ def run_refresh(
     settings: Settings,
     *,
     mode: Mode | None = None,
-    database: str | None = None,
     patience: float = PATIENCE,
     perform: Callable[[Step, Run], object] = lambda step, run: step(run),
-    watch: Watch = nobody,
+    watch: Watch = ignore,
 ) -> Refresh:
     """One refresh, or rebuild. `perform` runs each step; Prefect's flow passes its own.
 
-    `watch` is told of each model and data test that begins or ends, by several threads. `patience`: how many seconds it
-    waits for somebody else's lock.
+    `watch` is called for each model and data test that begins or ends, by several threads. `patience`: how many seconds
+    it waits for somebody else's lock.
 
     Idempotent: run again after a failure, a kill or a missed night, it ends with the same numbers as without.
-    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished and DatabaseError; with the engine spark
-    also SparkMissing, ExtractFailed and LoadFailed. A failure is in the history. Afterwards, whatever became of it,
-    alarms are settled.
+    Raises RefreshRunning, Blocked, BuildFailed, NotReconciled, NotPublished, DatabaseError, and SettingError if
+    DATABASE_URL can't be read; with the engine spark also SparkMissing, ExtractFailed and LoadFailed. A failure is in
+    the history. Afterwards, however it ended, alarms are settled.
     """
-    where = conninfo(settings, database=database)
+    where = conninfo(settings)
     try:
         return _run_locked(settings, where, mode=mode, patience=patience, perform=perform, watch=watch)
     finally:
@@ -360,13 +367,13 @@ def _run_locked(
         try:
             for step in steps_of(settings):
                 _perform(step, run, perform)
-            run.log.store(connection, opened.refresh_id, anew=run.anew)
+            run.log.store(connection, opened.refresh_id, recomputed=run.recomputed)
         except Exception as error:
             if not connection.closed:
-                # Of PostgreSQL's own text the first line: its details have values in them, such as a phone number.
+                # Only the first line of PostgreSQL's text: its details hold values, such as a phone number.
                 said = first_line(error) if isinstance(error, psycopg.Error) else error
                 history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {said}")
-                run.log.store(connection, opened.refresh_id, anew=run.anew)
+                run.log.store(connection, opened.refresh_id, recomputed=run.recomputed)
             raise
     return run.refresh
 

@@ -1,1 +1,1 @@
-"""Alarms: what is wrong with the refresh or its numbers, since when, in which shops, what to do, and who was told."""
+"""Alarms: what is wrong, since when, in which shops, what to do, and which addresses were notified."""

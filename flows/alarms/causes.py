@@ -1,4 +1,4 @@
-"""What can be wrong. Each check reads what is stored, so that any process finds the same, at any time."""
+"""What can be wrong. Each check reads what is stored, so that every process finds the same, at any time."""
 
 import shutil
 import socket
@@ -20,7 +20,7 @@ _MOST_REFRESHES = 30
 
 _LONGEST_SPOOLED = timedelta(hours=1)
 
-# The less of: a tenth of the disk, 20 GiB.
+# The smaller of: a tenth of the disk, 20 GiB.
 _LEAST_FREE_SHARE = 10
 _LEAST_FREE_BYTES = 20 * 2**30
 
@@ -65,7 +65,7 @@ VOLUME = {
 
 DRIFT = Cause(
     "drift", "What is published differs from the raw rows",
-    "The next refresh computes these shops anew; `regulars refresh` does so now. Find out what wrote to the marts: "
+    "The next refresh recomputes these shops; `regulars refresh` does so now. Find out what wrote to the marts: "
     "regulars.drift has each row as it was published and as it was computed.",
 )  # fmt: skip
 
@@ -74,7 +74,7 @@ CAUSES = {cause.name: cause for cause in (FAILED, TOO_OLD, SLOW, *VOLUME.values(
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A cause that holds now. `subject`: what it was found in, which tells two of one cause apart. `shops`: slugs."""
+    """A cause that holds now. `subject`: where it was found, which distinguishes two of one cause. `shops`: slugs."""
 
     cause: Cause
     since: datetime
@@ -89,7 +89,7 @@ def find_trouble(connection: Connection, settings: Settings) -> list[Trouble]:
 
 
 def _failed(connection: Connection, _: Settings) -> Iterator[Trouble]:
-    """The last refresh that ended did not succeed; since the first of those in a row."""
+    """The last refresh that ended did not succeed. It holds since the first failure in a row."""
     row = connection.execute(
         """
         select min(finished_at), max(finished_at), count(*), (array_agg(error order by refresh_id desc))[1]
@@ -124,34 +124,29 @@ def _too_old(connection: Connection, settings: Settings) -> Iterator[Trouble]:
 
 
 def _slow(connection: Connection, _: Settings) -> Iterator[Trouble]:
-    """The refresh that runs, or the last that ended, against those before it of its mode.
+    """The refresh that runs, or the last that ended, compared with those before it of its mode.
 
-    What a partial rebuild takes depends on which models changed, so none is usual.
+    The time of a partial rebuild depends on which models changed, so it isn't compared.
     """
     rows = connection.execute(
         """
         with latest as (select * from regulars.refreshes order by refresh_id desc limit 1)
-        select started_at, coalesce(finished_at, clock_timestamp()) - started_at, status = 'running', mode
+        select runs.started_at, coalesce(runs.finished_at, clock_timestamp()) - runs.started_at, runs.status, runs.mode
         from latest
-        where status in ('running', 'succeeded') and mode <> 'partial'
-        union all
-        (
-            select earlier.started_at, earlier.finished_at - earlier.started_at, false, earlier.mode
-            from regulars.refreshes as earlier
-            inner join latest on earlier.mode = latest.mode and earlier.refresh_id < latest.refresh_id
-            where earlier.status = 'succeeded' and latest.status in ('running', 'succeeded')
-            order by earlier.refresh_id desc
-            limit %s
-        )
+        inner join regulars.refreshes as runs
+            on latest.mode = runs.mode and (runs.status = 'succeeded' or latest.refresh_id = runs.refresh_id)
+        where latest.status in ('running', 'succeeded') and latest.mode <> 'partial'
+        order by runs.refresh_id desc
+        limit %s + 1
         """,
         [_MOST_REFRESHES],
     ).fetchall()
     if len(rows) <= _FEWEST_REFRESHES:
         return
-    (started_at, took, is_running, mode), *earlier = rows
+    (started_at, took, status, mode), *earlier = rows
     usual = median(duration for _, duration, *_ in earlier)
     if took > max(_SLOW * usual, _LEAST_SLOW):
-        verb = "has been running for" if is_running else "took"
+        verb = "has been running for" if status == "running" else "took"
         yield Trouble(
             SLOW,
             started_at,
@@ -161,8 +156,11 @@ def _slow(connection: Connection, _: Settings) -> Iterator[Trouble]:
 
 
 def _volume(connection: Connection, _: Settings) -> Iterator[Trouble]:
-    """What the last refresh found unusual of the last day. Among a thousand shops some are unusual by chance every day:
-    a single shop must be so for two days, or by a factor of four."""
+    """The unusual counts of the last day, by the last refresh.
+
+    Among a thousand shops some are unusual by chance every day, so a single shop's must be unusual for two days, or by
+    a factor of four.
+    """
     measures: dict[str, Measure] = {measure.column: measure for measure in VOLUME}
     for column, subject, day, shops, found, expected in connection.execute(
         """
@@ -198,7 +196,7 @@ def _volume(connection: Connection, _: Settings) -> Iterator[Trouble]:
 
 
 def _spooled(_: Connection, settings: Settings) -> Iterator[Trouble]:
-    """The oldest event of this machine's spool, those that were set aside included."""
+    """The oldest event of this machine's spool, including those that were set aside."""
     try:
         oldest = Spool(settings.home / SPOOL).everything(limit=1)
     except SpoolRefused as error:
@@ -228,7 +226,7 @@ def _disk(_: Connection, settings: Settings) -> Iterator[Trouble]:
 
 
 def _drift(connection: Connection, _: Settings) -> Iterator[Trouble]:
-    """What an audit found, until a refresh has computed the shop anew."""
+    """What an audit found, until a refresh has recomputed the shop."""
     for shop_id, slug, audited_at, rows, names in connection.execute(
         """
         select
@@ -252,7 +250,7 @@ def _drift(connection: Connection, _: Settings) -> Iterator[Trouble]:
 
 
 def machine() -> str:
-    """The name by which causes of one machine are told apart."""
+    """The name of this machine in causes that are found on each machine."""
     return socket.gethostname()
 
 

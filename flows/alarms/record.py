@@ -26,13 +26,13 @@ class Alarm:
 
     @property
     def cause(self) -> Cause:
-        """Its cause; of an alarm that an earlier version raised, the name alone."""
+        """Its cause; only its name, if an earlier version raised the alarm."""
         return CAUSES.get(self.cause_name) or Cause(self.cause_name, self.cause_name.replace("_", " "), "")
 
 
 def settle(connection: Connection, troubles: Sequence[Trouble], *, machine: str) -> None:
-    """Raises an alarm for each trouble that has none, and clears those whose cause is gone; a standing one keeps its
-    beginning. Another machine's own causes are left to it."""
+    """Raises an alarm for each trouble that has none, and clears those whose cause is gone. An open alarm keeps
+    its beginning. The causes of another machine are left to that machine."""
     with connection.transaction():
         connection.execute(
             "select set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true)"
@@ -71,7 +71,7 @@ def open_alarms(connection: Connection) -> list[Alarm]:
 
 
 def untold(connection: Connection, address: str) -> list[Alarm]:
-    """The alarms that this address hasn't been told, and those that are gone since it was. `address`: its hash."""
+    """The alarms that this address wasn't notified of, and those cleared since it was. `address`: its hash."""
     return _select(
         connection,
         "left join regulars.tellings on alarms.alarm_id = tellings.alarm_id and address = %s "
@@ -81,7 +81,7 @@ def untold(connection: Connection, address: str) -> list[Alarm]:
 
 
 def note_told(connection: Connection, alarms: Iterable[Alarm], address: str) -> None:
-    """Notes that an address was told these, as they are given: raised, or cleared."""
+    """Notes that an address was notified of these alarms, raised or cleared."""
     connection.execute(
         "insert into regulars.tellings (alarm_id, address) select unnest(%s::bigint[]), %s on conflict do nothing",
         [[alarm.alarm_id for alarm in alarms if alarm.cleared_at is None], address],

@@ -1,4 +1,4 @@
-"""Telling people of alarms, by every address that the settings name: a webhook, e-mail, whatever Apprise speaks."""
+"""Notifies every address in the settings of alarms: webhooks, e-mail, and whatever else Apprise supports."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ from ingest.storage.errors import SettingError
 if TYPE_CHECKING:
     from apprise import Apprise
 
-# Seconds for all of it. A webhook that hangs must hold up neither a refresh nor the other addresses.
+# Seconds for all addresses together. A webhook that hangs must delay neither a refresh nor the other addresses.
 BUDGET = 10.0
 
 _MOST_NAMED = 10
@@ -28,7 +28,7 @@ _MOST_SHOPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said of the alarms of one cause that came, or went, together."""
+    """The message about the alarms of one cause that were raised, or cleared, together."""
 
     alarms: tuple[Alarm, ...]
 
@@ -43,7 +43,7 @@ class Message:
 
     @property
     def body(self) -> str:
-        """What, since when, which shops, and what to do; or since when it is gone."""
+        """What is wrong, since when, in which shops, and what to do; or since when it is cleared."""
         what = [alarm.what for alarm in self.alarms[:_MOST_NAMED]]
         if more := len(self.alarms) - len(what):
             what.append(f"And {more:,} more.")
@@ -55,7 +55,7 @@ class Message:
         if self.is_raised:
             lines.append(f"What to do: {self.alarms[0].cause.remedy}")
         else:
-            # What was said when it was raised; the cause is gone.
+            # `what` is the text of when it was raised.
             lines.append(f"Gone since: {_said(max(alarm.cleared_at or alarm.since for alarm in self.alarms))}")
         return "\n".join(lines)
 
@@ -103,7 +103,7 @@ def tell(urls: Sequence[SecretStr], to_tell: Sequence[Sequence[Message]], *, bud
 
 
 def address_of(url: SecretStr) -> str:
-    """What an address is stored as: a hash, since it may hold a password."""
+    """The stored form of an address: a hash, since it may hold a password."""
     return hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""The watch, after each refresh, beside `regulars serve` and in `regulars check`: finds what is wrong and tells it."""
+"""Finds what is wrong and notifies of it: after each refresh, in `regulars serve` and in `regulars check`."""
 
 import logging
 
@@ -17,21 +17,26 @@ _LOCK = 0x416C_6172_6D73  # "Alarms"
 
 
 def keep_watch(connection: Connection, settings: Settings) -> list[Alarm]:
-    """Finds what is wrong, raises and clears alarms, tells each address what it hasn't been told, and returns those
-    that hold.
+    """Finds what is wrong, raises and clears alarms, notifies each address of what is new to it, and returns the open
+    alarms.
 
-    What an address did not take it is told the next time. Raises SettingError if an address can't be read.
+    Messages that an address didn't accept are sent again next time. Raises SettingError if an address can't be read.
     """
-    settle(connection, find_trouble(connection, settings), machine=machine())
+    with connection.transaction():
+        connection.execute(
+            "select set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true)"
+        )
+        troubles = find_trouble(connection, settings)
+    settle(connection, troubles, machine=machine())
     if settings.alarm_urls:
         _tell(connection, settings)
     return open_alarms(connection)
 
 
 def watch_quietly(where: str, settings: Settings) -> None:
-    """The same where nobody waits for what it finds: what goes wrong is logged. `where`: the connection string.
+    """`keep_watch` without a result; its own errors are logged. `where`: the connection string.
 
-    After a refresh it is called when the lock is released, so that no address holds up the next refresh.
+    After a refresh, call it when the lock is released, so that no address delays the next refresh.
     """
     try:
         with connect(where, application="regulars-alarms") as connection:
@@ -44,7 +49,7 @@ def watch_quietly(where: str, settings: Settings) -> None:
 
 
 def _tell(connection: Connection, settings: Settings) -> None:
-    """One process at a time, so that nobody is told twice; the other's alarms are told by this one, or the next."""
+    """One process at a time, so that no message is sent twice; the next one sends what this one missed."""
     row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
     if row != (True,):
         return

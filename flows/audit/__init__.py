@@ -1,1 +1,1 @@
-"""The drift audit: shops drawn by chance are computed from their raw rows, and what is published is held against it."""
+"""The drift audit: shops drawn at random are recomputed from their raw rows and compared with what is published."""

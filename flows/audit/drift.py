@@ -1,4 +1,4 @@
-"""An audit: the drawn shops computed anew in a schema of their own, and compared with what readers see, row by row."""
+"""Recomputes the drawn shops in a schema of their own, and compares them with what readers see, row by row."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,8 +8,8 @@ from psycopg import sql
 
 from flows.audit.raw import copy_rows, draw_shops, drop_rows
 from flows.building import project
-from flows.building.shop_rebuild import RECORD
-from flows.shapes import PUBLISHED
+from flows.building.shop_rebuild import SEGMENT_RECORD
+from flows.shapes import MOMENTS, PUBLISHED
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
@@ -18,13 +18,10 @@ SCHEMA = "audit"
 
 EVERY = timedelta(days=7)
 
-# So that it costs the same however large the platform is.
+# A fixed number, so that an audit costs the same on every platform.
 _ORDERS = 50_000
 
-# When it was computed is the one thing in which two equal computations differ.
-_MOMENTS = ("refreshed_at",)
-
-# Without an audit so far, the first comes a week after the first refresh.
+# The first audit comes a week after the first refresh.
 _IS_DUE = """
     select
         coalesce(
@@ -33,7 +30,7 @@ _IS_DUE = """
         ) < clock_timestamp() - %s
 """
 
-# What both have, a row of shops, in the order of the published columns.
+# The relations of shops that are in both schemas, with their columns in the published order.
 _COMPARED = """
     select
         computed.relname,
@@ -77,10 +74,10 @@ def is_due(connection: Connection) -> bool:
 
 
 def audit(connection: Connection, settings: Settings, conninfo: str, *, patience: float) -> list[str]:
-    """Audits shops drawn by chance, under the refresh's lock and after it has published; returns warnings.
+    """Audits shops drawn at random, under the refresh's lock and after it has published; returns warnings.
 
-    What differs is stored in `regulars.drift`, and the shops wait to be computed anew by the next refresh. Raises
-    BuildFailed if they can't be computed now.
+    Rows that differ are stored in `regulars.drift`, and the next refresh recomputes their shops. Raises BuildFailed if
+    they can't be computed now.
     """
     try:
         shops = copy_rows(connection, draw_shops(connection, budget=_ORDERS))
@@ -88,7 +85,7 @@ def audit(connection: Connection, settings: Settings, conninfo: str, *, patience
         if shops:
             project.build(
                 settings, conninfo,
-                *("--resource-type", "model", "--exclude", f"{RECORD}+", "reconciliation", "time_spine"),
+                *("--resource-type", "model", "--exclude", f"{SEGMENT_RECORD}+", "reconciliation", "time_spine"),
                 *("--vars", "audit: true"),
                 patience=patience, target=SCHEMA,
             )  # fmt: skip
@@ -103,7 +100,7 @@ def _compare(connection: Connection, shops: Sequence[UUID]) -> list[str]:
     with connection.transaction():
         connection.execute("set local row_security = off")
         compared = connection.execute(
-            _COMPARED, {"published": PUBLISHED, "computed": SCHEMA, "moments": list(_MOMENTS)}
+            _COMPARED, {"published": PUBLISHED, "computed": SCHEMA, "moments": list(MOMENTS)}
         ).fetchall()
         (audit_id,) = connection.execute(
             "insert into regulars.audits (shops, relations, differences) values (%s, %s, 0) returning audit_id",

@@ -1,4 +1,4 @@
-"""The raw rows of the drawn shops, copied in one moment in which no change of theirs waits for a refresh."""
+"""Copies the raw rows of the drawn shops, in one snapshot without a change of theirs that waits for a refresh."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -8,10 +8,10 @@ from psycopg import sql
 
 from ingest.storage.connections import Connection
 
-# The models read these where dbt's variable `audit` is set. Nobody else may.
+# The models read these where dbt's variable `audit` is set. Nothing else reads them.
 SOURCES = "audit_sources"
 
-# Of each table that staging reads, which rows. None of those that no number is made from.
+# The rows of each table that staging reads; none of tables without numbers.
 _OF_SHOPS: LiteralString = "shop_id = any({shops})"
 _TABLES: dict[str, LiteralString] = {
     "public.user_shops": "id = any({shops})",
@@ -34,7 +34,7 @@ _TABLES: dict[str, LiteralString] = {
 # No model needs to know who bought.
 _PERSONAL = ("customer_name", "customer_email", "customer_phone")
 
-# In random order, until they have so many orders.
+# In random order, until their orders reach the budget.
 _DRAWN = """
     with
     shuffled as (
@@ -55,16 +55,16 @@ _DRAWN = """
 
 
 def draw_shops(connection: Connection, *, budget: int) -> list[UUID]:
-    """Shops drawn by chance, until they have `budget` orders; one at least."""
+    """Shops drawn at random, until they have `budget` orders; one at least."""
     return [shop_id for (shop_id,) in connection.execute(_DRAWN, [budget])]
 
 
 def copy_rows(connection: Connection, shops: Sequence[UUID]) -> list[UUID]:
-    """Copies the raw rows of these shops into the schema SOURCES, in one snapshot; returns the shops that can be held
-    against what is published.
+    """Copies the raw rows of these shops into the schema SOURCES, in one snapshot; returns the shops that can be
+    compared with what is published.
 
     Under the refresh's lock, and with everything published. A shop with a change that waits for the next refresh is
-    left out: what is published doesn't have it yet.
+    left out, since the change is not published yet.
     """
     drop_rows(connection)
     with connection.transaction():

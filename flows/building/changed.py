@@ -1,4 +1,4 @@
-"""Which models and data tests changed since the last success: they, and what stands on them, are computed anew."""
+"""Which models and data tests changed since the last success: they and their downstream models are recomputed."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ _REMEMBER = """
     select %s, node_id, hash from unnest(%s::text[], %s::text[]) as hashed (node_id, hash)
 """
 
-# A relation holds what the last success made of it, or what a build since then did that was not published. One whose
-# models were never hashed failed before it built anything.
+# A relation holds the result of the last success, or of a later build that was not published. A build whose models were
+# never hashed failed before it built anything.
 _COMPARE = """
     with
     built as (
@@ -47,13 +47,13 @@ _IS_ANY = """
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The names of the models to compute anew, of those that build on what stands, and of tests to run on all rows.
+    """The names of the models to recompute, of those that build on existing rows, and of tests to run on all rows.
 
-    `is_any`: whether anything changed, were it only a description.
+    `is_any`: whether anything changed, even only a description.
     """
 
     is_any: bool = False
-    anew: frozenset[str] = frozenset()
+    recomputed: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     tests: frozenset[str] = frozenset()
 
@@ -61,7 +61,7 @@ class Changed:
 def compare(
     connection: Connection, refresh: Refresh, settings: Settings, conninfo: str, *, patience: float = PATIENCE
 ) -> Changed:
-    """What changed since the last success. Only models that were never seen before cost dbt's reading of them.
+    """What changed since the last success. dbt reads the project only if these models were never compared before.
 
     Raises BuildFailed if dbt can't read the project.
     """
@@ -74,7 +74,7 @@ def compare(
         names.setdefault((kind, is_kept), set()).add(name)
     return Changed(
         is_any=connection.execute(_IS_ANY, [refresh.fingerprint]).fetchone() == (True,),
-        anew=frozenset(names.get(("model", False), ())),
+        recomputed=frozenset(names.get(("model", False), ())),
         kept=frozenset(names.get(("model", True), ())),
         tests=frozenset(names.get(("test", False), ())),
     )

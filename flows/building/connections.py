@@ -21,7 +21,7 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
 
     @classmethod
     def open(cls, connection: Any) -> Any:
-        """With a name by which the next refresh finds it, should this one be killed; `regulars dbt` has dbt's own."""
+        """Names the connection, so that the next refresh finds it if this one is killed; not in `regulars dbt`."""
         connection.credentials.application_name = BUILDING
         return super().open(connection)
 
@@ -33,7 +33,7 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
         try:
             yield cls._statements
         finally:
-            # They are of no use to a process that lives on.
+            # So that a process that lives on doesn't keep them.
             cls._statements = []
 
     def add_query(self, sql: str, *arguments: Any, **options: Any) -> Any:
@@ -42,7 +42,7 @@ class KeptConnections(PostgresConnectionManager):  # type: ignore[misc]
         return super().add_query(sql, *arguments, **options)
 
     def release(self) -> None:
-        """Ends what a model or test left open, as dbt does after each; a connection that was lost is opened anew."""
+        """Ends what a model or test left open, as dbt does after each; a connection that was lost is opened again."""
         connection = self.get_if_exists()
         if connection is None or connection.state != ConnectionState.OPEN:
             return

@@ -16,7 +16,7 @@ def node_hashes(manifest: Any) -> dict[str, str]:
     don't count. A data test's hash is of what it looks for, and of no model.
     """
     nodes = {key: node for key, node in manifest.nodes.items() if node.resource_type in ("model", "test")}
-    # What stands in PostgreSQL does not depend on how Spark would have made it.
+    # The rows in PostgreSQL don't depend on how Spark would have computed them.
     macros = {
         name: macro
         for name, macro in manifest.macros.items()
@@ -30,7 +30,7 @@ def node_hashes(manifest: Any) -> dict[str, str]:
         if macro.name.startswith("postgres__") and macro.name.removeprefix("postgres__") not in ours
     }
     calls = {key: [*{*node.depends_on.macros} - overrides] for key, node in nodes.items()}
-    # dbt calls what no node does, such as materializations and strategies: any model may depend on it.
+    # dbt itself calls macros that no node calls, such as materializations and strategies: any model may depend on them.
     called = _reached(macros, (name for names in calls.values() for name in names))
     for_all = [dbt_project_text(), *_texts(macros, macros.keys() - called)]
     done: dict[str, str] = {}

@@ -26,7 +26,7 @@ _COMMENT = re.compile(r"\A\s*/\*.*?\*/\s*", re.DOTALL)
 
 
 class Node(BaseModel):
-    """A model or a data test: dbt's id of it, the ids of those before it, and what it runs."""
+    """A model or a data test: its id in dbt, the ids of those that it reads, and its statements."""
 
     node_id: str
     after: list[str]
@@ -81,7 +81,7 @@ def read_plan(settings: Settings, key: str) -> Plan | None:
 
 
 def write_plan(settings: Settings, plan: Plan) -> None:
-    """Without a place to write, the next refresh is dbt's again."""
+    """If the file can't be written, dbt runs the next refresh too."""
     file = plan_file(settings)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

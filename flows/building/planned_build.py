@@ -14,11 +14,11 @@ import psycopg
 from flows.building.plan import Node, Plan
 from flows.building.project import Built, build_failed, session_options
 from flows.lock import BUILDING
-from flows.nodes import NodeEvent, Watch, nobody
+from flows.nodes import NodeEvent, Watch, ignore
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 
-# A refresh runs at any hour, and a checkout would wait for the cores that its queries take besides their own.
+# A refresh runs at any hour, and checkouts would wait for the cores of parallel queries.
 _ON_ONE_CORE = "-c max_parallel_workers_per_gather=0"
 
 
@@ -31,12 +31,12 @@ class _Ran:
     fault: str | None
 
 
-def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = nobody) -> Built:
+def run_plan(plan: Plan, settings: Settings, conninfo: str, *, patience: float, watch: Watch = ignore) -> Built:
     """Runs every node in transactions that end where dbt's end. `patience`: how many seconds each waits for a lock.
 
-    `watch` is told of each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained or
-    the server is lost; and psycopg.Error if a statement fails in itself: something is not as it was when the plan was
-    recorded.
+    `watch` is called for each node that begins or ends. Raises BuildFailed if a data test fails, a lock is not obtained
+    or the server is lost; and psycopg.Error if a statement fails in itself: something is not as it was when the plan
+    was recorded.
     """
     ran = list(_run_in_order(plan, settings.threads, conninfo, patience=patience, watch=watch))
     failed = [f"{each.node.name}: {each.fault}" for each in ran if each.fault and not each.node.only_warns]
@@ -99,7 +99,7 @@ def _run(node: Node, free: "SimpleQueue[Connection]", *, total: int, watch: Watc
         has_failed = fault is not None and not node.only_warns
         return _Ran(node, time.monotonic() - began, fault)
     except psycopg.OperationalError as error:
-        # The failure of another one cancels this one.
+        # Another node failed and cancelled this one.
         has_failed = not isinstance(error, psycopg.errors.QueryCanceled)
         raise build_failed([f"{node.name}: {error.diag.message_primary or error}"]) from None
     finally:

@@ -16,16 +16,15 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flows.errors import BuildFailed
 from flows.lock import PATIENCE, SESSION
-from flows.nodes import NodeEvent, Watch, nobody
+from flows.nodes import NodeEvent, Watch, ignore
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.settings import Settings
 
-# Every connection of a build, besides what holds for all of a refresh: a policy that would hide rows raises instead of
-# leaving tables empty, and short queries pay for no compiler.
+# For every connection of a build, besides those of a whole refresh: a policy that would hide rows raises instead of
+# leaving tables empty, and short queries aren't compiled.
 _SESSION = SESSION | {"row_security": "off", "jit": "off", "timezone": "UTC"}
 
-# Each folder's schemas, and the kind of relation that its models are in each: staging is the same for everybody, and
-# of all else readers see a copy.
+# Each folder's schemas, and the kind of its relations in each. Readers see copies of all models but staging's.
 _FOLDERS = {
     "staging": {"staging": "v"},
     "marts": {WORKING: "r", PUBLISHED: "r"},
@@ -34,10 +33,10 @@ _FOLDERS = {
     "current": {WORKING: "v", PUBLISHED: "v"},
 }
 
-# What profiles.yml, or we, say of a connection; anything else dbt's driver takes from libpq's variables.
+# What profiles.yml or we set for a connection; dbt's driver takes all else from libpq's variables.
 _IN_PROFILE = {"host", "port", "user", "password", "dbname", "sslmode", "connect_timeout", "options"}
 
-# What is wrong, somewhere in what Java and dbt's adapter say besides.
+# The part of a message by Java and dbt's adapter that says what is wrong.
 _SPARK_SAYS = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
 
 # Of Jinja and SQL, and of YAML where a line has nothing else.
@@ -54,7 +53,7 @@ def project_folder() -> Path:
 
 
 def fingerprint() -> str:
-    """A hash of all models and macros without their comments: where it differs, what changed is computed anew."""
+    """A hash of all models and macros without their comments: where it differs, what changed is recomputed."""
     folder = project_folder()
     digest = hashlib.sha256()
     for path in sorted([folder / "dbt_project.yml", *folder.glob("models/**/*"), *folder.glob("macros/**/*")]):
@@ -68,7 +67,7 @@ def fingerprint() -> str:
 
 
 def without_comments(text: str, suffix: str) -> str:
-    """A model, macro or description without its comments, nor the lines that are empty without them."""
+    """A model, macro or description without its comments and without empty lines."""
     if (comment := _COMMENTS.get(suffix)) is not None:
         text = comment.sub("", text)
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
@@ -81,7 +80,7 @@ def dbt_project_text() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What stands for a model in the database. `kind` is PostgreSQL's relkind: a table, view or materialized view."""
+    """A model's relation in the database. `kind` is PostgreSQL's relkind: a table, view or materialized view."""
 
     schema: str
     name: str
@@ -101,7 +100,7 @@ def relations() -> list[Relation]:
 def environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> dict[str, str]:
     """The variables that profiles.yml reads, and libpq's own for the rest: so dbt connects as everything else does.
 
-    What the connection string leaves open is what libpq takes for it.
+    libpq's defaults fill in what the connection string leaves out.
     """
     given = _with_defaults(conninfo)
     user = given.get("user", "")
@@ -133,16 +132,9 @@ def session_options(conninfo: str, *, patience: float) -> str:
 
 
 def _with_defaults(conninfo: str) -> dict[str, str]:
-    """What a connection string says and, where it is silent, libpq's own variables and defaults."""
+    """The connection string, completed by libpq's own variables and defaults."""
     defaults = {option.keyword.decode(): option.val.decode() for option in pq.Conninfo.get_defaults() if option.val}
     return defaults | {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
-
-
-@contextmanager
-def dbt_environment(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Sets `environment` for dbt in this process, and restores what was there."""
-    with _variables(environment(settings, conninfo, patience=patience)):
-        yield
 
 
 @contextmanager
@@ -173,14 +165,14 @@ def build(
     *arguments: str,
     patience: float = PATIENCE,
     target: str = "target",
-    watch: Watch = nobody,
+    watch: Watch = ignore,
     see: Callable[[Any, list[tuple[str, str]]], None] = lambda results, statements: None,  # noqa: ARG005
 ) -> Built:
     """Runs `dbt build` inside this process. Raises BuildFailed, which names each model and test that failed.
 
     `patience`: how many seconds each statement waits for a lock. `target`: the folder of what dbt has parsed, one for
-    each set of variables. `watch` is told of each node that begins or ends. `see` is called after a success, with dbt's
-    results and every statement that it ran, each with the id of its model or test.
+    each set of variables. `watch` is called for each node that begins or ends. `see` is called after a success, with
+    dbt's results and every statement that it ran, each with the id of its model or test.
     """
     result, statements = _invoke(
         settings,
@@ -197,7 +189,7 @@ def build(
 
 
 def judge(results: Sequence[Any]) -> Built:
-    """What came of a build. Raises BuildFailed, which names each model and test that failed."""
+    """The outcome of a build. Raises BuildFailed, which names each model and test that failed."""
     failed = [f"{r.node.name}: {in_one_line(r.message)}" for r in results if r.status in ("error", "fail")]
     if failed:
         raise build_failed(failed)
@@ -209,7 +201,7 @@ def judge(results: Sequence[Any]) -> Built:
 
 def read(settings: Settings, conninfo: str, *, patience: float = PATIENCE) -> Any:
     """dbt's manifest of the project. Raises BuildFailed, in dbt's words, if it can't be read."""
-    manifest, _ = _invoke(settings, conninfo, ["parse"], patience=patience, target="target", watch=nobody)
+    manifest, _ = _invoke(settings, conninfo, ["parse"], patience=patience, target="target", watch=ignore)
     return manifest
 
 
@@ -231,11 +223,18 @@ def _invoke(
 
 
 def run_dbt(
-    settings: Settings, arguments: Sequence[str], *, variables: Mapping[str, str], target: str, watch: Watch = nobody
+    settings: Settings,
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str],
+    target: str,
+    watch: Watch = ignore,
+    writes_json: bool = False,
 ) -> Any:
     """dbt's result of a command inside this process, with what profiles.yml reads in `variables`.
 
-    Raises BuildFailed if dbt did not start; what becomes of its nodes is in the results.
+    With `writes_json` dbt's artifacts are in the folder `target` afterwards. Raises BuildFailed if dbt did not start;
+    which of its nodes failed is in the results.
     """
     _import_dbt()
     from dbt.cli.main import dbtRunner
@@ -243,7 +242,7 @@ def run_dbt(
     folder = project_folder()
     home = settings.home.resolve()
     parsed = home / "dbt" / target / "fingerprint"
-    # Of now: a release that comes while dbt runs has to be read anew.
+    # Read before dbt runs: after a release that comes meanwhile, dbt must parse again.
     wanted = fingerprint()
     is_parsed = parsed.exists() and parsed.read_text() == wanted
     with _variables(variables), without_collection():
@@ -251,13 +250,12 @@ def run_dbt(
             [
                 "--quiet",
                 "--log-level", "none",
-                # What failed is in BuildFailed. Nobody reads the rest, nor dbt's artifacts of a refresh.
+                # What failed is in BuildFailed. Nobody reads the rest.
                 "--log-level-file", "none",
                 "--log-path", str(home / "dbt" / "logs"),
-                "--no-write-json",
+                *([] if writes_json else ["--no-write-json"]),
                 "--no-use-colors",
-                # dbt doesn't see that a description is as it was before the last change, with the time that it had: as
-                # where a release was taken back.
+                # dbt doesn't notice a file that has its earlier text and time again, as after a release was taken back.
                 *([] if is_parsed else ["--no-partial-parse"]),
                 *arguments,
                 "--project-dir", str(folder),
@@ -273,7 +271,7 @@ def run_dbt(
 
 
 def _told_to(watch: Watch) -> Callable[[Any], None]:
-    """Passes on what dbt says of its nodes. dbt calls it for each of its many events, so it looks at the name first."""
+    """Passes on dbt's events about nodes. dbt calls it for each of its many events, so it checks the name first."""
     total = 0
 
     def hear(event: Any) -> None:
@@ -299,23 +297,23 @@ def _told_to(watch: Watch) -> Callable[[Any], None]:
 
 @cache
 def _import_dbt() -> None:
-    """Imports dbt, which takes seconds: only a build should pay for it, and no more than it must."""
+    """Imports dbt, which takes seconds: only a build does."""
     with without_collection():
         import dbt.adapters.postgres
         import dbt.cli.main  # noqa: F401
         from dbt_common.behavior_flags import BehaviorFlagRendered
 
-        # For a warning of dbt's, each build reads the sources of the whole call stack to name the module of each of its
-        # flags, which are one more with every build of a process. Nobody reads that warning.
+        # For a warning that nobody reads, each build would read the sources of the whole call stack, once for each of
+        # dbt's flags, and each build of a process adds a flag.
         BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
-        # All of this stays, so the garbage collector need not look through it again and again.
+        # All of this lasts, so the garbage collector need not examine it again and again.
         gc.freeze()
 
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Keeps the garbage collector away: a build makes much that lasts until its end, and little else."""
+    """Turns the garbage collector off: most objects of a build last until its end."""
     is_on = gc.isenabled()
     gc.disable()
     try:
@@ -326,7 +324,7 @@ def without_collection() -> Iterator[None]:
 
 
 def in_one_line(message: str | None) -> str:
-    """What an error of dbt's or Spark's says, in one line: without the values of DETAIL, and without Java's stack."""
+    """The message of dbt or Spark in one line, without the values of DETAIL and without Java's stack."""
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
     if said := next((found[0] for line in lines if (found := _SPARK_SAYS.search(line))), None):
         return said if said == lines[0] else f"{lines[0]}: {said}"

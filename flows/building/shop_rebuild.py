@@ -1,4 +1,4 @@
-"""Computing single shops anew in an ordinary refresh: their rows leave the working marts, their keys enter the log."""
+"""Recomputes single shops in an ordinary refresh: their rows leave the working marts, their keys enter the log."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -10,11 +10,11 @@ from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
 from ingest.storage.errors import UnknownShop
 
-# It records what readers were shown, which no raw row tells: decision 0065.
-RECORD = "segment_changes"
+# It records what readers were shown, which can't be recomputed from raw rows: decision 0065.
+SEGMENT_RECORD = "segment_changes"
 
 # Number 0 comes before all that a model has read, so no sum takes these rows; publishing removes the rows of their
-# keys, unless the model adds them again. What an earlier refresh left in the delta goes: everything is added anew.
+# keys, unless the model adds them again. Rows of an earlier refresh leave the delta: everything is added again.
 _EMPTY = """
     delete from {delta} where shop_id = any(%(shops)s);
     insert into {delta} ({columns}, weight, delta_id)
@@ -41,7 +41,7 @@ _LOG_EVERYTHING = """
 
 
 def ask_for_rebuild(connection: Connection, slug: str) -> None:
-    """Has the next refresh compute the shop with this slug anew. Raises UnknownShop."""
+    """Makes the next refresh recompute the shop with this slug. Raises UnknownShop."""
     asked = connection.execute(
         "insert into regulars.shops_to_rebuild (shop_id) select id from public.user_shops where shop_slug = %s "
         "on conflict (shop_id) do update set asked_at = excluded.asked_at returning shop_id",
@@ -51,11 +51,11 @@ def ask_for_rebuild(connection: Connection, slug: str) -> None:
         raise UnknownShop(f"No shop has the slug {slug!r}: see user_shops.shop_slug.")
 
 
-def empty_shops(connection: Connection, refresh: Refresh, *, anew: Collection[str]) -> list[UUID]:
-    """Makes this refresh compute the shops anew that wait for it, before it claims its batch; returns their ids.
+def empty_shops(connection: Connection, refresh: Refresh, *, recomputed: Collection[str]) -> list[UUID]:
+    """Makes this refresh recompute the shops that wait for it, before it claims its batch; returns their ids.
 
-    It is one transaction: killed at any time, the next refresh goes on. Readers see the change when it is published. A
-    rebuild computes all shops anyway, and so do the models that are computed `anew`.
+    It is one transaction: if it is killed, the next refresh does it. Readers see the change when it is published. A
+    rebuild computes all shops anyway, and so do the models that are `recomputed`.
     """
     with connection.transaction():
         waiting = connection.execute("delete from regulars.shops_to_rebuild returning shop_id").fetchall()
@@ -68,7 +68,7 @@ def empty_shops(connection: Connection, refresh: Refresh, *, anew: Collection[st
             connection.execute("set local row_security = off")
             published = shapes(connection, PUBLISHED)
             for name, working in shapes(connection, WORKING).items():
-                if working.kind == "r" and name != RECORD and name not in anew:
+                if working.kind == "r" and name != SEGMENT_RECORD and name not in recomputed:
                     _empty(connection, working, published[name], shops)
             connection.execute(sql.SQL(_LOG_EVERYTHING).format(), {"shops": shops})
             connection.execute(

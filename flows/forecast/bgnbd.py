@@ -19,7 +19,7 @@ from scipy.special import betaln, gammaln, hyp2f1
 
 Numbers = NDArray[np.float64]
 
-# Beyond these a parameter says nothing about a shop: a mean rate, or a share of customers, of a ten-thousandth.
+# Beyond these a parameter isn't that of a real shop: a mean rate, or a share of customers, of a ten-thousandth.
 LOWEST, HIGHEST = 1e-4, 1e4
 
 
@@ -45,7 +45,7 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The likeliest parameters; `reason` says why they can't be used, and is None where they can."""
+    """The likeliest parameters; `reason` says why they can't be used, or is None."""
 
     parameters: Parameters
     log_likelihood: float
@@ -76,7 +76,7 @@ def fit(histories: Histories) -> Fit:
         return value if np.isfinite(value) else 1e10
 
     bounds = [(np.log(LOWEST), np.log(HIGHEST))] * 4
-    # The values of a typical shop; and if they lead nowhere, those of one in which hardly anybody drops out.
+    # The values of a typical shop; if the search fails, those of a shop in which hardly anybody drops out.
     for start in ((0.5, mean_age / 4, 0.8, 2.5), (1.0, mean_age, 0.3, 10.0)):
         found = minimize(loss, np.log(start), method="L-BFGS-B", bounds=bounds, tol=1e-11)
         parameters = _parameters(found.x)

@@ -1,4 +1,4 @@
-"""Which shops are due for a fit: decided by the data's own moment, so that a night without sales does nothing."""
+"""Which shops are due for a fit: by the moment of the data, so that a night without sales makes none due."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +12,7 @@ from ingest.storage.connections import Connection
 # A fit holds for a week.
 DAYS = 7
 
-# The published numbers hold everything before the last refresh's as_of: the local day before it is the last whole one.
+# The published numbers hold everything before the last refresh's as_of, so the last whole day is the one before it.
 _DUE = """
     with
     latest as (
@@ -25,7 +25,7 @@ _DUE = """
             shops.shop_id,
             (refreshes.as_of at time zone shops.time_zone)::date - 1 as through
         from analytics.shops as shops
-        -- One that was deleted since is still published.
+        -- A shop that was deleted since is still published.
         inner join public.user_shops as standing on shops.shop_id = standing.id
         cross join (
             select as_of from regulars.refreshes where status = 'succeeded' order by refresh_id desc limit 1
@@ -66,6 +66,6 @@ class DueShop:
 
 
 def due_shops(connection: Connection) -> list[DueShop]:
-    """Shops that were never fitted, or a week ago and have other sales since; who has waited longest comes first."""
+    """Shops that were never fitted, or last a week ago and have other sales since; the longest waiting come first."""
     with connection.cursor(row_factory=class_row(DueShop)) as cursor:
         return cursor.execute(_DUE, {"days": DAYS}).fetchall()

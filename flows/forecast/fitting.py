@@ -1,4 +1,4 @@
-"""Fits a shop from the published purchases, stores what came of it, and scores the shop's customers."""
+"""Fits a shop to its published purchases, stores the result, and scores the shop's customers."""
 
 import time
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from flows.forecast.due import DueShop
 from flows.forecast.scoring import score
 from ingest.storage.connections import Connection
 
-# From fewer, the estimate says more about chance than about the shop: docs/forecasts.md has the spread.
+# With fewer, the estimate varies too much by chance: docs/forecasts.md has the spread.
 REPEAT_CUSTOMERS = 100
 WEEKS = 12
 
-# How long one refresh starts new fits. Who is left is first next time.
+# How long one refresh starts new fits. The remaining shops come first next time.
 SECONDS = 300.0
 
 _CUSTOMERS = """
@@ -59,7 +59,7 @@ _FORGET_ERASED = """
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a shop: its fit, or why there is none; and why amounts are not predicted."""
+    """The result for a shop: its fit, or why it has no fit; and why amounts are not predicted."""
 
     customers: int
     repeat_customers: int
@@ -77,7 +77,7 @@ def fit_shops(connection: Connection, shops: Sequence[DueShop], *, seconds: floa
     for place, shop in enumerate(shops):
         if time.monotonic() > deadline:
             return len(shops) - place
-        # It was deleted meanwhile.
+        # The shop was deleted meanwhile.
         with suppress(psycopg.errors.ForeignKeyViolation):
             fit_shop(connection, shop)
     return 0
@@ -97,7 +97,7 @@ def fit_shop(connection: Connection, shop: DueShop) -> Outcome:
         if fit_id is not None and outcome.fit is not None:
             score(connection, shop, fit_id, outcome.fit.parameters, outcome.amounts.parameters, histories)
         connection.execute("drop table pg_temp.forecast_customers")
-    # Who was erased while this fit had not committed: from now on the erasure's trigger sees the forecasts.
+    # People who were erased before this fit committed; later erasures find the forecasts by their trigger.
     connection.execute(_FORGET_ERASED, {"shop_id": shop.shop_id})
     return outcome
 

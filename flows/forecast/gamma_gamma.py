@@ -13,7 +13,7 @@ from scipy.special import gammaln
 
 from flows.forecast.bgnbd import Numbers
 
-# Amounts of so many purchases tell nothing about q or p beyond these.
+# Beyond these, amounts of so many purchases don't determine q or p.
 LOWEST, HIGHEST = 1e-3, 1e4
 
 # The model takes amounts to be independent of frequency. Beyond this it would be wrong about the best customers.
@@ -39,7 +39,7 @@ class AmountParameters:
 
 @dataclass(frozen=True, slots=True)
 class AmountFit:
-    """The likeliest parameters, where there are any; `reason` says why there are none that can be used."""
+    """The likeliest parameters, or the `reason` why none can be used."""
 
     parameters: AmountParameters | None
     log_likelihood: float | None
@@ -75,7 +75,7 @@ def fit(spending: Spending, *, floor: int) -> AmountFit:
             f"amounts depend on how often a customer buys (correlation {correlation:.2f}; "
             f"the model allows {HIGHEST_CORRELATION})"
         )
-    # In units of the mean, so that the search knows no currency.
+    # In units of the mean, so that the search doesn't depend on the currency.
     mean = float(spending.amounts.mean())
     scaled = Spending(repeats=spending.repeats, amounts=spending.amounts / mean)
 

@@ -47,7 +47,7 @@ _SCORED = """
             and customers.age_days = scores.age_days
 """
 
-# An erased person's purchases count in the shop's sums, as everywhere, but nothing is predicted of them by themselves.
+# An erased person's purchases count in the shop's sums, as everywhere, but the person has no prediction.
 _INSERT = """
     insert into regulars.forecasts (
         shop_id, shop_customer_id, fit_id, probability_alive, expected_purchases_30, expected_purchases_90,

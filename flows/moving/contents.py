@@ -13,7 +13,7 @@ SAME_TEXT = (
     "set local extra_float_digits = 1; set local bytea_output = 'hex'; "
 )
 
-# Not materialized views: the target computes them from the tables, and some tell when.
+# Not materialized views: the target computes them from the tables, and some hold the moment of that.
 _TABLES = """
     select namespace.nspname, class.relname
     from pg_class as class

@@ -1,4 +1,4 @@
-"""What the target of a move must be, found out before anything is copied."""
+"""Checks the target of a move before anything is copied."""
 
 from psycopg import sql
 

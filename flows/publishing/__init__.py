@@ -1,1 +1,1 @@
-"""Publishing: what readers see is brought to what was built, after the sums have been compared."""
+"""Publishing: brings what readers see up to what was built, after comparing the sums."""

@@ -1,7 +1,7 @@
-"""The columns of published tables, brought to those of the working ones without keeping a reader waiting.
+"""Gives published tables the columns of the working ones, without delaying readers.
 
 Each change is a short transaction of its own. It takes its locks in the readers' order (a view, then what it reads),
-and gives up and tries again rather than let readers queue.
+and gives up and tries again before readers queue.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ def prepare_columns(connection: Connection, table: Shape, working: Shape, *, pat
     """Makes room in a published table for the columns of the working one, before it is filled.
 
     A column that is new, or of a new type, is added under the name `<column>__next`, which owners are not shown, and
-    takes its name in the transaction that fills it (`regulars.take_shape`). One that the model no longer has must
-    take rows without it until then. A key that is no longer the model's would refuse its rows, and goes.
+    takes its name in the transaction that fills it (`regulars.take_shape`). A column that the model no longer has
+    becomes nullable until then. A key that is no longer the model's would refuse its rows, and is dropped.
     """
     found = {column.name: column for column in table.columns}
     wanted = {column.name: column for column in working.columns}
@@ -72,7 +72,7 @@ def settle_columns(connection: Connection, table: Shape, working: Shape, *, pati
 
 
 def _require(connection: Connection, table: Shape, name: str, *, patience: float) -> None:
-    """Checks the rows under a lock that readers don't feel; `set not null` then need not look at them again."""
+    """Checks the rows under a lock that doesn't delay readers; `set not null` then doesn't read them again."""
     check, column = sql.Identifier(f"{name}__is_there"), sql.Identifier(name)
     added = sql.SQL("add constraint {} check ({} is not null) not valid").format(check, column)
     forgotten = sql.SQL("drop constraint if exists {}").format(check)

@@ -1,4 +1,4 @@
-"""The indexes and primary keys of what is published, brought to those of the working relations, under the readers."""
+"""Gives published tables the indexes and keys of the working ones, while they are read."""
 
 import hashlib
 
@@ -12,10 +12,10 @@ from ingest.storage.connections import Connection
 def settle_indexes(
     connection: Connection, published: dict[str, Shape], working: dict[str, Shape], *, patience: float
 ) -> None:
-    """Makes what is missing and drops what no model wants, concurrently; then each table gets its primary key.
+    """Creates missing indexes and drops those that no model has, concurrently; then adds each table's primary key.
 
-    Only indexes of ours are dropped: they are named by a hash. `connection` is in autocommit. Raises LockNotAvailable,
-    and leaves nothing half made that the next run would not finish.
+    Only indexes of ours are dropped: they are named by a hash. `connection` is in autocommit. Raises LockNotAvailable;
+    the next run finishes what was begun.
     """
     for name, shape in working.items():
         if (table := published.get(name)) is not None:
@@ -24,7 +24,7 @@ def settle_indexes(
 
 
 def drop_unwanted_keys(connection: Connection, table: Shape, working: Shape) -> None:
-    """Drops unique indexes that no model wants: they would refuse the rows of a table whose key has changed."""
+    """Drops unique indexes that no model has: they would refuse the rows of a table whose key has changed."""
     wanted = {held.index for held in working.indexes}
     for held in table.indexes:
         if held.index.is_unique and not held.is_primary and held.index not in wanted and _is_ours(held.name):
@@ -51,7 +51,7 @@ def _settle(connection: Connection, table: Shape, *, wanted: list[Index]) -> Non
 
 
 def _set_key(connection: Connection, table: Shape, *, key: tuple[str, ...], patience: float) -> None:
-    """The unique index of the key becomes the primary key: in a moment, as it stands and its columns are required."""
+    """Makes the unique index of the key the primary key. It is quick: the index exists and its columns are not null."""
     if any(held.is_primary for held in table.indexes):
         return
     wanted = Index(key, is_unique=True)
@@ -76,5 +76,5 @@ def _is_ours(name: str) -> bool:
 
 
 def _name(table: Shape, index: Index) -> str:
-    """As dbt names those that it makes, so that all of ours look alike."""
+    """A name like those of dbt's own indexes."""
     return hashlib.md5(f"{table.name} {index}".encode(), usedforsecurity=False).hexdigest()

@@ -1,7 +1,7 @@
 """Publishing: everything that owners and analysts read changes from one moment to the next in one transaction.
 
 dbt builds and tests in schema `building`. Each working relation has a published copy in `analytics`. A refresh applies
-each mart's delta to its copy; the dashboard's views, which are small, and what was computed anew, are compared whole.
+each mart's delta to its copy. The dashboard's views, which are small, and recomputed models are compared as a whole.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,12 +21,12 @@ from flows.publishing.relations import readers
 from flows.shapes import PUBLISHED, WORKING, Shape, shapes
 from ingest.storage.connections import Connection
 
-# For the transaction: a policy that would hide rows raises instead of publishing nothing; short queries pay for no
-# compiler.
+# For the transaction: a policy that would hide rows raises instead of publishing nothing; short queries aren't
+# compiled.
 _SESSION = "set local row_security = off; set local jit = off"
 
-# A key's last row in the delta is what the working mart holds now, if its weight is 1: so the deltas of refreshes that
-# failed before this one are netted.
+# A key's last row in the delta is the working mart's present row, if its weight is 1. So the deltas of earlier, failed
+# refreshes are netted.
 _REMOVE_CHANGED = """
     delete from {published} as published
     using (select distinct {key} from {delta}) as changed
@@ -39,8 +39,8 @@ _ADD_CHANGED = """
     where weight = 1
 """
 
-# Two queries and not one statement: PostgreSQL computes a query on several cores, and a deletion or insertion on one. A
-# row to be removed is known by its place, because a key of a new type is empty in it.
+# Two queries instead of one statement: PostgreSQL runs queries on several cores, deletions and insertions on one. Rows
+# to remove are identified by ctid, because a key column of a new type is still empty.
 _FIND_DIFFERENT = """
     create temporary table different on commit drop as
     select {changed_key}, published.ctid as place
@@ -58,7 +58,7 @@ _REMOVE_DIFFERENT = """
     delete from {published}
     where ctid in (select place from different union all select place from gone)
 """
-# Of a key that somebody has added twice, one row may be right. Sorted for the reason that `replace_rows` gives.
+# If somebody has added a key twice, one of the rows may be right. `replace_rows` says why it is sorted.
 _ADD_DIFFERENT = """
     insert into {published} ({targets})
     select {working_columns}
@@ -74,7 +74,7 @@ def publish_all(
     connection: Connection,
     refresh: Refresh,
     *,
-    anew: Collection[str],
+    recomputed: Collection[str],
     budget: int,
     has_work: bool,
     warnings: list[str],
@@ -84,18 +84,18 @@ def publish_all(
 
     Returns the closed refresh and, by relation, how many rows changed for readers.
 
-    All of it is one transaction: readers see the former moment until it commits, and the new one, whole, after that.
-    `anew`: the models of which everything was computed. `budget`: how many orders' worth of shops are reconciled.
-    `patience`: how many seconds it waits for owners who read. Raises NotReconciled, NotPublished and Blocked; then
-    everything is left as it was.
+    It is one transaction: until it commits readers see the former moment, and then all of the new one. `recomputed`:
+    the models that were computed in full. `budget`: how many orders' worth of shops are reconciled. `patience`: how
+    many seconds it waits for owners who read. Raises NotReconciled, NotPublished and Blocked; then everything is left
+    as it was.
     """
     may_change_shape = refresh.mode != "refresh"
     try:
         with connection.transaction():
             connection.execute(_SESSION)
-            # Before the check, which leaves out what is not published yet.
+            # Before the check, which leaves out the keys in the batch.
             connection.execute("delete from regulars.batch")
-            rows = _fill(connection, anew) if has_work else {}
+            rows = _fill(connection, recomputed) if has_work else {}
             # A published table whose columns change can't be read by its new names before the end. It was compared
             # whole with the working one, so the working ones are reconciled instead.
             reconcile(connection, schema=WORKING if may_change_shape else PUBLISHED, budget=budget)
@@ -109,7 +109,7 @@ def publish_all(
 
 
 def prepare(connection: Connection, *, patience: float) -> None:
-    """After changed models were built and tested: makes room in the published tables for what they made.
+    """Makes room in the published tables for changed models, after those were built and tested.
 
     Readers neither notice nor wait. Raises NotPublished, which names what is in the way.
     """
@@ -125,13 +125,13 @@ def prepare(connection: Connection, *, patience: float) -> None:
         ) from None
 
 
-def _fill(connection: Connection, anew: Collection[str]) -> dict[str, RowsChanged]:
+def _fill(connection: Connection, recomputed: Collection[str]) -> dict[str, RowsChanged]:
     published = shapes(connection, PUBLISHED)
     rows = {}
     for name, working in shapes(connection, WORKING).items():
         if (table := published.get(name)) is None:
             rows[name] = _create(connection, working)
-        elif working.kind == "r" and name not in anew:
+        elif working.kind == "r" and name not in recomputed:
             rows[name] = _apply_delta(connection, working)
         else:
             rows[name] = _copy_differences(connection, working, table)
@@ -139,7 +139,7 @@ def _fill(connection: Connection, anew: Collection[str]) -> dict[str, RowsChange
 
 
 def _create(connection: Connection, working: Shape) -> RowsChanged:
-    """A table that nobody can be reading yet; its further indexes follow when it is published."""
+    """Creates a table, which nobody reads yet; its other indexes follow when it is published."""
     table = sql.Identifier(PUBLISHED, working.name)
     columns = [
         sql.SQL("{} {}{}").format(
@@ -172,7 +172,7 @@ def _apply_delta(connection: Connection, working: Shape) -> RowsChanged:
 def _copy_differences(connection: Connection, working: Shape, table: Shape) -> RowsChanged:
     there = {column.name for column in table.columns}
     columns = [column.name for column in working.columns]
-    # See prepare_columns: what is new, or of a new type, is filled under a name of its own.
+    # See prepare_columns: a column that is new, or of a new type, is filled under a temporary name.
     targets = {name: f"{name}__next" if f"{name}__next" in there else name for name in columns}
     parts = {
         "published": table.identifier,
@@ -206,11 +206,10 @@ def _take_shape(connection: Connection, *, patience: float) -> None:
 
 
 def _keep_owners_out(connection: Connection, *, patience: float) -> None:
-    """Waits until no owner reads, and lets none begin before the end of the transaction.
+    """Waits until no owner reads, and makes new ones wait for the end of the transaction.
 
-    Who begins takes a snapshot. One that is older than this transaction's end would find nothing under the name of a
-    column that was filled under another. So each owner's transaction begins with a lock on this view (`Reader`), and
-    changing nothing about the view is the way to keep that lock from them.
+    A snapshot from before this transaction's end would find a renamed column empty. So each owner's transaction begins
+    with a lock on this view (`Reader`), and altering the view, without any change, keeps that lock from them.
     """
 
     def lock() -> None:

@@ -7,8 +7,8 @@ from psycopg import sql
 from flows.errors import NotReconciled
 from ingest.storage.connections import Connection
 
-# As many shops as the budget of orders allows, at least one, beginning with those that were not checked for longest. So
-# each refresh checks a small platform completely, and a large one in the course of some refreshes, at a fixed cost.
+# As many shops as the budget of orders allows, at least one, the longest unchecked first. So each refresh checks all of
+# a small platform and a part of a large one, at a fixed cost.
 _DUE = """
     with
     shops as (

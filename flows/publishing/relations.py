@@ -50,14 +50,14 @@ _STANDING = """
     order by 1, 2
 """
 
-# What owners see that is no model.
+# Views of owners that are not of models.
 _NO_MODELS = {"customer_contacts", "shop_profiles", "freshness"}
 
 _KINDS = {"r": "table", "m": "materialized view", "v": "view"}
 
 
 def missing(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
-    """What a refresh needs and is not there: models, their keys, and the marts' delta tables."""
+    """What a refresh needs and is missing: models, their keys, and the marts' delta tables."""
     usable = {Relation(*row) for row in connection.execute(_USABLE)}
     deltas = {name for (name,) in connection.execute(_DELTAS)}
     return [f"{relation.schema}.{relation.name}" for relation in wanted if relation not in usable] + [
@@ -70,7 +70,7 @@ def missing(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
 
 
 def left_over(connection: Connection, wanted: Sequence[Relation]) -> list[str]:
-    """What is in our schemas and no model makes: somebody else's, or kept because something reads it."""
+    """Relations in our schemas that no model makes: somebody else's, or kept because something reads them."""
     models = {(relation.schema, relation.name) for relation in wanted}
     shown = _NO_MODELS | {relation.name for relation in wanted if relation.schema == "analytics"}
     return [
@@ -106,7 +106,7 @@ def clear_working(connection: Connection, wanted: Sequence[Relation]) -> None:
 def drop_left_over(connection: Connection, wanted: Sequence[Relation], *, patience: float) -> list[str]:
     """Drops what Regulars published and no model makes any more; returns what could not be, since something reads it.
 
-    What it did not make is left alone: `regulars status` names it.
+    Relations that it did not make are left alone; `regulars status` names them.
     """
     ours = {name for (name,) in connection.execute("select name from regulars.published")}
     names = {relation.name for relation in wanted if relation.schema == "analytics"}

@@ -1,1 +1,1 @@
-"""What a refresh changed, left and cost, in figures and in words."""
+"""Reports: what a refresh changed, which orders it left, and how long it took, in figures and in words."""

@@ -1,6 +1,6 @@
-"""The report of a refresh: what it changed and left, how long that took against its usual, and what the disk holds.
+"""The report of a refresh: what it changed, how long that took compared with usual, and the use of the disk.
 
-It is read from what is stored, so that it can be told at any time, of a refresh that failed too.
+It is read from what is stored, so it can be made at any time, also of a refresh that failed.
 """
 
 import re
@@ -15,9 +15,11 @@ from ingest.storage.connections import Connection
 from ingest.storage.storefront import TABLES
 
 MOST_RUNS = 30
-"""How many runs before it say what is usual for one."""
+"""What is usual for a run is the median of so many before it."""
 
-# It reads while others write and migrate, and waits for none of them for long.
+_SLOWEST = 5
+
+# It reads while others write and migrate, and doesn't wait long for them.
 _SESSION = "set local statement_timeout = '10s'; set local lock_timeout = '5s'; set local jit = off"
 
 _RAW = [*(f"public.{name}" for name in TABLES), "public.shop_slugs", "regulars.customers", "regulars.tracking"]
@@ -136,7 +138,7 @@ _REFRESH = """
     where refresh_id = %(refresh_id)s
 """
 
-# A run is compared with those before it, and is one of those among which the slowest models are looked for.
+# A run is compared with those before it; the slowest models are those of all these runs.
 _NODES = """
     with
     this as (
@@ -214,8 +216,8 @@ _DISK = """
 """
 
 
-def read_report(connection: Connection, refresh_id: int, *, slowest: int = 5) -> Report:
-    """The report of a refresh, with its `slowest` models. Raises LookupError if there is no such refresh."""
+def read_report(connection: Connection, refresh_id: int) -> Report:
+    """The report of a refresh. Raises LookupError if there is no such refresh."""
     asked = {"refresh_id": refresh_id, "runs": MOST_RUNS}
     with connection.transaction():
         connection.execute(_SESSION)
@@ -245,13 +247,13 @@ def read_report(connection: Connection, refresh_id: int, *, slowest: int = 5) ->
         slowest=sorted(
             (node.over_time for node in nodes if node.kind == "model"),
             key=lambda model: (-model.total_seconds, model.name),
-        )[:slowest],
+        )[:_SLOWEST],
         disk=disk,
     )
 
 
 class _Ran(NamedTuple):
-    """A row of the query of nodes."""
+    """A row of `_NODES`."""
 
     kind: str
     name: str
@@ -267,7 +269,7 @@ class _Ran(NamedTuple):
 
     @property
     def now(self) -> Node | None:
-        """In this run. None if it did not run."""
+        """The node in this run; None if it did not run."""
         return None if self.seconds is None else Node.model_validate(self, from_attributes=True)
 
     @property

@@ -61,7 +61,7 @@ def markdown(report: Report) -> str:
 
 
 def outcome(report: Report) -> str:
-    """One sentence: how it ended, and how long that took against its usual."""
+    """One sentence: how it ended, and how long it took compared with usual."""
     what = f"{_NAMES[report.mode]} {report.refresh_id}"
     match report.status:
         case "running":
@@ -75,7 +75,7 @@ def outcome(report: Report) -> str:
 
 
 def took(report: Report) -> str:
-    """What it took, and what that usually takes."""
+    """How long it took, and usually takes."""
     usual = "" if report.usual_seconds is None else f", usually {seconds(report.usual_seconds)}"
     return f"{seconds(report.seconds or 0)}{usual}"
 
@@ -88,6 +88,12 @@ def changed(report: Report) -> str:
         return f"{what} Nothing changed for readers."
     added, removed = (sum(getattr(node, name) or 0 for node in relations) for name in ("rows_added", "rows_removed"))
     return f"{what} {_counted(added, 'row')} added and {removed:,} removed, in {_counted(len(relations), 'relation')}."
+
+
+def recomputed(report: Report) -> str:
+    """One sentence: what it recomputed, and why. The report must have a reason."""
+    what = "everything" if report.mode == "rebuild" else "a part of the models"
+    return f"It recomputed {what}, because {report.reason}."
 
 
 def places(report: Report) -> str:
@@ -126,7 +132,7 @@ def size(held: float) -> str:
 def _outcome(report: Report) -> Section:
     text = []
     if report.reason:
-        text.append(f"It recomputed everything, because {report.reason}.")
+        text.append(recomputed(report))
     if report.status == "succeeded":
         text.append(f"{changed(report)} The numbers are as of {report.as_of:%Y-%m-%d %H:%M:%S} UTC.")
     if report.error:
@@ -165,7 +171,7 @@ def _orders(report: Report) -> Section:
 
 
 def _timed(node: Node) -> tuple[str, str, str, str]:
-    """Name, what it took, usually, and how many times that, where it is worth a look."""
+    """Name, time, usual time, and how many times the usual, where that is noticeable."""
     usual = node.usual_seconds
     times = f"{node.seconds / usual:.1f} times that" if usual and node.seconds > 1 and node.seconds > 2 * usual else ""
     return (

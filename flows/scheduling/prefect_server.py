@@ -1,4 +1,4 @@
-"""A Prefect server of our own, and what goes to and fro: runs of the flow, and runs that its pages ask for."""
+"""A Prefect server of our own: its address and settings, runs of the flow, and runs requested on its pages."""
 
 import http.client
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DEPLOYMENT = "serve"
 
-# By itself, Prefect tries each request for a minute, while nothing else waits for the server.
+# By default, Prefect tries each request for a minute.
 _PATIENCE = {"PREFECT_CLIENT_MAX_RETRIES": "1", "PREFECT_API_REQUEST_TIMEOUT": "10"}
 
 
@@ -29,7 +29,7 @@ class ServerNotStarted(RegularsError):
 
 
 class ServerLost(RegularsError):
-    """Prefect's server stopped answering. What became of a refresh that it showed is in the history."""
+    """Prefect's server stopped answering. The outcome of a refresh that it showed is in the history."""
 
 
 def running_api(settings: Settings) -> str | None:
@@ -46,7 +46,7 @@ def running_api(settings: Settings) -> str | None:
     try:
         address = api_note(settings).read_text().strip()
     except OSError:
-        # None was started, or it has just ended.
+        # No server was started, or it has just ended.
         return None
     return address if answers(address) else None
 
@@ -57,7 +57,7 @@ def answers(address: str) -> bool:
         with urllib.request.urlopen(f"{address}/health", timeout=2) as response:  # noqa: S310 - an operator's setting
             return bool(response.status == 200)
     except (OSError, ValueError, http.client.HTTPException):
-        # Nobody listens, the address is none, or who listens speaks no HTTP.
+        # Nothing listens, the address is invalid, or the listener doesn't speak HTTP.
         return False
 
 
@@ -74,15 +74,15 @@ def use_api(address: str) -> None:
 
 
 def server_environment(settings: Settings) -> dict[str, str]:
-    """What our own server, and whoever talks to it, needs in its environment."""
+    """The environment of our own server and of its clients."""
     return {
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{settings.prefect_port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **_PATIENCE,
-        # It would cost each look for requested runs another request; the server is on loopback.
+        # Without it, looking for requested runs would cost another request each time; the server is on loopback.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
-        # When to refresh is decided in flows/scheduling/schedule.py.
+        # flows/scheduling/schedule.py decides when to refresh.
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         # Runs are deleted after 90 days, so that the server's file doesn't grow for ever.
@@ -98,7 +98,7 @@ def import_prefect() -> None:
 def run_flow(
     mode: Mode | None = None, *, engine: Engine | None = None, requested: "FlowRunResponse | None" = None
 ) -> None:
-    """Runs the flow in this process, so that the server shows it; `requested` is a run that its pages ask for.
+    """Runs the flow in this process, so that the server shows it; `requested` is a run requested on its pages.
 
     Raises BuildFailed with the run's message, and ServerLost.
     """
@@ -118,9 +118,9 @@ def run_flow(
 
 
 def _drop_what_waits() -> None:
-    """Lets go of the events and log lines that Prefect has for a lost server.
+    """Drops the events and log lines that Prefect has for a lost server.
 
-    By itself it goes on trying to send them when this process ends, for minutes, and has no setting for how long.
+    Otherwise it tries to send them for minutes when this process ends, and no setting limits that.
     """
     from prefect._internal.concurrency.services import _active_services
 
@@ -130,7 +130,7 @@ def _drop_what_waits() -> None:
 
 
 def offer_runs() -> None:
-    """Makes the deployment by which the server's pages can ask for a run. It has no schedule."""
+    """Makes the deployment by which runs can be requested on the server's pages. It has no schedule."""
     from flows.refresh import refresh
 
     deployment: Any = refresh.to_deployment(_DEPLOYMENT)
@@ -144,7 +144,7 @@ def offered() -> UUID:
 
 
 def requested_runs(deployment: UUID) -> list["FlowRunResponse"]:
-    """The runs that somebody asked for and nobody has begun. Raises ServerLost."""
+    """The requested runs that have not begun. Raises ServerLost."""
     with _client() as client:
         return client.get_scheduled_flow_runs_for_deployments([deployment])
 

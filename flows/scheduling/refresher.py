@@ -1,4 +1,4 @@
-"""Whoever looks now and then whether a refresh is due."""
+"""Refreshes when that is due, and tries again after a failure."""
 
 import logging
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class Refresher:
             self._not_before, self._retry_in = None, _FIRST_RETRY
 
     def _is_due(self, now: datetime) -> bool:
-        """Asks the database only where the moment known here is too old: somebody else may have refreshed."""
+        """Asks the database only if the moment known here is too old: another process may have refreshed."""
         if self._schedule.is_due(self._as_of, now):
             with connect(conninfo(self._settings), application="regulars-serve") as connection:
                 newest = last(connection, succeeded=True)

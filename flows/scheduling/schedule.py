@@ -1,4 +1,4 @@
-"""When a refresh is due: one that was missed, for however long, is due until one succeeds."""
+"""When a refresh is due; a missed one stays due until a refresh succeeds."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +9,7 @@ from ingest.storage.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Every day at `at` in `zone`, and `every` so often besides."""
+    """Every day at `at` in `zone`, and also after each `every`."""
 
     at: time
     zone: ZoneInfo
@@ -27,11 +27,11 @@ class Schedule:
     def last_due(self, now: datetime) -> datetime:
         """The latest moment, not after `now`, as of which the numbers should be. In UTC."""
         today = now.astimezone(self.zone).date()
-        # A zone that crosses the date line leaves out a day.
+        # A zone that moves across the date line skips a day.
         daily = (self._moment(today - timedelta(days=days)) for days in range(3))
         due = max(moment for moment in daily if moment <= now)
         return max(due, now - self.every) if self.every else due
 
     def _moment(self, day: date) -> datetime:
-        """A day's moment. What the clock leaves out comes as much later as the clock is put on; of two, the first."""
+        """A day's moment. A time that the clock skips comes that much later; of a time that occurs twice, the first."""
         return datetime.combine(day, self.at, tzinfo=self.zone).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""A refresh that Prefect's server shows, and that ends as it ends if the server is lost meanwhile."""
+"""Runs a refresh as a Prefect flow; losing the server doesn't change its outcome."""
 
 import logging
 

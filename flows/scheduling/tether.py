@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 def tie_to(parent: int, sent: signal.Signals) -> None:
-    """Has the kernel send `sent` to this process when its parent ends. Exits if it has ended already."""
+    """Makes the kernel send `sent` to this process when its parent ends. Exits if the parent has ended already."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(sent), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")

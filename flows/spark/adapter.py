@@ -6,7 +6,7 @@ from flows.spark.session import MODELS_NEED
 
 _ANSI = "spark.sql.ansi.enabled"
 
-# Without it, a Thrift server takes no notice of a setting.
+# Without it, a Thrift server ignores the settings.
 _OF_A_SERVER = "set:hiveconf:"
 
 
@@ -19,7 +19,7 @@ def keep_settings() -> None:
 
     def after(credentials: SparkCredentials) -> None:
         before(credentials)
-        # Our session has been started with them; a server's begins with the server's own.
+        # Our own session was started with them; a server's session begins with the server's settings.
         credentials.server_side_parameters.pop(_ANSI, None)
         if credentials.method == "thrift":
             credentials.server_side_parameters |= {_OF_A_SERVER + name: value for name, value in MODELS_NEED.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.building.project import Built, judge, run_dbt
-from flows.nodes import Watch, nobody
+from flows.nodes import Watch, ignore
 from flows.shapes import WORKING
 from flows.spark.adapter import keep_settings
 from flows.spark.sources import register
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = nobody) -> Built:
-    """Computes everything anew from the extract in a folder, as tables of the session's warehouse.
+def build(settings: Settings, spark: SparkSession, extract: Path, *arguments: str, watch: Watch = ignore) -> Built:
+    """Computes everything from the extract in a folder, as tables of the session's warehouse.
 
-    They are as of the extract's moment: what reads the clock reads that. `arguments`: further ones of `dbt build`.
-    `watch` is told of each node that begins or ends. Raises BuildFailed, which names each model and test that failed.
+    They are as of the extract's moment, which stands in for the clock. `arguments`: further ones of `dbt build`.
+    `watch` is called for each node that begins or ends. Raises BuildFailed, which names each model and test that
+    failed.
     """
     register(spark, extract)
-    # Files that a build which died left behind would stand in the way of its tables.
+    # Files of a killed build would be in the way of the tables.
     shutil.rmtree(warehouse_of(spark) / f"{WORKING}.db", ignore_errors=True)
     spark.sql(f"drop schema if exists {WORKING} cascade")
     spark.sql(f"create schema {WORKING}")

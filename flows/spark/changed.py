@@ -1,4 +1,4 @@
-"""Continuing an extract: its files are kept but for the rows that the change log names, and these are read again."""
+"""Continues an extract: keeps its files, and reads again the rows that the change log names."""
 
 import shutil
 from functools import reduce
@@ -15,7 +15,7 @@ from flows.spark.reading import read_rows
 from flows.spark.snapshot import Snapshot
 from ingest.storage.connections import Connection
 
-# What changed and is not published, and what was published since the extract.
+# Changes that are not published, and those published since the extract.
 _CHANGED: LiteralString = """
     select entity_id from regulars.unextracted where entity = {entity}
     union
@@ -51,7 +51,7 @@ def is_worth_it(connection: Connection) -> bool:
 
 
 def continue_table(snapshot: Snapshot, table: Table, kept: Path, folder: Path) -> None:
-    """Makes `folder` of the files in `kept`, without the rows that changed and with what they are now.
+    """Makes `folder` of the files in `kept`, with the present rows in place of those that changed.
 
     Files without such rows are the same files, by another name; `kept` stays as it is.
     """
@@ -63,7 +63,7 @@ def continue_table(snapshot: Snapshot, table: Table, kept: Path, folder: Path) -
     for path in sorted(kept.glob("**/*.parquet")):
         _keep(path, folder / path.relative_to(kept), keys)
     named = [sql.SQL("{} in ({})").format(sql.Identifier(column), query) for column, query in queries.items()]
-    # A name that no file of an earlier moment has.
+    # A name that no earlier file has.
     name = f"since-{snapshot.as_of:%Y%m%dT%H%M%S%f}"
     read_rows(snapshot, table, folder, condition=sql.SQL(" or ").join(named), name=name)
     for inner in {path.parent for path in folder.glob("**/*.parquet")}:
@@ -84,7 +84,7 @@ def _keep(path: Path, target: Path, keys: dict[str, pa.Array]) -> None:
     try:
         target.hardlink_to(path)
     except OSError:
-        # Not every file system has a second name for a file.
+        # Not every file system has hard links.
         shutil.copyfile(path, target)
 
 

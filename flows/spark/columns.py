@@ -1,4 +1,4 @@
-"""Which columns of the raw tables leave PostgreSQL for Spark, and as what: those that staging reads, and no other."""
+"""Which columns of the raw tables are extracted for Spark, and with which types: only those that staging reads."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from flows.building.project import project_folder
 from ingest.storage.connections import Connection
 from ingest.storage.errors import DatabaseError
 
-# A storefront's tables may have any further column, with anything about its customers in it. So what leaves is listed.
+# A storefront's tables may have other columns with personal data, so the extracted ones are listed.
 TABLES: dict[str, tuple[str, ...]] = {
     "public.user_shops": ("id", "shop_slug", "shop_name", "currency", "timezone"),
     "public.shop_orders": (
@@ -49,10 +49,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "regulars.batch": ("entity", "shop_id", "entity_id"),
 }  # fmt: skip
 
-# All that is in the snapshot is in what is made of it, so nothing waits.
+# Spark computes everything in the snapshot, so nothing waits.
 EMPTY = ("regulars.changes", "regulars.batch")
 
-# The tables that grow with the orders, and the moment whose month (UTC) says where a row lies.
+# The tables that grow with the orders, and the moment whose month (UTC) is a row's folder.
 MONTH_OF: dict[str, tuple[str, ...]] = {
     "public.shop_orders": ("created_at", "updated_at"),
     "public.shop_profits": ("created_at",),
@@ -60,17 +60,17 @@ MONTH_OF: dict[str, tuple[str, ...]] = {
     "regulars.tracking": ("accessed_at",),
 }
 
-# Staging counts a row that has such a time, even an infinite one. So infinity becomes a moment that no row has, and the
-# macro `as_utc` knows it.
+# Staging counts a row with such a time, even an infinite one. So infinity becomes a moment that no row has; the macro
+# `as_utc` reads it back.
 _COUNTED = {"accessed_at"}
 INFINITE = "9999-12-31 23:59:59.987654+00"
 
-# What staging takes without the blanks around it.
+# Columns that staging trims.
 _TRIMMED = {
     "reference_code", "network", "order_status", "payment_status", "status", "slug", "label", "accessed_via_slug",
     "referrer", "utm_source", "utm_medium", "utm_campaign",
 }  # fmt: skip
-# Texts that somebody outside may have written, in which a phone number or an e-mail address may stand.
+# Texts that strangers may have written, which may hold a phone number or an e-mail address.
 _FREE = _TRIMMED | {"shop_slug", "shop_name", "segment", "timezone"}
 
 _TYPES = """
@@ -89,7 +89,7 @@ MONTH, BUCKET = "month", "bucket"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that leaves: its type in PostgreSQL, the expression that is read, and what it is in Parquet."""
+    """An extracted column: its type in PostgreSQL, the expression that is read, and its type in Parquet."""
 
     name: str
     postgres_type: str
@@ -99,7 +99,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that leaves. `month` and `bucket`: expressions that say in which folder a row lies, if it has folders."""
+    """An extracted table. `month` and `bucket`: expressions of a row's folder, if it has folders."""
 
     name: str
     columns: tuple[Column, ...]
@@ -123,12 +123,12 @@ class Table:
 
     @property
     def sums(self) -> list[Column]:
-        """The columns whose sums show that nothing was lost on the way."""
+        """The columns whose sums are checked after the extract."""
         return [column for column in self.columns if pa.types.is_decimal(column.arrow_type)]
 
 
 def form_of(tables: Sequence[Table]) -> str:
-    """A hash of how their values are written: what was written otherwise can't stand beside it."""
+    """A hash of how the values are written. Files with another hash can't be used with these."""
     written = [
         (table.name, [(column.name, column.expression.as_string(), str(column.arrow_type)) for column in table.columns])
         for table in tables
@@ -137,7 +137,7 @@ def form_of(tables: Sequence[Table]) -> str:
 
 
 def read_tables(connection: Connection, *, buckets: int, salt: str) -> list[Table]:
-    """What leaves, from the types that the columns have here. Raises DatabaseError if one is missing.
+    """The extracted tables, with the types that their columns have here. Raises DatabaseError if one is missing.
 
     `buckets`: into how many the shops are divided. `salt`: a secret of this extract, see `_masked`.
     """
@@ -153,7 +153,7 @@ def _read_tables(connection: Connection, *, buckets: int, salt: str) -> Iterator
         if name not in MONTH_OF:
             yield Table(name, columns)
             continue
-        # A year has four digits in every folder's name.
+        # Folder names have years of four digits.
         month = sql.SQL("coalesce(to_char(coalesce({}) at time zone 'UTC', 'YYYY-MM'), 'none')").format(
             sql.SQL(", ").join(_moment(column) for column in MONTH_OF[name])
         )
@@ -168,7 +168,7 @@ def _moment(name: str) -> sql.Composed:
 
 
 def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
-    """How a column of this type leaves; `salt`: see `read_tables`."""
+    """How a column of this type is extracted; `salt`: see `read_tables`."""
     column = sql.Identifier(name)
     kind = data_type.partition("(")[0]
     match kind:
@@ -180,7 +180,7 @@ def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
         case "numeric":
             return Column(name, data_type, _finite(column, 12), pa.decimal128(38, 12))
         case "real" | "double precision":
-            # As numeric they have 15 digits, wherever the point is.
+            # As numeric they have 15 significant digits.
             return Column(name, data_type, _finite(column, 20), pa.decimal128(38, 20))
         case "date":
             return Column(name, data_type, _bounded(column, sql.SQL("null")), pa.date32())
@@ -190,7 +190,7 @@ def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
             infinite = sql.SQL("timestamptz {}").format(sql.Literal(INFINITE)) if name in _COUNTED else sql.SQL("null")
             return Column(name, data_type, _bounded(column, infinite), pa.timestamp("us", tz="UTC"))
     if name == "timezone":
-        # As staging asks PostgreSQL, which alone knows what it reads; the text stays, since it is published.
+        # Only PostgreSQL knows which zones it reads; the text is kept, since it is published.
         known = sql.SQL("case when regulars.is_time_zone({column}::text) then {column}::text end").format(column=column)
         return Column(name, data_type, known, pa.string())
     if name in _FREE:
@@ -199,7 +199,7 @@ def column_of(name: str, data_type: str, *, salt: str = "") -> Column:
 
 
 def _finite(column: sql.Identifier, scale: int) -> sql.Composed:
-    """A number without NaN and infinity, which staging takes for no number; rounded to what Parquet has place for."""
+    """A number, NULL for NaN and infinity as in staging, rounded to Parquet's scale."""
     return sql.SQL(
         "case when {column}::numeric not in ('NaN', 'Infinity', '-Infinity') "
         "then trim_scale(round({column}::numeric, {scale})) end"
@@ -207,17 +207,17 @@ def _finite(column: sql.Identifier, scale: int) -> sql.Composed:
 
 
 def _bounded(column: sql.Identifier, infinite: sql.Composable) -> sql.Composed:
-    """A time; `infinite` in the place of one that is, which staging takes for no time."""
+    """A time; `infinite` instead of an infinite one, which staging reads as NULL."""
     return sql.SQL("case when isfinite({column}) then {column} when {column} is not null then {infinite} end").format(
         column=column, infinite=infinite
     )
 
 
 def _masked(name: str, *, salt: str) -> sql.Composable:
-    """A text; where staging would hide it, since it looks like a contact, another that looks like one.
+    """A text. One that looks like a contact, which staging hides, is replaced by another that does.
 
-    Equal texts stay equal, since slugs are joined by it, and staging on Spark hides them in its turn. The salt leaves
-    no way back: without it, one could try every phone number.
+    Equal texts stay equal, since slugs are joined, and staging on Spark hides them too. Without the salt, the text
+    could be found by trying every phone number.
     """
     text = f"cast({name} as text)"
     if name == "referrer":
@@ -231,17 +231,17 @@ def _masked(name: str, *, salt: str) -> sql.Composable:
 
 @cache
 def macro(name: str, argument: str) -> str:
-    """What a macro of the project makes of an expression, in PostgreSQL's SQL."""
+    """PostgreSQL's SQL of a macro of the project."""
     folder = project_folder() / "macros"
     texts = [path.read_text(encoding="utf-8") for each in ("matches", name) for path in folder.rglob(f"{each}.sql")]
-    # What is made here is SQL and no page.
+    # It makes SQL, not HTML.
     template = Environment().from_string("".join(texts), globals={"adapter": _Adapter})  # noqa: S701
     _Adapter.macros = template.module
     return str(getattr(template.module, name)(argument)).strip()
 
 
 class _Adapter:
-    """What macros know dbt's adapter as."""
+    """Stands in for dbt's `adapter` in macros."""
 
     macros: Any = None
 

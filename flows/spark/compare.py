@@ -1,4 +1,4 @@
-"""Every cell of what Spark computed held against what PostgreSQL has: both must be the same rows, in whatever order."""
+"""Compares every cell of Spark's relations with PostgreSQL's: both must have the same rows, in any order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from psycopg import sql
 from flows.building.project import relations
 from flows.errors import ExtractFailed
 from flows.lock import PATIENCE, blocked, refresh_lock
-from flows.shapes import PUBLISHED, WORKING, shapes
+from flows.shapes import MOMENTS, PUBLISHED, WORKING, shapes
 from flows.spark.build import build
 from flows.spark.columns import Column, Table
 from flows.spark.csv import blocks, decode
@@ -35,16 +35,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
     from pyspark.sql.types import StructField
 
-RECORD = ("segment_changes", "customer_segments")
-"""What the model `segment_changes` reads of what is published: its own rows, and the segments that readers see."""
-
-# When it was computed is the one thing in which two equal computations differ.
-_MOMENTS = {"refreshed_at"}
+PUBLISHED_INPUTS = ("segment_changes", "customer_segments")
+"""The published relations that the model `segment_changes` reads: its own rows, and the segments."""
 
 # How many differing rows of a relation are shown.
 _TOLD = 10
 
-# Equal rows of the two sides cancel each other out, however often there is one.
+# Equal rows of the two sides cancel each other out, also where a row occurs several times.
 _DIFFERENCE = """
     select {columns}, sum(side) as side
     from (
@@ -59,7 +56,7 @@ _DIFFERENCE = """
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A relation that was compared: PostgreSQL's rows and cells, and what differs, in words; nothing if it is equal."""
+    """A relation that was compared: PostgreSQL's rows and cells, and the differences in words, if any."""
 
     name: str
     rows: int
@@ -71,11 +68,11 @@ class Compared:
 def computed_by_spark(
     settings: Settings, conninfo: str, *, patience: float = PATIENCE
 ) -> Iterator[tuple[int, Iterator[Compared]]]:
-    """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and what is compared.
+    """Extracts, computes everything on Spark, and yields how many changes wait for a refresh, and the comparisons.
 
-    Nothing is published, and no refresh runs meanwhile. What waits is in Spark's numbers and not yet in PostgreSQL's.
-    `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked, ExtractFailed,
-    SparkMissing and BuildFailed, the last also in the block.
+    Nothing is published, and no refresh runs meanwhile. Changes that wait are in Spark's numbers and not yet in
+    PostgreSQL's. `patience`: how many seconds the extract waits for a lock. Raises RefreshRunning, Blocked,
+    ExtractFailed, SparkMissing and BuildFailed, the last also in the block.
     """
     require_spark()
     folder = settings.spark_folder or settings.home / "spark"
@@ -85,7 +82,7 @@ def computed_by_spark(
             extracted = extract(conninfo, folder / "extract", readers=settings.threads, patience=patience)
         except psycopg.errors.LockNotAvailable as error:
             raise blocked(connection, f"A lock could not be obtained: {error.diag.message_primary}.") from None
-        # In the batch are those of a refresh that failed.
+        # The batch holds those of a refresh that failed.
         (waiting,) = connection.execute(
             "select (select count(*) from regulars.changes) + (select count(*) from regulars.batch)"
         ).fetchone() or (0,)
@@ -100,11 +97,11 @@ def computed_by_spark(
 
 
 def export_record(connection: Connection, spark: SparkSession, folder: Path) -> None:
-    """Makes what readers are shown known to a session, so that a build there records what a refresh here would."""
+    """Registers the published relations in a session, so that a build there records what a refresh here would."""
     spark.sql(f"create schema if not exists {PUBLISHED}")
     with connection.transaction():
         set_for_long(connection)
-        for name in RECORD:
+        for name in PUBLISHED_INPUTS:
             table = _table(connection, name)
             if table is not None:
                 _export(connection, table, folder / name)
@@ -134,14 +131,14 @@ def compare(
 def _compare(connection: Connection, spark: SparkSession, folder: Path, name: str, key: Sequence[str]) -> Compared:
     if not spark.catalog.tableExists(f"{WORKING}.{name}"):
         return Compared(name, 0, 0, ("Spark has no such relation",))
-    fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in _MOMENTS]
+    fields = [field for field in spark.table(f"{WORKING}.{name}").schema if field.name not in MOMENTS]
     table = _table(connection, name, fields)
     if table is None:
         return Compared(name, 0, 0, (f"{PUBLISHED} has no such relation, or other columns",))
     try:
         rows = _export(connection, table, folder)
     except ExtractFailed as error:
-        # PostgreSQL has a value that Spark's type has no place for.
+        # PostgreSQL has a value outside the range of Spark's type.
         return Compared(name, 0, 0, (str(error),))
     differing = _difference(spark, folder, name, [field.name for field in fields])
     found = differing.orderBy(*(key or [fields[0].name])).limit(_TOLD).collect()
@@ -154,7 +151,7 @@ def _difference(spark: SparkSession, folder: Path, name: str, columns: Sequence[
 
 
 def _told(rows: Sequence[Row], key: Sequence[str]) -> Iterator[str]:
-    """What differs: the columns of two rows with one key, or a whole row that only one side has."""
+    """The differences: columns of two rows with the same key, or a whole row that only one side has."""
     waiting = [row.asDict() for row in rows]
     while waiting:
         row = waiting.pop(0)
@@ -192,7 +189,7 @@ def _table(connection: Connection, name: str, fields: Sequence[StructField] | No
         ).fetchall()
     )
     wanted = {field.name: _arrow(field.dataType.simpleString()) for field in fields or ()}
-    found = {column for column in types if column not in _MOMENTS}
+    found = {column for column in types if column not in MOMENTS}
     if not found or (fields is not None and found != wanted.keys()):
         return None
     arrow = wanted or {column: _ARROW.get(kind, pa.string()) for column, kind in types.items()}

@@ -1,4 +1,4 @@
-"""Rows as PostgreSQL's COPY writes and reads them in CSV, and as Arrow holds them."""
+"""Converts rows between the CSV of PostgreSQL's COPY and Arrow."""
 
 import io
 import re
@@ -59,7 +59,7 @@ def decode(text: bytes, table: Table) -> pa.Table:
         ) from None
 
 
-# An amount has its cents at least, and no zeros beyond them; pyarrow writes 0 with many places in its own way.
+# An amount has at least its cents, and no further zeros; pyarrow would write 0 with many places as 0E-n.
 _SHORTER = ((r"^0E-\d+$", "0.00"), (r"^(-?\d+\.\d\d\d*?)0*$", r"\1"))
 
 

@@ -1,6 +1,6 @@
-"""The raw rows of one moment, as Parquet files without any contact: all of them, or what changed since the last time.
+"""The raw rows of one moment as Parquet files, without contacts: all of them, or those changed since the last time.
 
-The folder holds a folder for each table, and `extract.json`, which says what is whole.
+The folder holds a folder for each table, and `extract.json`, which lists what is complete.
 """
 
 import shutil
@@ -24,16 +24,16 @@ from flows.spark.reading import read_table
 from flows.spark.snapshot import open_snapshot
 from ingest.storage.connections import Connection, connect
 
-# Rows of a bucket of shops: a few hundred thousand a month, so that Spark meets no thousands of small files.
+# Rows of a bucket of shops: a few hundred thousand a month, so that Spark doesn't read thousands of small files.
 _ROWS_OF_A_BUCKET = 15_000_000
 _MOST_BUCKETS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """An extract that is whole. `as_of` (UTC): everything committed before it is there. `rows`: of each table.
+    """A complete extract. `as_of` (UTC): everything committed before it is there. `rows`: of each table.
 
-    `continued`: the tables of which only what changed was read.
+    `continued`: the tables of which only changed rows were read.
     """
 
     folder: Path
@@ -51,15 +51,15 @@ class _Kept:
 
 
 class _NotEqual(Exception):
-    """What is in the files is not what is in the database."""
+    """The files differ from the database."""
 
 
 def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = PATIENCE) -> Extract:
     """Brings `folder` to the raw rows of this moment; call it under the refresh's lock.
 
     Where the change log can continue the extract that is there, only what changed is read. The same holds for the
-    tables that an extract which died had finished. `readers`: how many connections read at once, besides the one that
-    holds the snapshot. `patience`: how many seconds each waits for a lock. Afterwards the files are counted, and their
+    tables that a killed extract had finished. `readers`: how many connections read at once, besides the one that holds
+    the snapshot. `patience`: how many seconds each waits for a lock. Afterwards the files are counted, and their
     amounts added up, and so are the database's own.
 
     Raises ExtractFailed, which says what to do, if the disk is full, the server is lost, or a value has no place in
@@ -69,12 +69,12 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = 
         with connect(conninfo, application="regulars-extract") as connection:
             set_session(connection, patience=patience)
             if (kept := _kept(connection, folder)) is not None:
-                # What somebody changed past the log, or a damaged file: then everything is read.
+                # A change that bypassed the log, or a damaged file: then everything is read.
                 with suppress(_NotEqual, Damaged):
                     return _extract(conninfo, connection, folder, kept, readers=readers, patience=patience)
             return _extract(conninfo, connection, folder, None, readers=readers, patience=patience)
     except _NotEqual as error:
-        raise ExtractFailed(f"What was extracted is not what is there; nothing was published. {error}.") from None
+        raise ExtractFailed(f"The extract differs from the database; nothing was published. {error}.") from None
     except Damaged as error:
         raise ExtractFailed(
             f"{error} was written just now and can't be read; nothing was published. Look after the disk, and run it "
@@ -88,7 +88,7 @@ def extract(conninfo: str, folder: Path, *, readers: int = 2, patience: float = 
             "there, or name a folder on a larger disk (REGULARS_SPARK_FOLDER), and run it again."
         ) from None
     except psycopg.errors.LockNotAvailable:
-        # Whoever asked can find out who holds it.
+        # The caller finds out who holds it.
         raise
     except psycopg.OperationalError as error:
         raise ExtractFailed(
@@ -101,11 +101,11 @@ def _beside(folder: Path, what: str) -> Path:
 
 
 def _kept(connection: Connection, folder: Path) -> _Kept | None:
-    """The extract that is there, or the tables of one that died, if the log has all that has changed since."""
+    """The existing extract, or the tables of a killed one, if the log has all changes since."""
     for place in (folder, _beside(folder, "part")):
         if (manifest := Manifest.read(place)) is None:
             continue
-        # One that died is not in the database with its moment, and in one that was restored is another moment.
+        # A killed extract's moment is not in the database, and a restored database has another moment.
         is_known = connection.execute(
             "select true from regulars.extracts where extract_id::text = %s and as_of is not distinct from %s "
             "and coalesce(as_of, began_at) > now() - interval '31 days'",
@@ -146,7 +146,7 @@ def _extract(
 
 
 def _prepare(folder: Path, kept: _Kept | None) -> tuple[Path, Path]:
-    """An empty folder to write to, and the one that is continued: one that died is put aside."""
+    """An empty folder to write to, and the one to continue; a killed one is put aside."""
     target, before = _beside(folder, "part"), folder
     if kept is not None and kept.folder == target:
         before = _beside(folder, "died")
@@ -161,7 +161,7 @@ def _finish(connection: Connection, folder: Path, target: Path, manifest: Manife
     _remove(folder)
     target.rename(folder)
     _remove(_beside(folder, "died"))
-    # Nobody has published meanwhile, so all that is noted was seen by the snapshot.
+    # Nothing was published meanwhile, so the snapshot saw all noted changes.
     with connection.transaction():
         connection.execute("update regulars.extracts set as_of = %s", [manifest.as_of])
         connection.execute("delete from regulars.unextracted")

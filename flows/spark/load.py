@@ -1,7 +1,7 @@
-"""What Spark computed, copied into PostgreSQL's working tables: afterwards these are what a rebuild there leaves.
+"""Copies what Spark computed into PostgreSQL's working tables, which are then as after a rebuild there.
 
 dbt makes each mart's table there without rows, with its columns, indexes, offset and empty delta; the rows come from
-Spark's Parquet files. What is small, or reads what is published, dbt then builds on them, and tests.
+Spark's Parquet files. Then dbt builds and tests what is small or reads what is published.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from psycopg import sql
 
 from flows.building import project
 from flows.building.project import Built
-from flows.building.shop_rebuild import RECORD
+from flows.building.shop_rebuild import SEGMENT_RECORD
 from flows.errors import LoadFailed
 from flows.lock import BUILDING
-from flows.nodes import Watch, nobody
+from flows.nodes import Watch, ignore
 from flows.shapes import WORKING, Shape, shapes
 from flows.spark.csv import encode
 from flows.spark.parquet import Damaged, open_file
@@ -27,18 +27,18 @@ from ingest.storage.settings import Settings
 # Rows that are held at once, for each connection.
 _BATCH = 50_000
 
-# The record of what readers were shown is made of what PostgreSQL publishes.
-_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", RECORD)
-_REST = ("--select", RECORD, "path:models/dashboard", "path:models/checks", "path:models/current")
+# The record of what readers were shown is computed from what PostgreSQL publishes.
+_MARTS = ("--select", "path:models/staging", "path:models/marts", "--exclude", SEGMENT_RECORD)
+_REST = ("--select", SEGMENT_RECORD, "path:models/dashboard", "path:models/checks", "path:models/current")
 
 
 def load(
-    settings: Settings, conninfo: str, warehouse: Path, rows: dict[str, int], *, patience: float, watch: Watch = nobody
+    settings: Settings, conninfo: str, warehouse: Path, rows: dict[str, int], *, patience: float, watch: Watch = ignore
 ) -> Built:
-    """Fills the working tables from the warehouse's files, `rows` of each mart, and builds what stands on them.
+    """Fills the working tables from the warehouse's files, `rows` of each mart, and builds their downstream models.
 
-    Readers see nothing of it. Killed at any time, it leaves a database that the next rebuild starts over. Raises
-    BuildFailed, and LoadFailed, which names the file, if one is damaged or a row is missing.
+    Readers see nothing of it. If it is killed, the next rebuild starts over. Raises BuildFailed, and LoadFailed, which
+    names the file, if one is damaged or a row is missing.
     """
     project.build(
         settings, conninfo, "--full-refresh", "--vars", "is_loaded: true", "--resource-type", "model", *_MARTS,
@@ -48,9 +48,9 @@ def load(
         marts = [
             shape
             for shape in shapes(connection, WORKING).values()
-            if shape.kind == "r" and shape.name in rows and shape.name != RECORD
+            if shape.kind == "r" and shape.name in rows and shape.name != SEGMENT_RECORD
         ]
-    # The largest first, so that none ends long after the others.
+    # The largest first, so that no connection ends long after the others.
     marts.sort(key=lambda shape: -rows[shape.name])
     with ThreadPoolExecutor(settings.threads) as pool:
         for _ in pool.map(lambda mart: _fill(conninfo, mart, warehouse, rows, patience=patience), marts):
@@ -59,7 +59,7 @@ def load(
 
 
 def _fill(conninfo: str, mart: Shape, warehouse: Path, rows: dict[str, int], *, patience: float) -> None:
-    """In one transaction: without the indexes, which are made once all rows are there."""
+    """Fills a table in one transaction. Its indexes are created after its rows."""
     with connect(conninfo, application=BUILDING) as connection, connection.transaction():
         set_for_long(connection, patience=patience)
         indexes = _indexes(connection, mart)

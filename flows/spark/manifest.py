@@ -1,4 +1,4 @@
-"""What a folder with an extract says of itself. The file is written last: without it, nothing there is whole."""
+"""The description of an extract in its folder. It is written last: without it, the extract is not complete."""
 
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ class Contents(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`as_of` (UTC): everything committed before it is there; in a folder that is not finished, in the tables listed.
+    """`as_of` (UTC): everything committed before it is there; in an unfinished folder, in the tables listed.
 
     `extract_id`: by which the database knows what has changed since. `form`: a hash of how values are written.
     """
@@ -30,7 +30,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """None if there is none, or if it can't be read."""
+        """None if the file is missing or can't be read."""
         try:
             return cls.model_validate_json((folder / _NAME).read_bytes())
         except (OSError, ValidationError):

@@ -1,4 +1,4 @@
-"""What Spark needs of this machine: Java, and its packages; found, or asked for in one line."""
+"""What Spark needs on this machine: Java and its packages."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def require_java(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def _version(java: str) -> int:
-    """The first number of its version; 0 if it doesn't say. Java 8 called itself 1.8."""
+    """The first number of its version; 0 if it can't be read. Java 8 called itself 1.8."""
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

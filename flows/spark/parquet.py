@@ -1,4 +1,4 @@
-"""Writing the rows of a table to Parquet files in the folders that they belong in, with bounded memory."""
+"""Writes the rows of a table to Parquet files in their folders, with bounded memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,8 @@ _EXACT = Context(prec=100)
 class Folders:
     """Takes batches of rows and writes them to files below `root`, by month and bucket where the rows have these.
 
-    `name`: how the files are called, with a number after it. It holds `budget` bytes of rows at most, besides one
-    batch; beyond that it writes files, those of the largest folders first. A file has its name when it is whole.
+    The files are named `name` and a number. It holds `budget` bytes of rows at most, besides one batch; beyond that it
+    writes files, those of the largest folders first. A file gets its name when it is complete.
     """
 
     def __init__(self, root: Path, schema: pa.Schema, *, name: str, budget: int) -> None:
@@ -36,7 +36,7 @@ class Folders:
         self._files = 0
 
     def add(self, rows: pa.Table) -> None:
-        """`rows` have the schema's columns and, where they are divided, month and bucket besides."""
+        """`rows` have the schema's columns and, where they are divided, also month and bucket."""
         for folder, part in self._divided(rows):
             self._held[folder].append(part)
             self._sizes[folder] += part.nbytes
@@ -47,7 +47,7 @@ class Folders:
                     break
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows."""
         for folder in list(self._held):
             self._write(folder)
 
@@ -75,7 +75,7 @@ class Folders:
 
 
 def write_file(rows: pa.Table, path: Path) -> None:
-    """A file that is whole once it has its name; Spark passes over names that begin with a dot."""
+    """A file that gets its name when it is complete; Spark ignores names that begin with a dot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     pq.write_table(rows, unfinished, compression="zstd", row_group_size=_ROW_GROUP)

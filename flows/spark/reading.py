@@ -1,4 +1,4 @@
-"""Reading the rows of a table by several connections at once, into Parquet files."""
+"""Reads the rows of a table by several connections at once, into Parquet files."""
 
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
@@ -29,12 +29,12 @@ def read_table(snapshot: Snapshot, table: Table, folder: Path) -> None:
 
 
 def read_rows(snapshot: Snapshot, table: Table, folder: Path, *, condition: sql.Composable, name: str) -> None:
-    """Writes the rows under a condition, to files that are called `name` and a number."""
+    """Writes the rows under a condition, to files named `name` and a number."""
     _read(snapshot, table, folder, [condition], name=name)
 
 
 def _ranges(connection: Connection, table: Table) -> list[sql.Composable]:
-    # Within the snapshot, so every row that it shows lies on one of these pages. A partitioned table has none itself.
+    # Within the snapshot, so each of its rows is on one of these pages. A partitioned table itself has no pages.
     pages, kind = connection.execute(
         "select pg_relation_size(oid) / current_setting('block_size')::bigint, relkind::text "
         "from pg_class where oid = to_regclass(%s)",
@@ -68,7 +68,7 @@ def _read(snapshot: Snapshot, table: Table, folder: Path, conditions: Sequence[s
             for future in as_completed(running):
                 future.result()
         except BaseException:
-            # Else the pool would wait until the others have read the rest, or got their locks.
+            # Otherwise the pool would wait until the others have read the rest or got their locks.
             stop.set()
             for reader in readers:
                 with suppress(psycopg.Error):

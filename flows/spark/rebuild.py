@@ -1,4 +1,4 @@
-"""A rebuild on Spark: the raw rows of one moment go there, and what it computes of them comes back."""
+"""A rebuild on Spark: extracts the raw rows of one moment, computes everything there, and loads the results."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _DIFFERENCES = """
 
 @dataclass(slots=True)
 class SparkRebuild:
-    """One rebuild; its three steps are called in order. What each raises is said there; nothing is published here."""
+    """One rebuild. Call its three steps in order; each says what it raises. It publishes nothing."""
 
     settings: Settings
     conninfo: str
@@ -36,7 +36,7 @@ class SparkRebuild:
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """The folder of its files."""
         return self.settings.spark_folder or self.settings.home / "spark"
 
     @property
@@ -44,7 +44,7 @@ class SparkRebuild:
         return self.folder / "warehouse"
 
     def extract_rows(self, *, patience: float = PATIENCE) -> datetime:
-        """Writes the raw rows to files; returns the moment that they are of (UTC). Raises what `extract` raises."""
+        """Writes the raw rows to files; returns their moment (UTC). Raises what `extract` raises."""
         folder = self.folder / "extract"
         return extract(self.conninfo, folder, readers=self.settings.threads, patience=patience).as_of
 
@@ -58,14 +58,14 @@ class SparkRebuild:
         return built
 
     def _look_at(self, spark: "SparkSession") -> None:
-        """Compares what was made with the raw sums, and counts it."""
+        """Compares the results with the raw sums, and counts their rows."""
         if differences := [row.asDict() for row in spark.sql(_DIFFERENCES).collect()]:
             raise not_reconciled(differences)
         marts = [each.name for each in relations() if (each.schema, each.kind) == (WORKING, "r")]
         self._rows = {name: spark.table(f"{WORKING}.{name}").count() for name in marts}
 
     def load(self, *, patience: float, watch: Watch) -> Built:
-        """Fills the working tables with it. Raises LoadFailed and BuildFailed."""
+        """Fills the working tables with the results. Raises LoadFailed and BuildFailed."""
         built = load(self.settings, self.conninfo, self.warehouse, self._rows, patience=patience, watch=watch)
         # It takes as much of the disk as the marts do.
         shutil.rmtree(self.warehouse, ignore_errors=True)

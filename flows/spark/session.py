@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from flows.building.project import in_one_line
 from flows.errors import BuildFailed
 from flows.spark.needs import require_spark
-from flows.spark.workers import PATIENCE, is_cluster, told_without_workers
+from flows.spark.workers import PATIENCE, failing_without_workers, is_cluster
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Among how many tasks rows are divided when they are exchanged. Spark puts small ones together, and splits one that is
-# much larger than the others where it joins.
+# The number of tasks when rows are exchanged. Spark combines small ones, and splits much larger ones in joins.
 PARTITIONS = 64
 
 # How many seconds Java may take to end.
@@ -36,7 +35,7 @@ appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = Spark: %m%n
 """
 
-# What the models count on, wherever Spark runs.
+# Settings that the models rely on, wherever Spark runs.
 MODELS_NEED = {
     # A sum that is too large, or a text that is no number, is an error and not NULL.
     "spark.sql.ansi.enabled": "true",
@@ -75,7 +74,7 @@ def spark_session(
 
     session = _start(warehouse, master=master, memory=memory, more=more)
     try:
-        with told_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
+        with failing_without_workers(session.sparkContext, master=master, memory=memory, patience=patience):
             yield session
     except Exception as error:
         # Of many kinds, from Spark, dbt or the socket between.
@@ -85,7 +84,7 @@ def spark_session(
                 f"the machine ran out of memory, change REGULARS_SPARK_MEMORY, now {memory}."
             ) from None
         if isinstance(error, PySparkException):
-            # It can tell what is wrong only while Java runs.
+            # Only while Java runs does it say what is wrong.
             raise BuildFailed(f"Spark stopped; nothing was published. {in_one_line(str(error))}") from None
         raise
     finally:
@@ -103,7 +102,7 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
     work.mkdir(parents=True, exist_ok=True)
     log = work / "log4j2.properties"
     log.write_text(_QUIET, encoding="utf-8")
-    # What is wrong is raised; pyspark would print it as well, with a Java stack.
+    # Errors are raised; pyspark would also print them, with a Java stack.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     settings = MODELS_NEED | {
         "spark.driver.memory": memory,
@@ -111,7 +110,7 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
             # In quotes, as there may be blanks in a folder's name.
             f'"-Dlog4j2.configurationFile={log}" "-Djava.io.tmpdir={work}" -Duser.timezone=UTC -XX:-UsePerfData'
         ),
-        # What a task on a cluster needs of this: a worker has its own log and its own folder of temporary files.
+        # Of these, a cluster's tasks need only the zone: a worker has its own log and temporary files.
         "spark.executor.defaultJavaOptions": "-Duser.timezone=UTC",
         "spark.executor.memory": memory,
         "spark.local.dir": str(work),
@@ -130,7 +129,7 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
     try:
         return builder.getOrCreate()
     except Exception as error:  # noqa: BLE001
-        # Of many kinds, from Java, pyspark or the socket between. It can tell what is wrong only while Java runs.
+        # Of many kinds, from Java, pyspark or the socket between. Only while Java runs does it say what is wrong.
         said = in_one_line(str(error))
         _end_java()
         shutil.rmtree(work, ignore_errors=True)
@@ -143,12 +142,12 @@ def _start(warehouse: Path, *, master: str, memory: str, more: Mapping[str, str]
 
 
 def address(folder: Path) -> str:
-    """A folder as Spark is told of it: of the file system, where a cluster would look into its own store."""
+    """A folder's address for Spark: in the file system, since a cluster would look into its own store."""
     return f"file:{folder.resolve()}"
 
 
 def _java_ended() -> int | None:
-    """What Spark's Java process ended with; None while it answers."""
+    """The exit status of Spark's Java process; None while it answers."""
     from py4j.protocol import Py4JError
     from pyspark import SparkContext
 
@@ -167,7 +166,7 @@ def _java_ended() -> int | None:
 
 
 def _end_java() -> None:
-    """pyspark would keep the JVM, with all of its memory, until this process ends."""
+    """Ends the JVM, which pyspark would keep, with all of its memory, until this process ends."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -176,7 +175,7 @@ def _end_java() -> None:
         return
     if gateway.proc.poll() is None:
         gateway.shutdown()
-    # It ends when nothing can be written to it any more. By now it holds nothing that anybody needs.
+    # It ends when its input is closed.
     with suppress(OSError):
         gateway.proc.stdin.close()
     try:

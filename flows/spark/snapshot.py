@@ -14,7 +14,7 @@ from ingest.storage.connections import Connection, connect
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`as_of` (UTC): everything committed before it is seen. `holder` has exported it; `readers` read it besides."""
+    """`as_of` (UTC): everything committed before it is seen. `holder` exported it; `readers` share it."""
 
     as_of: datetime
     holder: Connection
@@ -23,13 +23,13 @@ class Snapshot:
 
 @contextmanager
 def open_snapshot(conninfo: str, *, readers: int, patience: float = PATIENCE) -> Iterator[Snapshot]:
-    """Read-only transactions of one moment, which end with the block. The next refresh ends those of a killed one.
+    """Read-only transactions of one moment, which end with the block. If it is killed, the next refresh ends them.
 
     `patience`: how many seconds each statement waits for a lock.
     """
     with ExitStack() as stack:
         holder = stack.enter_context(connect(conninfo, application=BUILDING))
-        # A moment before the snapshot: what commits in between is seen too.
+        # Before the snapshot, which also sees what commits in between.
         (as_of,) = holder.execute("select clock_timestamp()").fetchone() or (None,)
         stack.enter_context(_transaction(holder, None, patience=patience))
         (name,) = holder.execute("select pg_export_snapshot()").fetchone() or ("",)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from flows.errors import BuildFailed
 from flows.spark.manifest import Manifest
 from flows.spark.session import address
-from flows.spark.zones import java_regions, java_zones
+from ingest.zones import standard_zones
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# The schemas of sources and models. `analytics` has what readers are shown, where the extract has it.
+# The schemas of sources and models. `analytics` has the published relations that are in the extract.
 _SCHEMAS = ("public", "regulars", "analytics", "staging", "building")
 
 
 def register(spark: SparkSession, extract: Path) -> datetime:
-    """Makes the extract's tables known to the session; returns the moment that they are of (UTC).
+    """Registers the extract's tables in the session; returns their moment (UTC).
 
-    Raises BuildFailed if the folder holds no whole extract, or a shop's time zone is none of Java's.
+    Raises BuildFailed if the folder holds no complete extract, or Java doesn't know a shop's time zone.
     """
     if (manifest := Manifest.read(extract)) is None:
         raise BuildFailed(f"{extract} holds no whole extract; nothing was published. Extract it again.")
@@ -34,9 +34,9 @@ def register(spark: SparkSession, extract: Path) -> datetime:
         if not files.is_dir():
             raise BuildFailed(f"The extract in {extract} has no {table}; nothing was published. Extract it again.")
         register_files(spark, table, files)
-    # Those that PostgreSQL doesn't read are left out of the extract.
+    # The extract leaves out zones that PostgreSQL doesn't read.
     names = [row[0] for row in spark.sql("select distinct timezone from public.user_shops").collect() if row[0]]
-    zones = java_zones(names, java_regions(spark))
+    zones = standard_zones(names, java_regions(spark))
     if unknown := sorted(set(names) - zones.keys()):
         raise BuildFailed(
             f"The time zone {', '.join(unknown)} is known to PostgreSQL alone; nothing was published. Give the shops "
@@ -53,8 +53,14 @@ def register_files(spark: SparkSession, name: str, folder: Path) -> None:
     spark.sql(f"create or replace view {name} as select * from parquet.`{quoted}`")  # noqa: S608
 
 
+def java_regions(spark: SparkSession) -> list[str]:
+    """The zones of the IANA that this session's Java knows; a new one comes with a new Java."""
+    java = spark._jvm
+    return list(java.java.lang.String.join(" ", java.java.time.ZoneId.getAvailableZoneIds()).split())
+
+
 def _functions(as_of: datetime, zones: Mapping[str, str]) -> list[str]:
-    """Those of the migrations that models call, and others of the extract's moment and time zones."""
+    """PostgreSQL's functions that models call, and those of the extract's moment and time zones."""
     known = ", ".join(_text(name) for name in zones)
     other = ", ".join(f"{_text(name)}, {_text(zone)}" for name, zone in zones.items() if name != zone)
     java_name = f"coalesce(map({other})[time_zone], time_zone)" if other else "time_zone"

@@ -1,17 +1,17 @@
-"""What holds in the transactions that read for Spark and load from it: they take minutes where others take moments."""
+"""Settings of the transactions that extract for Spark and load from it, which take minutes."""
 
 from flows.lock import PATIENCE, SESSION
 from ingest.storage.connections import Connection
 
 _SETTINGS = SESSION | {
-    # To count or to fill the largest table may take long.
+    # Counting or filling the largest table may take long.
     "statement_timeout": "60min",
     "idle_in_transaction_session_timeout": "0",
     # A policy that would hide rows raises instead.
     "row_security": "off",
     "jit": "off",
     "timezone": "UTC",
-    # Rows go to and fro as text.
+    # Rows are transferred as text.
     "datestyle": "ISO",
     "client_encoding": "UTF8",
 }

@@ -1,4 +1,4 @@
-"""A cluster that has no worker for Spark is told, where Spark itself would wait for ever."""
+"""Fails a job when the cluster has no worker; Spark itself would wait for ever."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 PATIENCE = 300.0
-"""How many seconds a job waits for a worker: as long as one takes that a cloud starts for it."""
+"""How many seconds a job waits for a worker: about as long as a cloud takes to start one."""
 
 _EVERY = 5.0
 
 
 def is_cluster(master: str) -> bool:
-    """Whether Spark's tasks run in other processes than the one that plans them."""
+    """Whether Spark's tasks run in other processes than this one."""
     return master != "local" and not master.startswith("local[")
 
 
 @contextmanager
-def told_without_workers(context: SparkContext, *, master: str, memory: str, patience: float) -> Iterator[None]:
+def failing_without_workers(context: SparkContext, *, master: str, memory: str, patience: float) -> Iterator[None]:
     """Ends a cluster's session if a job of it has waited `patience` seconds for a worker. Raises BuildFailed if it did,
-    or if the cluster ended the session. Where this process computes, there is no worker to wait for."""
+    or if the cluster ended the session. Without a cluster, this process computes, and it does nothing."""
     if not is_cluster(master):
         yield
         return
-    # Of the JVM: for pyspark the session is still there, and dbt's next statement starts no other.
+    # The JVM's session: pyspark keeps its own, so that dbt's next statement starts no other.
     session = context._jsc.sc()
     ended, gave_up = threading.Event(), threading.Event()
 
     def look() -> None:
         since = time.monotonic()
         while not ended.wait(min(_EVERY, patience / 5)):
-            # Java may have ended meanwhile; whoever uses it is told.
+            # Java may have ended meanwhile, which its user notices.
             with suppress(Exception):
-                # The process that plans is one of them. A cluster may take its workers back while there is no job.
+                # One of them is this process. A cluster may take its workers back while there is no job.
                 if session.getExecutorMemoryStatus().size() > 1 or not session.statusTracker().getActiveStageIds():
                     since = time.monotonic()
                 elif time.monotonic() - since > patience:
@@ -53,7 +53,7 @@ def told_without_workers(context: SparkContext, *, master: str, memory: str, pat
     try:
         yield
     except Exception:
-        # Of many kinds, from Spark, dbt or the socket between. Where the session is still there it goes on as it is.
+        # Of many kinds, from Spark, dbt or the socket between. While the session lives, it is raised as it is.
         if gave_up.is_set():
             raise BuildFailed(
                 f"No worker of {master} has computed anything for {patience:.0f} s; nothing was published. Look after "

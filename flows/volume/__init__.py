@@ -1,1 +1,1 @@
-"""The volume gate: days with far fewer orders than their weekday lets one expect, or far more without a customer."""
+"""The volume gate: days with far fewer orders than on previous such weekdays, or far more without a customer."""

@@ -10,7 +10,7 @@ from ingest.storage.connections import Connection
 
 _MOST_DAYS = 7  # after nights without a refresh
 
-# How many days have ended since the last refresh that succeeded; one, where it was today.
+# How many days have ended since the last refresh that succeeded; at least one.
 _DAYS_SINCE = """
     select least(%(most)s, greatest(1, cast(this.as_of as date) - cast(max(earlier.as_of) as date)))
     from regulars.refreshes as this
@@ -21,7 +21,7 @@ _DAYS_SINCE = """
 """
 
 # The days that are judged and those that they are compared with, from the shop's first order on. A day without an order
-# has no row. Days that were unusual are none of the eight, so one looks back as many weeks more.
+# has no row. Unusual days aren't compared with, so for each of them one more week is read.
 _COUNTS = """
     with
     shops as (
@@ -29,7 +29,7 @@ _COUNTS = """
             shops.shop_id,
             shops.shop_slug,
             cast(refreshes.as_of at time zone shops.time_zone as date) - 1 as last_day,
-            -- 1970 is where orders without a time stand.
+            -- Orders without a time are in 1970.
             (
                 select days.order_date
                 from {schema}.shop_days as days
@@ -64,7 +64,7 @@ _COUNTS = """
         0, least(%(most_weeks)s, %(weeks)s + greatest(coalesce(unusual_weeks.weeks, 0), of_all.weeks))
     ) as weeks_back
     cross join lateral (select cast(shops.last_day - days_back - 7 * weeks_back as date) as day) as compared
-    -- The limit keeps it to these days: they would be joined to all days there are.
+    -- With the limit, these days are looked up, instead of joining all days.
     left join lateral (
         select * from {schema}.shop_days as found
         where found.shop_id = shops.shop_id and found.order_date = compared.day
@@ -89,8 +89,8 @@ _STORE = """
 def judge_days(connection: Connection, *, schema: str, refresh_id: int) -> list[Unusual]:
     """Judges the days that have ended since the last refresh, stores those that are unusual, and returns them.
 
-    `schema`: where the marts are. A day is over where it was in its shop's time zone at the refresh's as_of. The cost
-    follows the number of shops, times nine days.
+    `schema`: where the marts are. A day is over if it had ended in its shop's time zone at the refresh's as_of. The
+    cost follows the number of shops, times nine days.
     """
     (days,) = connection.execute(_DAYS_SINCE, {"refresh": refresh_id, "most": _MOST_DAYS}).fetchone() or (1,)
     shops = _read(connection, schema=schema, refresh_id=refresh_id, days=days)
@@ -112,7 +112,7 @@ def _read(connection: Connection, *, schema: str, refresh_id: int, days: int) ->
         sql.SQL("cast(coalesce(days.{}, 0) as bigint)").format(sql.Identifier(name)) for name in names
     )
     with connection.transaction():
-        # A short query, whose cost the planner can't know.
+        # Turned off for a short query whose cost the planner can't estimate.
         connection.execute("set local jit = off")
         rows = connection.execute(
             sql.SQL(_COUNTS).format(schema=sql.Identifier(schema), columns=columns),
@@ -133,7 +133,7 @@ def _store(connection: Connection, found: list[Unusual], to_judge: dict[str, lis
             {
                 "subjects": [subject for subject, _ in judged],
                 "days": [day for _, day in judged],
-                # Farther back than any day is compared with.
+                # No day is compared with one farther back.
                 "before": date.fromordinal(min(day.toordinal() for _, day in judged) - 7 * MOST_WEEKS_BACK),
             },
         )

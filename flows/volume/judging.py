@@ -1,9 +1,9 @@
-"""Whether a day's count is far from what the same weekday of the weeks before lets one expect.
+"""Whether a day's count is far from the same weekday's in previous weeks.
 
 The distance is the modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (ASQC Quality Press,
 1993), 0.6745 (x - median) / MAD; more than 3.5 is far. Counts vary by chance, at least as a Poisson variable does,
-whose MAD is 0.6745 times the root of its median: however alike eight weeks were, no smaller MAD is used. So of a shop
-with a median of 12 or less, or of an erratic one, even a day with 0 isn't far: such shops are judged together.
+whose MAD is 0.6745 times the root of its median: even for eight equal weeks, no smaller MAD is used. So for a shop with
+a median of 12 or less, or an erratic one, even a day with 0 isn't far: such shops are judged together.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,15 +19,15 @@ MOST_WEEKS_BACK = 26
 _FEWEST_WEEKS = 4
 
 _FAR = 3.5
-# Far for a large shop may still be little, and for a small one a handful.
-_MOST_OF_EXPECTED = 0.6
-_LEAST_OF_EXPECTED = 2
+# A far count may differ by a small share for a large shop, or by a few orders for a small one.
+_LOW_RATIO = 0.6
+_HIGH_RATIO = 2
 _FEWEST_IN_EXCESS = 10
 
 _MOST_NAMED = 5
 
 Counts = Mapping[date, Mapping[str, int]]
-"""Of each day: of each measure's column, how many."""
+"""For each day, the count of each measure's column."""
 
 Known = Collection[tuple[str, str, date]]
 """Which counts were unusual: column, subject, day. Nothing is compared with them."""
@@ -44,7 +44,7 @@ class Shop:
 
 
 def modified_z_score(found: float, past: Sequence[float]) -> float:
-    """How far a count is from the median of past ones, in deviations that the past lets one expect."""
+    """How far a count is from the median of past ones, in their usual deviations."""
     expected = median(past)
     deviation = median(abs(count - expected) for count in past)
     return 0.6745 * (found - expected) / max(deviation, 0.6745 * sqrt(max(expected, 1)))
@@ -52,16 +52,16 @@ def modified_z_score(found: float, past: Sequence[float]) -> float:
 
 def is_far_below(found: float, past: Sequence[float]) -> bool:
     """Whether a count is far below past ones, and at most 60 % of their median."""
-    return found <= _MOST_OF_EXPECTED * median(past) and modified_z_score(found, past) < -_FAR
+    return found <= _LOW_RATIO * median(past) and modified_z_score(found, past) < -_FAR
 
 
 def is_far_above(found: float, past: Sequence[float]) -> bool:
     """Whether a count is far above past ones, at least twice their median, and 10 or more."""
-    return found >= max(_FEWEST_IN_EXCESS, _LEAST_OF_EXPECTED * median(past)) and modified_z_score(found, past) > _FAR
+    return found >= max(_FEWEST_IN_EXCESS, _HIGH_RATIO * median(past)) and modified_z_score(found, past) > _FAR
 
 
 def days_to_judge(shops: Sequence[Shop], *, days: int) -> dict[str, list[date]]:
-    """Of each subject, the days to judge: its last `days`, counted from the last that is over in every shop."""
+    """For each subject, the days to judge: the last `days`, up to the last that is over in every shop."""
     common = min((shop.last_day for shop in shops), default=date.min)
     first = common - timedelta(days - 1)
     ends = {shop.key: shop.last_day for shop in shops} | dict.fromkeys((PLATFORM, SMALL_SHOPS), common)
@@ -69,7 +69,7 @@ def days_to_judge(shops: Sequence[Shop], *, days: int) -> dict[str, list[date]]:
 
 
 def judge(shops: Sequence[Shop], to_judge: Mapping[str, Sequence[date]], known: Known) -> list[Unusual]:
-    """The counts that are unusual: of each shop that can be judged alone, of the others together, of all."""
+    """The unusual counts: of each shop that can be judged alone, of the others together, and of all."""
     return [
         unusual
         for day in sorted({day for days in to_judge.values() for day in days})
@@ -94,14 +94,14 @@ def _judge_day(day: date, shops: Sequence[Shop], known: Known, *, is_common: boo
             else:
                 small.append(shop)
         for key, members in ((PLATFORM, shops), (SMALL_SHOPS, small)):
-            # One shop is no group.
+            # A single shop isn't a group.
             if is_common and len(members) > 1:
                 days = _added_up(members, day)
                 worst = _most_affected(measure, members, day, past)
                 subjects.append((key, worst, days, _past(measure, key, days, day, known)))
         for key, slugs, days, before in subjects:
             found = days[day][measure.column]
-            # Where orders are missing, all else is missing with them.
+            # Missing orders explain all other missing counts.
             if key not in without_orders and len(before) >= _FEWEST_WEEKS and _is_far(measure, found, before):
                 yield Unusual(measure, key, day, slugs, found, median(before))
                 if measure is ORDERS:
@@ -127,7 +127,7 @@ def _past(measure: Measure, key: str, days: Counts, day: date, known: Known) -> 
 
 
 def _stands_alone(measure: Measure, past: Sequence[float], counts: Mapping[str, int]) -> bool:
-    """Whether the worst of days would be far: whether the shop is large and even enough to tell it from chance."""
+    """Whether the worst possible day would be far, so the shop is large and even enough to be judged alone."""
     worst = 0 if measure.is_loss else counts[ORDERS.column]
     return len(past) >= _FEWEST_WEEKS and _is_far(measure, worst, past)
 
@@ -150,7 +150,7 @@ def _added_up(shops: Sequence[Shop], day: date) -> Counts:
 def _most_affected(
     measure: Measure, shops: Sequence[Shop], day: date, past: Mapping[str, Sequence[float]]
 ) -> tuple[str, ...]:
-    """The slugs of the shops that are farthest from what was expected of them."""
+    """The slugs of the shops that are farthest below or above their expected counts."""
     gaps = {shop.slug: median(past[shop.key]) - shop.days[day][measure.column] for shop in shops if past[shop.key]}
     if not measure.is_loss:
         gaps = {slug: -gap for slug, gap in gaps.items()}

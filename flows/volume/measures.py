@@ -1,4 +1,4 @@
-"""What is counted of a day, and how it is said that a count is unusual."""
+"""The counts of a day, and the sentences about unusual ones."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ UNMATCHED = Measure(
     "the reasons.", is_loss=False,
 )  # fmt: skip
 
-# In the order in which one explains those after it.
+# Each explains those after it.
 MEASURES = (ORDERS, SALES, TRACKED, UNMATCHED)
 
 
@@ -64,18 +64,18 @@ def describe(found: Iterable[Unusual]) -> list[str]:
 
 
 def summarize(found: Sequence[Unusual]) -> str:
-    """One day and measure in a sentence: all shops, the small ones and each shop, those that lack most first."""
+    """One day and measure in a sentence: all shops, the small ones and each shop, the largest differences first."""
     measure, day = found[0].measure, found[0].day
     ordered = sorted(found, key=lambda one: (one.subject not in _GROUPS, -abs(one.expected - one.found)))
     named = [found_and_expected(one) for one in ordered[:_MOST_NAMED]]
     if more := len(ordered) - len(named):
         named.append(f"and {more:,} more")
     direction = "fewer" if measure.is_loss else "more"
-    return f"{day:%A}, {day}: far {direction} {measure.what} than the weeks before let expect: {'; '.join(named)}."
+    return f"{day:%A}, {day}: far {direction} {measure.what} than in previous weeks: {'; '.join(named)}."
 
 
 def found_and_expected(one: Unusual) -> str:
-    """Who it is, how many there were, and how many the weeks before let expect."""
+    """Who it is, how many there were, and how many were expected after previous weeks."""
     who = _GROUPS.get(one.subject)
     among = f" (most of it at {', '.join(one.shops)})" if who and one.shops else ""
     return f"{who or ', '.join(one.shops)} {one.found:,} where {one.expected:,.0f} were expected{among}"

@@ -1,4 +1,4 @@
-{#- A text as it is sorted by its bytes: what comes first is then the same whatever the database's collation is. -#}
+{#- A text that sorts by its bytes, so that the order doesn't depend on the database's collation. -#}
 {% macro by_bytes(text) -%}
     {{ adapter.dispatch('by_bytes')(text) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- When this is computed; on Spark the moment that the extract is of. -#}
+{#- The present moment; on Spark the extract's. -#}
 {% macro current_moment() -%}
     {{ adapter.dispatch('current_moment')() }}
 {%- endmacro %}

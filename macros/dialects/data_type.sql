@@ -1,4 +1,4 @@
-{#- The engine's name of a type of the contracts, which name PostgreSQL's. -#}
+{#- The engine's name of a contract's type, which is PostgreSQL's name. -#}
 {% macro data_type(name) -%}
     {{ adapter.dispatch('data_type')(name) }}
 {%- endmacro %}
@@ -8,8 +8,8 @@
 {%- endmacro %}
 
 {#-
-    Without digits, `decimal` has none after the point. With these a sum keeps 26 before it, and the quotient by a count 16.
-    An identifier is a text in lower case, which sorts as PostgreSQL sorts a uuid.
+    Without a scale, `decimal` has no digits after the point. With these a sum keeps 26 before it, and the quotient by
+    a count 16. A uuid is a text in lower case, which sorts as a uuid does in PostgreSQL.
 -#}
 {% macro spark__data_type(name) -%}
     {{ {

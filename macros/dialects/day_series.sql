@@ -1,4 +1,4 @@
-{#- Midnight of every day from one day to another, both included; what a query can select from. -#}
+{#- Midnight of every day from one day to another, both included, for a query's FROM. -#}
 {% macro day_series(first_day, last_day) -%}
     {{ adapter.dispatch('day_series')(first_day, last_day) }}
 {%- endmacro %}
@@ -11,7 +11,7 @@
     )
 {%- endmacro %}
 
-{#- The last day may be given by a function, which Spark doesn't allow where rows are made. -#}
+{#- The last day may be a function's result, which Spark doesn't allow in a generator of rows. -#}
 {% macro spark__day_series(first_day, last_day) -%}
     (
         select explode(sequence(

@@ -10,7 +10,7 @@
     end
 {%- endmacro %}
 
-{#- A decimal is never NaN nor infinite: such a one was extracted as NULL. -#}
+{#- A decimal is never NaN or infinite: the extract has NULL instead. -#}
 {% macro spark__finite(column) -%}
     cast({{ column }} as {{ data_type('numeric') }})
 {%- endmacro %}

@@ -1,9 +1,9 @@
-{#- Whether an index sees to it that no two rows have the same values in these columns, as a condition. -#}
+{#- Whether a unique index makes these columns' values distinct, as a condition. -#}
 {% macro has_unique_index(relation, columns) -%}
     {{ adapter.dispatch('has_unique_index')(relation, columns) }}
 {%- endmacro %}
 
-{#- What a data test reads may be a subquery, which has none. -#}
+{#- A data test may read a subquery, which has no index. -#}
 {% macro postgres__has_unique_index(relation, columns) -%}
     {%- if (relation | string).startswith('(') -%}
         false

@@ -1,4 +1,4 @@
-{#- Whether readers are shown this mart yet. -#}
+{#- Whether this mart has been published. -#}
 {% macro is_published(mart) -%}
     {{ return(adapter.dispatch('is_published')(mart)) }}
 {%- endmacro %}
@@ -9,7 +9,7 @@
     ).rows | length > 0) }}
 {%- endmacro %}
 
-{#- Among the sources of the extract, which are as of one moment. -#}
+{#- In the extract, whose relations are of one moment. -#}
 {% macro spark__is_published(mart) -%}
     {%- set tables = run_query('show tables in analytics').columns['tableName'].values() -%}
     {{ return(mart in tables) }}

@@ -1,4 +1,4 @@
-{#- The texts of a group in one, separated by commas and sorted by another column; NULLs are left out. -#}
+{#- The texts of a group joined into one, separated by commas and sorted by another column; NULLs are left out. -#}
 {% macro listed(texts, sorted_by) -%}
     {{ adapter.dispatch('listed')(texts, sorted_by) }}
 {%- endmacro %}

@@ -7,7 +7,7 @@
     cast({{ moment }} at time zone {{ time_zone }} as date)
 {%- endmacro %}
 
-{#- Java doesn't know all zones by PostgreSQL's names, so `flows/spark/sources.py` makes a function of the extract. -#}
+{#- Java doesn't know all zones by PostgreSQL's names, so `flows/spark/sources.py` defines one for the extract. -#}
 {% macro spark__local_date(moment, time_zone) -%}
     regulars.local_date({{ moment }}, {{ time_zone }})
 {%- endmacro %}

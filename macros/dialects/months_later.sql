@@ -1,4 +1,4 @@
-{#- The first day of the month that comes so many months after a month, which is given by its first day. -#}
+{#- The first day of the month that comes so many months after another, given by its first day. -#}
 {% macro months_later(month, months) -%}
     {{ adapter.dispatch('months_later')(month, months) }}
 {%- endmacro %}

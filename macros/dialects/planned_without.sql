@@ -1,6 +1,6 @@
 {#-
-    Runs before a mart's query that PostgreSQL would plan badly: without one kind of step, named as in its settings
-    `enable_…`. The mart says why.
+    Runs before a mart's query that PostgreSQL would plan badly, and turns off one kind of step, named as in the
+    settings `enable_…`. The mart says why.
 -#}
 {% macro planned_without(step) -%}
     {{ adapter.dispatch('planned_without')(step) }}

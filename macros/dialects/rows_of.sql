@@ -1,4 +1,4 @@
-{#- Given rows, each a list of expressions, which may be of columns of what stands before; for `cross join lateral`. -#}
+{#- Given rows, each a list of expressions, which may use columns of earlier relations; for `cross join lateral`. -#}
 {% macro rows_of(rows) -%}
     {{ adapter.dispatch('rows_of')(rows) }}
 {%- endmacro %}
@@ -12,7 +12,7 @@
     )
 {%- endmacro %}
 
-{#- Spark refuses columns of what stands before in `values`. -#}
+{#- Spark refuses columns of earlier relations in `values`. -#}
 {% macro spark__rows_of(rows) -%}
     inline(array(
         {% for row in rows -%}

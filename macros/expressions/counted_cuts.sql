@@ -1,7 +1,7 @@
 {#-
     Where a shop's fifths begin, by one of `rfm_measures`, as a query of `shop_id`, `<cut>_<n>` and `<name>_below_<n>`
-    for fifths 2 to 5, and `customers`; of the shops that have fifths. Customers are counted by value first, so that no
-    task of Spark sorts all customers of a large shop: it sorts the values.
+    for fifths 2 to 5, and `customers`; for the shops that have fifths. Customers are counted by value first, so that
+    a task of Spark sorts the values, not all customers of a large shop.
 -#}
 {% macro counted_cuts(customers, measure) -%}
     select

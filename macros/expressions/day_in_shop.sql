@@ -1,6 +1,6 @@
 {#-
-    The local day of a moment of a row that is joined with its shop as `shops`. A row whose moment the storefront lost is
-    of 1 January 1970 wherever its shop is.
+    The local day of a moment of a row that is joined with its shop as `shops`. A row without a moment in the
+    storefront has the day 1 January 1970 in every zone.
 -#}
 {% macro day_in_shop(moment, is_timed) -%}
     case

@@ -1,10 +1,10 @@
 {#-
-    Whether a text looks as if it held an e-mail address or a phone number: with a plus or 00, as it is dialled within a
+    Whether a text seems to hold an e-mail address or a phone number: with a plus or 00, as it is dialled within a
     country, with an African country's code, or as Ghana's nine digits alone. A date, an advertisement's long id and a
-    hexadecimal token are none.
+    hexadecimal token are neither.
 
-    A refresh asks this of every text. Most are told by the first two conditions, which are small: PostgreSQL builds the
-    automaton anew for each text. For the same reason there is no look-around.
+    A refresh checks every text. The first two conditions settle most; they are small because PostgreSQL compiles the
+    expression again for each text. For the same reason there is no look-around.
 -#}
 {% macro looks_like_contact(column) -%}
     {%- set gap = '[ ./()_-]{0,2}' -%}

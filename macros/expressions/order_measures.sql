@@ -1,6 +1,6 @@
 {#-
-    What an order adds to the measures of a link's or a campaign's month, for `summands`. A sale without a known customer
-    has one touch, its own.
+    An order's contributions to the measures of a link's or a campaign's month, for `summands`. A sale without a known
+    customer has one touch, its own.
 -#}
 {% macro order_measures() -%}
     {{ return({

@@ -1,5 +1,5 @@
 {#-
-    What readers are shown of a mart until this refresh publishes, as a query of the columns; no rows before the first.
+    A mart's published rows before this refresh, as a query of the columns; no rows before the first.
 -#}
 {% macro published(mart, columns) -%}
     {%- set is_there = execute and is_published(mart) -%}

@@ -1,7 +1,7 @@
 {#-
-    The customers whose segment may have changed without a change of their own, as a query: those between the old and the
-    new first value of a fifth, and all of a shop whose grid changed or which came to have fifths or lost them. It may
-    name more than have changed, as what is recomputed is exact.
+    The customers whose segment may have changed without a change of their own, as a query: those between the old and
+    the new first value of a fifth, and all of a shop whose grid changed or that gained or lost its fifths. It may
+    name too many, since recomputing is exact.
 -#}
 {% macro regraded_customers() -%}
     {%- set cuts = signed_rows(ref('rfm_cuts')) -%}
@@ -18,7 +18,7 @@
     union
     select customers.shop_id, customers.shop_customer_id
     from (
-        -- A fifth that nobody is in has no first value: it lies beyond all values.
+        -- An empty fifth has no first value: it begins beyond all values.
         select
             shop_id,
             min({{ measure.cut }}_{{ fifth }}) as lowest,

@@ -1,6 +1,6 @@
 {#-
-    What customers are ranked by: the column of `customers`, the column of `rfm_cuts` with a fifth's first value, and a
-    value beyond all others.
+    The measures by which customers are ranked: the column of `customers`, the column of `rfm_cuts` with a fifth's
+    first value, and a value beyond all others.
 -#}
 {% macro rfm_measures() -%}
     {{ return([

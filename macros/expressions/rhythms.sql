@@ -1,9 +1,9 @@
 {#-
-    The rhythm of every customer, as CTEs ending in `rhythms`. Two views have it: published views read no other view.
-    `rhythm_state()` names its three conditions, which are null together in a shop without a gap.
+    The rhythm of every customer, as CTEs ending in `rhythms`. Two views contain it, because published views read no
+    other view. `rhythm_state()` names its three conditions, which are null together in a shop without a gap.
 -#}
 {% macro rhythms() -%}
-    {#- A gap is a whole or a half: only one gap is to be rounded up. -#}
+    {#- A gap is a whole or a half number of days; only one gap is rounded up. -#}
     {%- set at_risk_gaps = 2 -%}
     {%- set lapsed_gaps = 4 -%}
     gaps as (
@@ -18,7 +18,7 @@
         from {{ ref('purchase_gaps') }}
     ),
 
-    -- The mean of the two in the middle; of an odd number, both are the same one.
+    -- The mean of the two in the middle, which are the same for an odd number.
     middles as (
         select
             shop_id,
@@ -30,7 +30,7 @@
         group by shop_id
     ),
 
-    -- Rounded up once a shop, and not for each customer who has the shop's median.
+    -- Rounded up once for the shop, not for each customer with the shop's median.
     shop_medians as (
         select
             shop_id,
@@ -41,7 +41,7 @@
         from middles
     ),
 
-    -- Distinct, so that the clock is read once a shop and not several times a customer.
+    -- Distinct, so that the clock is read once for each shop.
     days as (
         select distinct
             shop_id,

@@ -9,7 +9,7 @@
             then lower(
                 split_part({{ address }}, ':', 1)
                 || '://'
-                -- What stands before an @ is a user.
+                -- The part before an @ is a user.
                 || split_part(
                     substr({{ host_and_port }}, position('@' in {{ host_and_port }}) + 1), ':', 1
                 )

@@ -1,8 +1,7 @@
 {#-
     The months of each shop, as a query: every month with a sale in `sales` (shop_id, month), and those between two of
-    them with at most `longest_pause` months in between. So an order with a date far away, or without one, has its month
-    and doesn't bring a thousand empty ones; and which months there are depends on the sales alone, never on the current
-    day.
+    them with at most `longest_pause` months in between. So an order with a distant date, or without one, doesn't add
+    a thousand empty months. The months depend only on the sales, never on the current day.
 -#}
 {% macro shop_months(sales, longest_pause=24) -%}
     select

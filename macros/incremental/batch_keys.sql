@@ -1,8 +1,8 @@
 {#-
-    The keys of a mart that this refresh computes anew, as a query: of the batch's entities where the mart reads
-    staging (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`), or of several.
-    `meta: {keys: […]}` names the columns; the first is always shop_id. `meta: {more_keys: …}` says that
-    `collect_more_keys` has further ones, of rows that change when others do.
+    The keys of a mart that this refresh recomputes, as a query: of the batch's entities where the mart reads staging
+    (`meta: {entities: […]}`), of an upstream mart's delta otherwise (`meta: {upstream: …}`), or of several. `meta:
+    {keys: […]}` names the columns; the first is always shop_id. `meta: {more_keys: …}` adds those of
+    `collect_more_keys`, whose rows change when others do.
 -#}
 {% macro batch_keys() -%}
     {%- set how = config.get('meta') -%}

@@ -1,6 +1,6 @@
 {#-
-    Runs before a mart with `meta: {more_keys: …}`, the name of a macro with a query of further keys. A table, because the
-    keys are read twice, and without knowing how many they are both plans would read everything.
+    Runs before a mart with `meta: {more_keys: …}`, the name of a macro with a query of further keys. A table, because
+    the keys are read twice, and the planner must know how many they are, or it reads everything.
 -#}
 {% macro collect_more_keys() -%}
     {%- if is_incremental() -%}

@@ -1,6 +1,6 @@
 {#-
-    Runs after a mart was written, in its transaction. Notes how far the model has read its upstream deltas, so
-    that a run which died after this is safely run again. A first build or a rebuild starts an empty delta.
+    Runs after a mart was written, in its transaction. Notes how far the model has read its upstream deltas, so that
+    the next run after a kill applies no delta twice. A first build or a rebuild starts an empty delta.
 -#}
 {% macro commit_offset() -%}
     {{ adapter.dispatch('commit_offset')() }}
@@ -25,6 +25,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Spark computes everything anew: there are no deltas. -#}
+{#- Spark computes everything: there are no deltas. -#}
 {% macro spark__commit_offset() -%}
 {%- endmacro %}

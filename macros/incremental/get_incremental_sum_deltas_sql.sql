@@ -3,14 +3,14 @@
     Every column that is not a key is a sum, and some count the rows that are summed up: a key whose sums are all
     zero has no rows left and is removed.
 
-    Exact, not approximate: the sums are integers and numerics. Theory: the weights are those of Z-sets in
-    Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023.
+    It is exact: the sums are integers and numerics. Theory: the weights are those of Z-sets in Budiu et al., "DBSP:
+    Automatic Incremental View Maintenance", VLDB 2023.
 -#}
 {% macro get_incremental_sum_deltas_sql(arg_dict) -%}
     {%- set columns = arg_dict.dest_columns | map(attribute='name') | list -%}
     {%- set keys = arg_dict.unique_key -%}
     {%- set sums = columns | reject('in', keys) | list -%}
-    -- Renumbering a customer's purchases changes few sums: of a key without a change nothing is read.
+    -- Renumbering a customer's purchases changes few sums: keys without a change aren't read.
     delete from {{ arg_dict.temp_relation }} where {{ sums | join(' = 0 and ') }} = 0;
     create temporary table sum_deltas on commit drop as
     select
@@ -34,6 +34,6 @@
         key_columns=keys,
         keys='select ' ~ keys | join(', ') ~ ' from ' ~ arg_dict.temp_relation
     ) }}
-    -- Who reads a delta of sums chooses its rows by these alone.
+    -- Readers of a delta of sums select its rows by these columns.
     analyze {{ delta_table(arg_dict.target_relation.identifier) }} ({{ keys | join(', ') }});
 {%- endmacro %}

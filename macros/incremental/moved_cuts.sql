@@ -1,6 +1,6 @@
 {#-
-    What `counted_cuts` counts, for the shops in the batch and without reading all of their customers: each first value
-    is moved from where it stood, past as many customers as came or went below it.
+    The result of `counted_cuts` for the shops in the batch, without reading all of their customers: each first value
+    moves past as many customers as came or went below it.
 -#}
 {% macro moved_cuts(customers, measure) -%}
     {%- set value = measure.value -%}

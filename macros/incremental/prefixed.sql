@@ -1,4 +1,4 @@
-{#- The columns, each with the name of the relation that it is of. -#}
+{#- The columns, each qualified with its relation's name. -#}
 {% macro prefixed(name, columns) -%}
     {%- for column in columns -%}
         {{ name }}.{{ column }}{{ ', ' if not loop.last }}

@@ -1,6 +1,6 @@
 {#-
-    Makes the target hold exactly the rows of `source` under the given keys: removes those that are gone or differ,
-    inserts those that are new, and writes both to the model's delta. Rows that are equal are not touched.
+    Makes the target's rows of the given keys those of `source`: removes those that are gone or differ, inserts those
+    that are new, and writes both to the model's delta. Equal rows are not touched.
 
     keys: a query of the keys, with the columns `key_columns`.
 -#}

@@ -1,6 +1,6 @@
 {#-
-    One side of a union of summands: of the rows of `rows`, for each of `keys`, every measure: the sum of what `given`
-    says it adds up, otherwise 0. Each side is summed by itself, because a union of all rows would be sorted on disk.
+    One side of a union of summands: for each of `keys` in `rows`, every measure, which is the sum of its expression
+    in `given`, or 0. Each side is summed by itself, because a union of all rows would be sorted on disk.
 -#}
 {% macro summands(rows, keys, measures, given) -%}
     select

@@ -1,4 +1,4 @@
-{#- dbt holds a materialized view to no contract: its columns' types would be whatever the query gives. -#}
+{#- dbt doesn't check the contract of a materialized view: its columns would have any types that the query gives. -#}
 {% macro postgres__get_create_materialized_view_as_sql(relation, sql) -%}
     {%- if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif -%}
     create materialized view if not exists {{ relation }} as {{ sql }};

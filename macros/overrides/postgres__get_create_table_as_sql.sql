@@ -1,7 +1,7 @@
 {#-
-    The table of a model under a contract: `create table … as`, of which PostgreSQL computes the query on several cores. dbt
-    creates the table first and inserts into it, which uses one. With the variable `is_loaded` it has no rows: Spark has
-    computed them, and `flows/spark/load.py` copies them in.
+    The table of a model under a contract: `create table … as`, whose query PostgreSQL runs on several cores. dbt
+    would create the table first and insert into it, on one core. With the variable `is_loaded` it has no rows: Spark
+    has computed them, and `flows/spark/load.py` copies them in.
 -#}
 {% macro postgres__get_create_table_as_sql(temporary, relation, sql) -%}
     {%- if temporary or not config.get('contract').enforced -%}

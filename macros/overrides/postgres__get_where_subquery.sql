@@ -1,6 +1,6 @@
 {#-
-    What a data test reads. In a refresh (`dbt build`, not a rebuild) a test on a mart reads the rows that this
-    refresh wrote, so that the tests, too, cost what changed; `dbt test` and a rebuild read everything.
+    The rows that a data test reads. In a refresh (`dbt build`, not a rebuild) a test on a mart reads the rows that
+    this refresh wrote, so that its cost follows the changes; `dbt test` and a rebuild read everything.
 -#}
 {% macro postgres__get_where_subquery(relation) -%}
     {%- set mart = graph.nodes.get('model.regulars.' ~ relation.identifier) if execute -%}

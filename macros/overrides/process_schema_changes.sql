@@ -1,6 +1,6 @@
 {#-
-    A refresh builds on the mart as it is, so one whose columns are no longer the model's is refused; the message says
-    what to do. `regulars refresh` never gets here: it computes models anew that changed.
+    A refresh builds on the existing mart, so it is refused if its columns are no longer the model's; the message says
+    what to do. `regulars refresh` never gets here: it recomputes changed models.
 -#}
 {% macro process_schema_changes(on_schema_change, source_relation, target_relation) %}
     {%- set found = adapter.get_columns_in_relation(target_relation) -%}

@@ -1,5 +1,5 @@
 {#-
-    A column as a contract compares it: whatever its length, an integer is one, and a decimal is a numeric. Through Thrift
+    A column as a contract compares it: every integer type is an integer, and a decimal is a numeric. Through Thrift
     an `int` is called `INT_TYPE`.
 -#}
 {% macro spark__format_column(column) -%}

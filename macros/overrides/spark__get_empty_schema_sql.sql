@@ -1,4 +1,4 @@
-{#- What dbt compares a model's columns with, in a contract: the types that these have on Spark. -#}
+{#- The columns that dbt compares with a model's, in a contract, with their types on Spark. -#}
 {% macro spark__get_empty_schema_sql(columns) -%}
     select
         {% for column in columns.values() -%}

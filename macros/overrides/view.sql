@@ -1,7 +1,7 @@
 {#-
-    dbt swaps a view and drops the old one with everything that reads it. This replaces it in place. Only if its
-    columns change does a new view take its name, and what reads it is made again. `meta: {as_reader: true}` makes a view
-    that reads with its reader's rights, so that owners may read it.
+    dbt swaps a view and drops the old one with everything that reads it. This replaces it in place. If its columns
+    change, a new view takes its name, and the views that read it are recreated. `meta: {as_reader: true}` makes a
+    view that reads with its reader's rights, so that owners may read it.
 -#}
 {% materialization view, adapter='postgres' -%}
     {%- set target_relation = this.incorporate(type='view') -%}

@@ -12,7 +12,7 @@
     ),
     ('network_months', 'network_months', 'sales', 'net_amount', '0'),
 ] -%}
-{#- Mart; sales, net and refunded amount that are expected of it, and that are found in it. -#}
+{#- Mart; its expected sales, net and refunded amount, and those found in it. -#}
 {%- set expected_of_orders = [
     [
         "'orders'", 0, 0, 0,

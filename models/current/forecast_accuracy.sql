@@ -47,7 +47,7 @@ compared as (
     from matured
     -- Not a join and `group by`, which would sort all that the shop sold in the time.
     cross join lateral (
-        -- Of the customers of whom something was predicted: those who came later are not its error.
+        -- Only customers who were in the prediction: those who came later are not its error.
         select
             sum(case when purchases.is_first_of_day then 1 else 0 end) as purchases,
             sum(purchases.net_amount) as net_amount

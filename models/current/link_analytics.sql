@@ -2,7 +2,7 @@ with
 
 {% set windows = [30, 90, 365] -%}
 
--- All customers who were brought in a month have had a window that began on its last day.
+-- A window that began on a month's last day is over for all customers of the month.
 months as (
     select
         {% for days in windows -%}

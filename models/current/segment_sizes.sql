@@ -16,7 +16,7 @@ changes_of_month as (
         >= {{ month_of(shop_today('shops.time_zone')) }}
 ),
 
--- From the segment of the month's beginning to the present one, whatever lay in between.
+-- From the segment at the month's beginning to the present one, without those in between.
 moves as (
     select
         customer_segments.shop_id,

@@ -2,8 +2,8 @@ with
 
 {{ rhythms() }},
 
--- By the conditions and not by the state's name: PostgreSQL knows that a condition has few values,
--- and sorts no customers.
+-- By the conditions instead of the state's name: PostgreSQL knows that a condition has few values,
+-- and doesn't sort customers.
 counted as (
     select
         shop_id,

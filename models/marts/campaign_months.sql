@@ -9,7 +9,7 @@
 ) }}
 
 {#-
-    PostgreSQL would read all orders one by one in the order of an index on the shop, all over the table, to sort each
+    PostgreSQL would read all orders in the order of an index on the shop, at random places of the table, to sort each
     shop's by the other columns.
 -#}
 {%- set campaign = ['utm_source', 'utm_medium', 'utm_campaign'] -%}

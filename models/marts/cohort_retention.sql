@@ -20,7 +20,8 @@ cohorts as (
     where cohort_month = order_month
 ),
 
--- Of any customer, known or not, as in monthly_acquisition: both end with the same sale.
+-- Sales of known and unknown customers, as in monthly_acquisition, so that both end with the same
+-- sale.
 months_with_a_sale as (
     select distinct
         shop_id,
@@ -35,7 +36,7 @@ months as (
     {{ shop_months('months_with_a_sale') }}
 ),
 
--- A month that has come without any of the cohort is a true 0; one that has not come has no row.
+-- A past month without a customer of the cohort is a true 0; a future month has no row.
 months_come as (
     select
         cohorts.shop_id,

@@ -13,8 +13,8 @@
 ) }}
 
 {#-
-    PostgreSQL expects a few rows of a batch, since it takes the two columns of its key for independent, and would
-    compare each of the batch's customers with every shop's fifths.
+    PostgreSQL expects few rows of a batch, since it assumes that the two columns of its key are independent, and
+    would compare each of the batch's customers with every shop's fifths.
 -#}
 
 with

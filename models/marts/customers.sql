@@ -18,7 +18,7 @@ purchases as (
     where {{ in_batch() }}
 ),
 
--- The last purchase has the highest number: read from this end, first and last are both a plain 1.
+-- Numbered backwards, so that the last purchase is number 1.
 counted as (
     select
         *,

@@ -28,8 +28,8 @@ withdrawals as (
     from {{ ref('stg_withdrawals') }}
 ),
 
--- Each side is kept to what changed before they are put together: PostgreSQL doesn't look through
--- a union.
+-- Each side is restricted to the changes before the union: PostgreSQL doesn't push the condition
+-- into it.
 entries as (
     select * from profits
     where {{ in_batch() }}

@@ -59,8 +59,7 @@ summands as (
         {'first_touch_sales': 'weight', 'first_touch_net_amount': 'weight * net_amount'}
     ) }}
     union all
-    -- What customers bought after their first purchase counts in the month in which the link
-    -- brought them.
+    -- Later purchases of a customer count in the month in which the link brought them.
     {{ summands(
         purchases, ['shop_id', 'first_link as link', 'cohort_month as month'], measures,
         {

@@ -11,7 +11,7 @@ slugs as (
     where {{ in_batch() }}
 ),
 
--- The newest slug is the one that the shop hands out now.
+-- The newest slug is in use now.
 numbered as (
     select
         *,

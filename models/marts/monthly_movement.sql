@@ -23,7 +23,7 @@ actives as (
 ),
 
 -- Without a gap, however long the shop paused: a month's lapsed customers are those of the month
--- before. A century is the end of it, for an order that is dated to the year 1.
+-- before. At most a century, because of orders with a date in the year 1.
 months as (
     {{ shop_months('actives', longest_pause=1200) }}
 ),

@@ -32,7 +32,7 @@ select
         1.0 * networks.sales
         / sum(networks.sales) over (partition by networks.shop_id, networks.month), 4
     ) as share_of_sales,
-    -- One who buys two networks counts at each, so these shares can add up to more than 1.
+    -- A customer of two networks counts at each, so these shares can add up to more than 1.
     round(
         1.0 * networks.active_customers / nullif(months.active_customers, 0), 4
     ) as share_of_customers

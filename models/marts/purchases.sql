@@ -17,8 +17,7 @@ sales as (
         and {{ in_batch() }}
 ),
 
--- Two purchases of one moment are distinguished by their order_id, so that every run puts them the
--- same way round.
+-- Two purchases of one moment are ordered by their order_id, so that every run numbers them alike.
 placed as (
     select
         *,
@@ -39,7 +38,7 @@ placed as (
             partition by shop_id, shop_customer_id, order_month
             order by ordered_at, order_id
         ) as number_in_month,
-        -- As slug_months names them: a link that is called `unknown` is one with what has none.
+        -- As in slug_months: a link named `unknown` and no link are one.
         row_number() over (
             partition by shop_id, shop_customer_id, coalesce(slug, 'unknown')
             order by ordered_at, order_id
@@ -63,8 +62,8 @@ placed as (
     )
 ),
 
--- The main network is the one bought most often so far; of two bought equally often, the one that
--- got there last. As texts of fixed width, the greatest so far is that one.
+-- The main network is the one bought most often so far; of several, the last to reach that number.
+-- Of these texts of fixed width, the greatest so far is that one.
 preferred as (
     select
         *,

@@ -17,7 +17,7 @@ refunded_orders as (
         and {{ in_batch() }}
 ),
 
--- The batch's condition follows from the join. Given twice, it makes the planner expect a single
+-- The batch's condition follows from the join. Written twice, it makes the planner expect a single
 -- row, and read the whole batch again for each.
 first_purchases as (
     select * from {{ ref('purchases') }}

@@ -6,7 +6,7 @@
 
 with
 
--- Of any customer, known or not, as in monthly_acquisition.
+-- Sales of known and unknown customers, as in monthly_acquisition.
 months_with_a_sale as (
     select distinct
         shop_id,

@@ -4,8 +4,8 @@
     indexes=[{'columns': ['shop_id'], 'unique': true}]
 ) }}
 
--- A fifth begins with the smallest value below which as many customers lie as the fifths before it
--- have at least. So equal values stay together.
+-- A fifth begins with the smallest value that has at least as many customers below it as the fifths
+-- before have. So equal values stay together.
 with
 
 {% for measure in rfm_measures() -%}

@@ -7,8 +7,8 @@
     indexes=[{'columns': ['shop_id', 'shop_customer_id', 'changed_at'], 'unique': true}]
 ) }}
 
--- A record of what readers were shown, which nothing else tells: it reads what is published. A
--- refresh and a rebuild add the difference between that and what they are about to publish.
+-- A record of what readers were shown, which only the published rows tell. A refresh and a rebuild
+-- add the difference between those and what they are about to publish.
 with
 
 recorded as (

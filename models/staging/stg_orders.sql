@@ -20,8 +20,7 @@ select
 from (
     select
         *,
-        -- The status policy: every number of Regulars goes through these two columns and nowhere
-        -- else.
+        -- The status policy: all numbers of Regulars depend on these two columns.
         coalesce(
             payment_status = 'completed'
             and order_status in ('pending', 'processing', 'completed'),
@@ -42,7 +41,7 @@ from (
             lower(trim({{ as_text('orders.payment_status') }})) as payment_status,
             {{ money('orders.total_price') }} as total_price,
             {{ money('orders.profit_amount') }} as profit_amount,
-            -- An order without any time is kept, where everybody will see that it is wrong.
+            -- An order without a time is kept, with a date that is visibly wrong.
             coalesce(
                 {{ as_utc('orders.created_at') }},
                 {{ as_utc('orders.updated_at') }},

@@ -1,4 +1,4 @@
--- One select, as in stg_orders: `shops` tries the zones of the shops that changed, and no others.
+-- One select, as in stg_orders: `shops` tries only the zones of the shops that changed.
 select
     id as shop_id,
     {{ without_contact(as_text('shop_slug')) }} as shop_slug,

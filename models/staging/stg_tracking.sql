@@ -23,7 +23,8 @@ from (
         tracking.accessed_at is not null as is_visit,
         tracking.visit_count,
         {{ text_or_null('tracking.accessed_via_slug') }} as slug,
-        -- Slugs with one label are one link, which rotates: each from when the shop gave it out.
+        -- Slugs with one label are one link, which rotates: each from the day on which the shop
+        -- began to use it.
         case
             when
                 tracking.accessed_at is null
@@ -32,7 +33,7 @@ from (
                 then coalesce(slugs.link, {{ text_or_null('tracking.accessed_via_slug') }})
             else {{ text_or_null('tracking.accessed_via_slug') }}
         end as link,
-        -- What follows the host may name a person: a chat's address has their phone number in it.
+        -- The part after the host may name a person: a chat's address has their phone number in it.
         {{ scheme_and_host('trim(tracking.referrer)') }} as referrer,
         {{ text_or_null('tracking.utm_source') }} as utm_source,
         {{ text_or_null('tracking.utm_medium') }} as utm_medium,

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from flows import history
-from flows.building.project import dbt_environment, project_folder
+from flows.building.project import environment, in_one_line, project_folder, run_dbt
+from flows.errors import BuildFailed
 from flows.shapes import PUBLISHED, WORKING
 from ingest.storage.connections import conninfo
 from ingest.storage.errors import RegularsError
@@ -28,6 +29,9 @@ _HEAD = (
     "<title>Regulars: tables and columns</title>"
     '<style>td[style*="ellipsis"] {white-space: normal !important; max-width: 28em !important; min-width: 18em}</style>'
 )
+
+# A folder of its own: a refresh may be running in the other one.
+_TARGET = "docs"
 
 _READS_THE_CLOCK = " It is a view on the tables and on the current local day, so it changes without a refresh."
 
@@ -76,13 +80,11 @@ def _describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[
 
     Raises DocsFailed where the database does not hold what the models describe.
     """
-    # A folder of its own: a refresh may be running in the other one.
-    target = settings.home.resolve() / "dbt" / "docs"
-    with dbt_environment(settings, conninfo(settings)):
-        # Compiled as for a rebuild: the query of a refresh, which reads only what changed, would explain nothing.
-        _run_dbt(target, "compile", "--full-refresh")
-        manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-        _run_dbt(target, "docs", "generate", "--no-compile")
+    target = settings.home.resolve() / "dbt" / _TARGET
+    # Compiled as for a rebuild: the query of a refresh, which reads only what changed, would explain nothing.
+    _run_dbt(settings, "compile", "--full-refresh")
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    _run_dbt(settings, "docs", "generate", "--no-compile")
     catalog = json.loads((target / "catalog.json").read_text(encoding="utf-8"))
     # Unit tests matter to those who change a model; in the picture they would hide the tables.
     manifest["unit_tests"] = {}
@@ -121,28 +123,17 @@ def _name_as_published(node: dict[str, Any]) -> None:
         node[text] = (node.get(text) or "").replace(f'"{WORKING}".', f'"{PUBLISHED}".')
 
 
-def _run_dbt(target: Path, *arguments: str) -> None:
-    # Imported here, because it takes seconds.
-    from dbt.cli.main import dbtRunner
-
-    folder = str(project_folder())
-    outcome = dbtRunner().invoke(
-        [
-            "--quiet",
-            "--log-level", "none",
-            "--log-path", str(target.parent / "logs"),
-            "--no-use-colors",
-            "--no-send-anonymous-usage-stats",
-            *arguments,
-            "--project-dir", folder,
-            "--profiles-dir", folder,
-            "--target-path", str(target),
-        ]
-    )  # fmt: skip
-    if not outcome.success:
-        failed = [r for r in getattr(outcome.result, "results", []) if r.status == "error"]
-        reason = " ".join(str(outcome.exception or (failed[0].message if failed else "no reason given")).split())
-        raise DocsFailed(f"dbt could not describe the models: {reason}")
+def _run_dbt(settings: Settings, *arguments: str) -> None:
+    variables = environment(settings, conninfo(settings))
+    try:
+        result = run_dbt(settings, arguments, variables=variables, target=_TARGET, writes_json=True)
+    except BuildFailed as error:
+        raise DocsFailed(f"dbt could not describe the models. {error}") from None
+    failed = [in_one_line(each.message) for each in getattr(result, "results", []) if each.status == "error"]
+    # Of the catalogue, which has no results.
+    failed += map(in_one_line, getattr(result, "errors", None) or [])
+    if failed:
+        raise DocsFailed(f"dbt could not describe the models: {failed[0]}")
 
 
 def _page(manifest: dict[str, Any], catalog: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from flows.alarms.record import open_alarms
 from flows.building import project
 from flows.publishing import relations
 from flows.reporting.report import Report, read_report
-from flows.reporting.text import changed, outcome, places, seconds
+from flows.reporting.text import changed, outcome, places, recomputed, seconds
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.cli.opening import open_database
@@ -74,8 +74,7 @@ def _lines(found: Status) -> Iterator[tuple[str, Text]]:
         if report.error:
             yield "", Text(report.error, "red")
         if report.reason:
-            recomputed = "everything" if report.mode == "rebuild" else "a part of the models"
-            yield "", Text(f"It recomputed {recomputed}, because {report.reason}.")
+            yield "", Text(recomputed(report))
         for warning in report.warnings:
             yield "", Text(warning, "yellow")
         if report.status == "succeeded":

@@ -1,4 +1,4 @@
-"""The dashboard as one ASGI application: the API, the pages, and what every response of both has in common."""
+"""The dashboard as one ASGI application: the API, the pages, and what all responses share."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -51,7 +51,7 @@ SECURITY_HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    # Not to other hosts; to our own, because a browser hides a form's Origin together with its referrer.
+    # No referrer to other hosts; one to our own, because without it a browser also hides a form's Origin.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -120,13 +120,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, headers=SECURITY_HEADERS)
     app.add_middleware(RequestLog, paths=_paths(app), logger="regulars.dashboard", on_exception=_BROKEN)
     if settings.cors_origins:
-        # The outermost, so that a page of these origins may read a defect's answer too.
+        # The outermost, so that pages of these origins can also read the answer to an unexpected error.
         app.add_middleware(ApiCors, origins=settings.cors_origins)
     return app
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses. A person who asks for a missing page gets a page."""
+    """Errors that the framework itself raises. A person who asks for a missing page gets a page."""
     is_missing = isinstance(error, HTTPException) and error.status_code == 404
     if is_missing and not request.url.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
         return await run_in_threadpool(notice, request, status=404, name="missing")
@@ -178,7 +178,7 @@ def _parameter_errors(errors: Sequence[Mapping[str, Any]]) -> list[ParameterErro
     for error in errors:
         name = str(error["loc"][1]) if len(error["loc"]) > 1 else "cursor"
         if error["type"] == "extra_forbidden":
-            # Its name is not repeated either: it may be anything.
+            # Its name is not repeated either, because it may be anything.
             wrong = ParameterError(parameter="?", detail="is not known")
         else:
             reason = _REASONS.get(error["type"], "can't be read").format(**error.get("ctx", {}))

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from regulars.dashboard.errors import NotLoaded
-from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.exports import Export
 from regulars.web.head import is_head
 
 
@@ -47,7 +47,7 @@ class Download(Response):
 
     async def _send_all(self, send: Send, *, is_head: bool) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        # Parts follow, or would follow: so a HEAD's headers are those of a compressed stream, too.
+        # More parts would follow, so a HEAD has the headers of a compressed stream too.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         while not is_head and (part := await run_in_threadpool(self._export.next_part)) is not None:
             if part:

@@ -49,7 +49,7 @@ class NotLoaded(RegularsError):
 
 
 class TooManyAtOnce(RegularsError):
-    """The owner's own requests take up the connections that one owner may have."""
+    """The owner's requests use all connections that one owner may have."""
 
     def __init__(self) -> None:
         super().__init__("You have too many requests under way. Wait for some of them, and try again.")

@@ -20,7 +20,7 @@ def require_each_once(request: Request) -> None:
         known = {field.alias for field in get_flat_params(route.dependant)} if isinstance(route, APIRoute) else set()
         raise RequestValidationError(
             [
-                # A name that is not known may be anything, so it is not repeated.
+                # An unknown name may be anything, so it is not repeated.
                 {"type": "value_error", "loc": ("query", name), "ctx": {"error": "is given more than once"}}
                 for name in dict.fromkeys(name if name in known else "?" for name in repeated)
             ]

@@ -6,12 +6,14 @@ a zone, and an unknown value is None, never 0.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Annotated, ClassVar, LiteralString
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from regulars.dashboard.zones import zone_of
 
 
 def with_cents(amount: Decimal) -> Decimal:
@@ -46,10 +48,15 @@ class Shop(Row):
     shop_id: UUID
     shop_name: str | None
     shop_slug: str | None
-    country: str
-    currency: str
-    time_zone: str
-    """IANA name; UTC where the storefront's name is unknown, as in every number."""
+    # The storefront's columns may be NULL. The defaults are those of the marts and of the matching.
+    country: Annotated[str, Sql("coalesce(cast(shop_profiles.country as text), '')")]
+    currency: Annotated[str, Sql("coalesce(cast(shop_profiles.currency as text), 'GHS')")]
+    time_zone: Annotated[str, Sql("coalesce(cast(shop_profiles.time_zone as text), 'UTC')")]
+    """The IANA's name, or an offset such as UTC-05:30; UTC where the storefront's name is unknown, as in the marts."""
+
+    @property
+    def zone(self) -> tzinfo:
+        return zone_of(self.time_zone)
 
 
 class Freshness(BaseModel):
@@ -263,7 +270,7 @@ class LinkRow(Row):
 class CampaignRow(Row):
     relation = "campaign_analytics"
 
-    utm_source: str = Field(examples=["whatsapp"], description="`unknown` keeps what has none, as in the other two.")
+    utm_source: str = Field(examples=["whatsapp"], description="`unknown` if there is none, as in the other two.")
     utm_medium: str = Field(examples=["status"])
     utm_campaign: str = Field(examples=["unknown"])
     visits: int = Field(examples=[130])
@@ -416,7 +423,7 @@ class PhoneRow(Row):
 
 
 class OrderRow(Row):
-    """An order; of some columns, under the storefront's name too, by which its own pages read them."""
+    """An order; some columns also have the storefront's name, which its own pages read."""
 
     relation = "orders"
 
@@ -436,7 +443,7 @@ class OrderRow(Row):
     payment_status: str | None = Field(examples=["completed"])
     is_sale: bool = Field(examples=[True])
     total_price: Money = Field(
-        examples=[15.0], description="The price as ordered, whatever became of the order. To add up, use net_amount."
+        examples=[15.0], description="The price as ordered, for orders of any status. To add up, use net_amount."
     )
     gross_amount: Money = Field(examples=[15.0])
     refunded_amount: Money = Field(examples=[0.0])

@@ -1,4 +1,4 @@
-"""The static files. Pages name them with a hash of their content, so a browser need not ask for one again."""
+"""The static files. Pages name them with a hash of their content, so a browser doesn't ask for one again."""
 
 import os
 

@@ -13,7 +13,7 @@ from regulars.serving.parts import Part
 
 log = logging.getLogger("regulars.serve")
 
-# Seconds. A process that lived longer than the last is no longer one that can't start.
+# Seconds. A process that ran longer than `_LONGEST_WAIT` counts as started.
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
 

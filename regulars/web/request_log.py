@@ -15,7 +15,9 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 
 
 class RequestLog:
-    """The outermost middleware. It logs method, path, status and milliseconds, and nothing else of the request.
+    """Add it last. It logs method, path, status and milliseconds, and nothing else of the request.
+
+    Only the dashboard's middleware for CORS is outside it, and answers preflights itself, so these aren't logged.
 
     `paths` are the application's; one with a parameter, such as /customers/{customer_id}, is logged as written here.
     `on_exception` is the response to an unexpected exception.

@@ -142,6 +142,20 @@ def test_a_refresh_that_takes_three_times_its_median_is_told(watched: Watched, m
     assert watched.told.titles == ["The refresh is slow", "cleared: The refresh is slow"]
 
 
+@pytest.mark.parametrize("seconds", [[1] * 6 + [1000], [1] * 6 + [1000, 1]], ids=["the last", "the one before"])
+def test_a_partial_rebuild_is_never_slow(watched: Watched, seconds: list[int]) -> None:
+    watched.connection.execute(
+        """
+        insert into regulars.refreshes (mode, status, fingerprint, started_at, as_of, finished_at)
+        select 'partial', 'succeeded', '', now() - took * interval '1 s', now(), now()
+        from unnest(%s::int[]) with ordinality as runs (took, number)
+        order by number
+        """,
+        [seconds],
+    )
+    assert watched.check() == []
+
+
 def test_missing_orders_are_told_with_their_shops(watched: Watched) -> None:
     shops = {slug: add_shop(watched.connection, slug) for slug in ("ama-data", "kofi-data", "esi-data")}
     for slug, shop in shops.items():

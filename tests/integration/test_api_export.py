@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from ingest.storage.settings import Settings
 from regulars.dashboard.app import create_app
-from regulars.dashboard.queries import csv_export
+from regulars.dashboard.queries import exports
 from regulars.web.logs import JsonLines
 from tests.api import API, bearer
 from tests.conftest import NAME, Database, Server
@@ -65,7 +65,7 @@ def _everything_is_logged(app: FastAPI, client: httpx.Client) -> Iterator[None]:
 
 @pytest.fixture
 def few_rows_per_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_export, "_ROWS_PER_FETCH", 4)
+    monkeypatch.setattr(exports, "_ROWS_PER_FETCH", 4)
 
 
 def _read(content: bytes) -> list[dict[str, str]]:
@@ -192,15 +192,15 @@ def test_a_client_that_disconnects_returns_the_connection(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fetch, going_on = csv_export.Export._fetch, threading.Event()
+    fetch, going_on = exports.Export._fetch, threading.Event()
 
-    def slowly(self: csv_export.Export) -> bytes:
+    def slowly(self: exports.Export) -> bytes:
         if self.rows:
             going_on.wait(10)
         return fetch(self)
 
     with caplog.at_level(logging.INFO):
-        monkeypatch.setattr(csv_export.Export, "_fetch", slowly)
+        monkeypatch.setattr(exports.Export, "_fetch", slowly)
         plain = {"Accept-Encoding": "identity"}
         with client.stream("GET", f"{API}/export.csv?shop=ama-data", headers=plain) as answer:
             parts = (part for part in answer.iter_raw() if part)
@@ -224,14 +224,14 @@ def test_a_file_that_breaks_off_does_not_look_complete(
 ) -> None:
     with Proxy(copied.conninfo) as proxy:
         behind = settings_of(copied, dashboard_connections=2).model_copy(update={"database_url": proxy.conninfo})
-        fetch = csv_export.Export._fetch
+        fetch = exports.Export._fetch
 
-        def cut(self: csv_export.Export) -> bytes:
+        def cut(self: exports.Export) -> bytes:
             if self.rows:
                 proxy.cut()
             return fetch(self)
 
-        monkeypatch.setattr(csv_export.Export, "_fetch", cut)
+        monkeypatch.setattr(exports.Export, "_fetch", cut)
         with served(create_app(behind), headers=bearer(behind, owners.ama)) as client, caplog.at_level(logging.INFO):
             with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
                 client.get(f"{API}/export.csv?shop=ama-data")

@@ -11,7 +11,7 @@ from flows import steps
 from flows.alarms.record import open_alarms
 from flows.audit.raw import SOURCES, copy_rows
 from flows.building import project
-from flows.building.shop_rebuild import RECORD, ask_for_rebuild
+from flows.building.shop_rebuild import SEGMENT_RECORD, ask_for_rebuild
 from flows.errors import BuildFailed
 from flows.history import Refresh
 from flows.shapes import PUBLISHED, WORKING, shapes
@@ -58,7 +58,7 @@ class Platform:
     def damage(self, schema: str) -> None:
         """Does to the marts of one shop what no refresh does: some rows are gone, some have another count, and one has
         another key."""
-        for name in _marts(self.connection) - {RECORD}:
+        for name in _marts(self.connection) - {SEGMENT_RECORD}:
             table = shapes(self.connection, schema)[name]
             counts = [c.name for c in table.columns if c.name not in table.key and c.data_type in ("numeric", "bigint")]
             parts = {

@@ -19,7 +19,7 @@ import pytest
 from openpyxl.utils.escape import unescape
 
 from regulars.dashboard.period_schemas import PeriodLink
-from regulars.dashboard.queries import csv_export, workbook
+from regulars.dashboard.queries import exports, workbook
 from regulars.dashboard.queries.definitions import definition
 from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, CustomerRow, Row
 from regulars.dashboard.schemas import Shop as ShopProfile
@@ -37,7 +37,7 @@ _TABLES: dict[str, tuple[type[Row], str, str]] = {
 
 @pytest.fixture
 def few_rows_per_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_export, "_ROWS_PER_FETCH", 4)
+    monkeypatch.setattr(exports, "_ROWS_PER_FETCH", 4)
 
 
 @pytest.fixture
@@ -151,10 +151,10 @@ def test_cells_have_the_format_of_what_they_hold_and_empty_ones_too(dashboard: D
 def test_a_workbook_whose_first_rows_can_not_be_read_leaves_nothing(
     dashboard: Dashboard, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: csv_export.Export) -> bytes:
+    def fail(_: exports.Export) -> bytes:
         raise psycopg.OperationalError("the fault of this test")
 
-    monkeypatch.setattr(csv_export.Export, "_fetch", fail)
+    monkeypatch.setattr(exports.Export, "_fetch", fail)
     shop = dashboard.owners.shops["ama-data"]
     with dashboard.owner(shop.user_id) as client:
         assert client.get("/customers.xlsx", params={"shop": shop.slug}).status_code == 503
@@ -251,5 +251,5 @@ def test_what_follows_a_separator_of_another_country_is_no_formula() -> None:
         "a;=1+1;b": "a;'=1+1;b", "a|@SUM(A1)": "a|'@SUM(A1)", "a\t+1": "a\t'+1", "a; -1": "a; '-1",
         "=1;=2": "'=1;'=2", "a;b|c": "a;b|c", "x-1; y+2": "x-1; y+2", ";=1": ";'=1",
     }  # fmt: skip
-    cells = {text: csv_export._cell(text, None) for text in written}  # type: ignore[arg-type]
+    cells = {text: exports._cell(text, None) for text in written}  # type: ignore[arg-type]
     assert cells == written

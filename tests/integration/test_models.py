@@ -7,11 +7,10 @@ from uuid import UUID
 
 import pytest
 from dbt.artifacts.schemas.run import RunExecutionResult
-from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import ModelNode
 
-from flows.building.project import dbt_environment, project_folder
+from flows.building.project import environment, run_dbt
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from tests.conftest import Database
@@ -115,18 +114,8 @@ _DAMAGE = """
 
 def _run(database: Database, *arguments: str) -> object:
     """Runs dbt as a refresh does, with all that a refresh leaves out."""
-    home, folder = database.settings.home.resolve() / "dbt", str(project_folder())
-    paths = ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
-    with dbt_environment(database.settings, database.conninfo):
-        outcome = dbtRunner().invoke(
-            [
-                *("--quiet", "--log-level", "none"),
-                *arguments,
-                *("--project-dir", folder, "--profiles-dir", folder, *paths),
-            ]
-        )
-    assert outcome.result is not None, outcome.exception
-    return outcome.result
+    variables = environment(database.settings, database.conninfo)
+    return run_dbt(database.settings, arguments, variables=variables, target="target")
 
 
 def _dbt(database: Database, *arguments: str) -> dict[str, str]:

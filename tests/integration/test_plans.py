@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.building.project import dbt_environment, project_folder
+from flows.building.project import environment, run_dbt
 from flows.steps import run_refresh
 from tests.conftest import Database
 
@@ -59,19 +59,9 @@ def test_a_rebuild_reads_raw_rows_on_several_cores(built: Database, mart: str) -
 
 def _compiled(database: Database, *arguments: str) -> dict[str, str]:
     """The queries of models, by name."""
-    from dbt.cli.main import dbtRunner
-
-    home = database.settings.home.resolve()
-    with dbt_environment(database.settings, database.conninfo):
-        folder = str(project_folder())
-        compiled = dbtRunner().invoke(
-            [
-                "--quiet", "--log-level", "none", "--log-path", str(home / "dbt" / "logs"),
-                "compile", "--project-dir", folder, "--profiles-dir", folder,
-                "--target-path", str(home / "dbt" / "target"), "--select", *arguments,
-            ]
-        )  # fmt: skip
-    return {result.node.name: result.node.compiled_code for result in compiled.result.results}
+    variables = environment(database.settings, database.conninfo)
+    compiled = run_dbt(database.settings, ["compile", "--select", *arguments], variables=variables, target="target")
+    return {result.node.name: result.node.compiled_code for result in compiled.results}
 
 
 def _scanned(plan: object) -> set[str]:

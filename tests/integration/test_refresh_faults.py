@@ -23,6 +23,7 @@ from flows import history
 from flows.building.plan import forget_plan
 from flows.lock import BUILDING
 from flows.steps import run_refresh
+from ingest.spool.file import SPOOL
 from ingest.storage.connections import Connection
 from ingest.storage.migrations import migrate
 from regulars.__main__ import main
@@ -236,29 +237,18 @@ def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         filler.unlink(missing_ok=True)
 
 
-def test_a_spool_that_cannot_be_written_is_told(
+def test_a_spool_that_cannot_be_opened_is_a_warning_and_stops_no_shop(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "home"
-    folder.mkdir()
     # What dbt has parsed, so that it need not do so again.
-    (folder / "dbt").symlink_to(home.resolve() / "dbt")
-    monkeypatch.setenv("REGULARS_HOME", str(folder))
-    command.meets(_unwritable(folder), f"{folder / 'spool.db'} can't be written")
-
-
-@contextmanager
-def _unwritable(folder: Path) -> Iterator[None]:
-    if os.geteuid() == 0:
-        # No mode keeps root out.
-        with _mounted(folder, "ro"):
-            yield
-        return
-    folder.chmod(0o500)
-    try:
-        yield
-    finally:
-        folder.chmod(0o700)
+    (tmp_path / "dbt").symlink_to(home.resolve() / "dbt")
+    monkeypatch.setenv("REGULARS_HOME", str(tmp_path))
+    (tmp_path / SPOOL).mkdir()
+    with command.shop.connect() as connection:
+        _sell(connection, 1)
+        command.is_right_again(connection)
+        ((warnings,),) = fetch(connection, "select warnings from regulars.refreshes order by refresh_id desc limit 1")
+    assert f"Events wait in the spool: {tmp_path / SPOOL} can't be written" in str(warnings)
 
 
 def test_a_model_that_cannot_be_read_is_told_with_its_name(

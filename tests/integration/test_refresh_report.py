@@ -136,6 +136,11 @@ def test_orders_left_and_the_disk_are_what_the_database_says(connection: Connect
     assert sum(report.places.values()) == sum(sizes.values())
 
 
+def test_a_partial_rebuild_says_that_it_recomputed_a_part(connection: Connection) -> None:
+    report = _report(connection).model_copy(update={"mode": "partial", "reason": "the models changed"})
+    assert "It recomputed a part of the models, because the models changed." in markdown(report)
+
+
 def test_a_failed_refresh_says_at_which_step_and_in_which_model_or_test(
     built: Database, connection: Connection
 ) -> None:

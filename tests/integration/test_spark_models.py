@@ -19,10 +19,10 @@ from flows.errors import BuildFailed
 from flows.shapes import WORKING
 from flows.spark.build import build
 from flows.spark.session import MODELS_NEED
-from flows.spark.sources import register
-from flows.spark.zones import java_regions, java_zones
+from flows.spark.sources import java_regions, register
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
+from ingest.zones import standard_zones
 from tests.conftest import NAME, Database, Server
 from tests.messy_orders import write_messy_orders
 from tests.spark import SMALL, small_spark
@@ -223,7 +223,7 @@ def test_every_time_zone_is_the_same_on_both(both: Both) -> None:
     known = both.connection.execute(
         "select name from unnest(%s::text[]) as name where regulars.is_time_zone(name)", [names]
     ).fetchall()
-    zones = java_zones((name for (name,) in known), java_regions(both.spark))
+    zones = standard_zones((name for (name,) in known), java_regions(both.spark))
     assert len(zones) == len(known) > 400
     on_postgres = both.connection.execute(
         "select name, moment, to_char((moment || '+00')::timestamptz at time zone name, 'YYYY-MM-DD HH24:MI:SS') "

@@ -17,7 +17,7 @@ import pytest
 from flows import history
 from flows.building.project import Built
 from flows.errors import Blocked, BuildFailed
-from flows.nodes import NodeEvent, Watch, nobody
+from flows.nodes import NodeEvent, Watch, ignore
 from flows.reporting.report import read_report
 from flows.spark.build import build
 from flows.spark.manifest import Manifest
@@ -62,7 +62,7 @@ def on_spark(traded: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return traded.settings.model_copy(update=changes)
 
 
-def _without_data_tests(*arguments: Any, watch: Watch = nobody) -> Built:
+def _without_data_tests(*arguments: Any, watch: Watch = ignore) -> Built:
     return build(*arguments, "--resource-type", "model", watch=watch)
 
 

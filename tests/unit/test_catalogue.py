@@ -16,7 +16,7 @@ from babel.numbers import format_decimal, format_percent
 from flows.forecast import bgnbd, fitting, gamma_gamma
 from regulars.dashboard.language import choice
 from regulars.dashboard.language.catalogue import DEFAULT, LANGUAGES, LOCALE, gettext, ngettext, speaking
-from regulars.dashboard.pages import charts, formatting, moving, order_words, reasons, rhythm_words, segment_words
+from regulars.dashboard.pages import charts, comparisons, formatting, order_words, reasons, rhythm_words, segment_words
 from regulars.dashboard.pages.figures import Figure
 from regulars.dashboard.pages.files import _TABLES
 from regulars.dashboard.period_schemas import PeriodNumbers
@@ -146,7 +146,7 @@ def test_what_moved_is_told_in_french() -> None:
     now, then = (PeriodNumbers.model_validate(dict.fromkeys(names, number) | days) for number in (107, 100))
     period = resolve(PeriodQuery(period="7"), today=date(2026, 11, 25))
     with speaking("fr"):
-        (sales,) = (row for row in moving.by_day(period, now, then, currency="XOF") if row.name == "sales")
+        (sales,) = (row for row in comparisons.by_day(period, now, then, currency="XOF") if row.name == "sales")
     assert (sales.label, sales.change) == ("Ventes", f"+7{_NO_BREAK}%")
     assert sales.sentence.replace(_NO_BREAK, " ") == (
         "Les 7 derniers jours : 107. C’est 7 % de plus que les 7 jours précédents : 100."

@@ -237,9 +237,3 @@ def test_a_share_is_rounded_as_the_picture_rounds_it() -> None:
 def test_a_change_has_its_sign_unless_it_is_none() -> None:
     rates = ("0.082", "-0.5", "0.001", "-0.004", "12")
     assert [formatting.change(Decimal(rate)) for rate in rates] == ["+8%", "−50%", "0%", "0%", "+1,200%"]
-
-
-def test_an_unknown_zone_is_utc_as_in_the_models() -> None:
-    assert formatting.moment(datetime(2026, 11, 22, 2, 31, tzinfo=UTC), formatting.zone_of("Mars/Olympus")).endswith(
-        "02:31"
-    )

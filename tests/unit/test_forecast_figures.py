@@ -45,7 +45,7 @@ def test_an_error_says_which_way_it_went(error: str | None, told: str) -> None:
 def test_until_a_prediction_has_matured_the_day_is_told_on_which_one_does() -> None:
     unknown = example(ForecastError, **_UNKNOWN, next_matures_on=date(2026, 4, 7))
     figure = _forecast(unknown)
-    assert figure.answer.endswith("From 7 Apr 2026 on, the first such prediction can be held against what came.")
+    assert figure.answer.endswith("From 7 Apr 2026 on, the first such prediction can be compared with what came.")
     assert {row["kind"] for row in figure.rows} == {"Expected next"}
 
 

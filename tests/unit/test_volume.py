@@ -1,4 +1,4 @@
-"""The volume gate's judgement, without a database: which days are far from what their weekday lets one expect."""
+"""The volume gate's judgement, without a database: which days are far from the same weekday's before."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -101,7 +101,7 @@ def test_small_shops_are_found_together_and_named() -> None:
     assert set(one.shops) <= {f"small-{n}" for n in range(1, 10)}
     assert len(one.shops) == 5
     (sentence,) = describe([one])
-    assert sentence.startswith("Monday, 2026-03-02: far fewer orders than the weeks before let expect: the small shops")
+    assert sentence.startswith("Monday, 2026-03-02: far fewer orders than in previous weeks: the small shops")
 
 
 def test_the_platform_is_found_where_no_shop_is() -> None:

@@ -1,4 +1,4 @@
-"""Leave for pages of other origins to read the API from a browser."""
+"""Allows pages of other origins to read the API from a browser."""
 
 from collections.abc import Sequence
 

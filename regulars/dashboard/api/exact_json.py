@@ -1,4 +1,4 @@
-"""JSON that writes every Decimal as the exact number it is: pydantic would write text, and a float would round."""
+"""JSON with exact numbers for Decimals: pydantic would write text, and a float would round."""
 
 from collections.abc import Callable
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""What /openapi.json says of each route: the response with an example, the headers, and the errors."""
+"""The description of each route in /openapi.json: the response with an example, the headers, and the errors."""
 
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
@@ -97,7 +97,7 @@ def responses(model: type[ShopResponse]) -> dict[int | str, dict[str, Any]]:
 
 
 class Described(FastAPI):
-    """An application whose description generators of clients can read."""
+    """An application with a description for generators of clients."""
 
     def openapi(self) -> dict[str, Any]:
         described = super().openapi()
@@ -107,7 +107,7 @@ class Described(FastAPI):
 
 
 def _complete(described: dict[str, Any]) -> None:
-    """Adds what FastAPI can't say: the errors' schema, parameters without null, and examples with it."""
+    """Adds what FastAPI can't describe: the errors' schema, parameters without null, and examples with null."""
     described["components"]["schemas"] |= _COMPONENTS
     examples = {f"#/components/schemas/{model.__name__}": example(model) for model in RESPONSES}
     for operation in (operation for path in described["paths"].values() for operation in path.values()):
@@ -119,7 +119,7 @@ def _complete(described: dict[str, Any]) -> None:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that is not sent has no value: null is none that can be sent."""
+    """A missing parameter has no value, and null can't be sent."""
     kinds: list[dict[str, Any]] = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema

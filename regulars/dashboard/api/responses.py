@@ -1,4 +1,4 @@
-"""The bodies of the API's responses: rows of `schemas`, with whose numbers they are and as of when."""
+"""The bodies of the API's responses: rows of `schemas`, with their shop and moment."""
 
 from datetime import date, datetime
 from typing import Any, Literal, get_type_hints
@@ -37,13 +37,16 @@ from regulars.dashboard.segment_schemas import CustomerAtRisk, SegmentSize, Stat
 class ShopResponse(BaseModel):
     """Amounts are numbers in the shop's currency with two decimals or more; an unknown value is null, never 0."""
 
-    # What has a default is always sent, too.
+    # Fields with a default are always sent too.
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     success: Literal[True] = True
     shop_id: UUID = Field(examples=["0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"])
     currency: str = Field(examples=["GHS"])
-    time_zone: str = Field(examples=["Africa/Accra"], description="The zone of the shop's days and months.")
+    time_zone: str = Field(
+        examples=["Africa/Accra"],
+        description="The zone of the shop's days and months: an IANA name, or an offset such as UTC-05:30.",
+    )
     as_of: datetime | None = Field(
         examples=["2026-03-14T02:30:05.123456+00:00"],
         description="Everything committed before it is in the numbers. null: no refresh has counted the shop.",
@@ -161,7 +164,7 @@ class HistoryResponse(ShopResponse):
     rhythm: CustomerRhythm | None = Field(description="How often they buy, on the shop's current local day.")
     forecast: CustomerForecast | None = Field(description="null where nothing is predicted of the customer.")
     forecast_reason: str | None = Field(None, examples=[None], description="Why nothing is predicted, in words.")
-    orders: list[OrderRow] = Field(description="The newest 1,000, whatever became of them, the newest first.")
+    orders: list[OrderRow] = Field(description="The newest 1,000 of any status, the newest first.")
     tracking: list[VisitRow] = Field(description="The visits that brought these orders, the newest first.")
 
 

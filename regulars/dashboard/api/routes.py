@@ -1,8 +1,7 @@
-"""The Bearer API. Each response is about one shop and says as of when; an unreadable number is never a 0."""
+"""The Bearer API. Each response is about one shop and has the moment of its numbers; an unknown number is never a 0."""
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
@@ -38,9 +37,9 @@ from regulars.dashboard.api.responses import (
 from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotCountedYet
 from regulars.dashboard.queries import customers, metrics, period_numbers, segments
-from regulars.dashboard.queries.csv_export import Export
+from regulars.dashboard.queries.exports import Export
 from regulars.dashboard.queries.filters import ClampedLimit, CustomerFilter, CustomerQuery, Limit, Text
-from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.freshness import freshness, stale_after
 from regulars.dashboard.queries.periods import PeriodQuery
 from regulars.dashboard.queries.reader import Reader
 from regulars.dashboard.queries.shares import Kind
@@ -56,7 +55,7 @@ router = APIRouter(prefix=PREFIX, tags=["customers"])
 _SHOP = Field(None, description="The shop's slug or id; required where the owner has several shops.")
 
 
-# The storefront's own pages send these routes what the storefront's API takes.
+# The storefront's own pages send these routes the parameters of the storefront's API.
 _IGNORES_OTHERS = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -242,7 +241,7 @@ def forecast(request: Request, owner: SignedIn, query: OneShop) -> Response:
 
 @router.get("/slug-analytics", responses=responses(SlugAnalyticsResponse))
 def slug_analytics(request: Request, owner: SignedIn, query: OneShop) -> Response:
-    """What each link brought; `unknown` holds what came without a link, so that the sums match."""
+    """What each link brought; `unknown` has the sales without a link, so that the sums match."""
     return _respond(request, owner, query.shop, SlugAnalyticsResponse, lambda c, s: {"slugs": metrics.slugs(c, s)})
 
 
@@ -273,7 +272,9 @@ def list_customers(request: Request, owner: SignedIn, query: Annotated[ListQuery
 )
 def export(request: Request, owner: SignedIn, query: Annotated[ExportQuery, Query()]) -> Response:
     """All customers that match a filter, as a file for a spreadsheet."""
-    return Download(Export(request.app.state.reader, owner, query.shop, query, stale_after=_stale_after(request)))
+    return Download(
+        Export(request.app.state.reader, owner, query.shop, query, stale_after=stale_after(request.app.state.settings))
+    )
 
 
 @router.get("/{customer_id}/history", responses=responses(HistoryResponse))
@@ -286,7 +287,7 @@ def history(request: Request, owner: SignedIn, customer_id: UUID, query: OneStor
         HistoryResponse,
         lambda c, s: dict(customers.customer_history(c, s, customer_id)),
         reads="customers",
-        # Before the first refresh nobody knows whether the customer exists.
+        # Before the first refresh it is unknown whether the customer exists.
         if_not_counted=None,
     )
 
@@ -309,7 +310,7 @@ def _respond(
     reader: Reader = request.app.state.reader
     with reader.as_owner(owner, reads=reads) as connection:
         shop = chosen_shop(connection, slug)
-        fresh = freshness(connection, stale_after=_stale_after(request))
+        fresh = freshness(connection, stale_after=stale_after(request.app.state.settings))
         age = {"as_of": fresh.as_of, "stale": fresh.stale}
         try:
             loaded = load(connection, shop)
@@ -331,7 +332,3 @@ def _with_etag(request: Request, text: str) -> Response:
     if etag.removeprefix("W/") in known or known == ["*"]:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
-
-
-def _stale_after(request: Request) -> timedelta:
-    return timedelta(hours=request.app.state.settings.stale_after_hours)

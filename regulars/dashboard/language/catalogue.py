@@ -1,7 +1,7 @@
 """The texts that owners read, in the language of the request that is being answered; outside of one, in English.
 
-English stands in the code. `locale/<language>/LC_MESSAGES/regulars.po` has the other languages, and is read when a text
-of the language is first asked for. CONTRIBUTING says how a text is added.
+English is in the code. `locale/<language>/LC_MESSAGES/regulars.po` has the other languages, and is read when a text of
+the language is first asked for. CONTRIBUTING says how a text is added.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 LANGUAGES = {"en": "English", "fr": "Français"}
-"""Each by its own name. The first is what somebody reads whose browser asks for neither."""
+"""Each by its own name."""
 DEFAULT = "en"
 
 LOCALE = Path(__file__).parents[1] / "locale"
@@ -46,7 +46,7 @@ def gettext(text: str, /, **values: object) -> str:
 
 
 def ngettext(one: str, many: str, count: int, /, **values: object) -> str:
-    """The text for so many, with its %(name)s filled in; the count too only where it is one of the values."""
+    """The text for a count, with its %(name)s filled in; the count itself only if it is one of the values."""
     found = _translations(language()).ngettext(one, many, count)
     return found % values if values else found
 
@@ -58,7 +58,7 @@ def pgettext(context: str, text: str, /, **values: object) -> str:
 
 
 def N_(text: str) -> str:
-    """Marks a text of a table for the catalogue; `gettext` translates it where it is shown."""
+    """Marks a constant text for the catalogue; `gettext` translates it where it is shown."""
     return text
 
 

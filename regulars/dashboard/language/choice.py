@@ -1,4 +1,4 @@
-"""Which language a request is answered in: what `?lang=` chose, else what the browser asks for, else English."""
+"""The language of a response: that of `?lang=`, otherwise the browser's, otherwise English."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _MOST_ASKED = 20
 
 
 def headers() -> dict[str, str]:
-    """Of an answer that holds texts: what it is in, and what it depends on."""
+    """The headers of a response with texts: its language, and what that depends on."""
     return {"Content-Language": catalogue.language(), "Vary": "Accept-Language, Cookie"}
 
 
@@ -45,8 +45,8 @@ def _weighed(part: str) -> tuple[str, float]:
 class Languages:
     """Middleware that answers each request in its language.
 
-    An address with `lang` sets the cookie and leads to the same address without it, so that what owners keep and
-    share names no language.
+    An address with `lang` sets the cookie and leads to the same address without it, so that addresses that owners keep
+    and share have no language.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -99,7 +99,7 @@ class Choice:
 
 
 def choices(request: Request, *, keeps_page: bool) -> list[Choice]:
-    """The languages to switch to. Where the address holds a token, or is none of a page, they lead to the start.
+    """The languages to switch to. Where the address holds a token, or is not a page's, they lead to the start.
 
     `keeps_page`: False for an error page, which must not repeat what was asked for.
     """

@@ -22,7 +22,7 @@ _FONT = "Segoe UI, Roboto, Noto Sans, Liberation Sans, Arial, sans-serif"
 _NARROW = 340
 _D3_LOCALES: dict[str, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
 """The language → the picture library's name of how numbers and months are written in it."""
-# Alone in their row.
+# In a row of their own.
 _WIDE: tuple[Name, ...] = ("lifetime-values", "links", "networks", "segments", "forecast")
 # Part of every key, so that browsers fetch pictures again when one of these modules changes.
 _SOURCES = b"".join(Path(str(file)).read_bytes() for file in (__file__, palette.__file__, drawings.__file__))
@@ -51,7 +51,7 @@ def width(figure: Figure, size: Size) -> int:
 
 
 def key(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
-    """The same for equal pictures in the same language, whoever reads them and whichever refresh they show."""
+    """Equal for equal pictures in the same language, for every reader and refresh."""
     content = json.dumps([_EDITION, asdict(figure), theme, size, currency, language()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
@@ -61,7 +61,7 @@ class DrawingFailed(Exception):
 
 
 def warm_up() -> None:
-    """Draws a picture that nobody sees, because the first one of a process takes a second longer."""
+    """Draws a picture in advance, because the first one of a process takes a second longer."""
     vl_convert.vegalite_to_svg({"mark": "point", "data": {"values": []}})
 
 

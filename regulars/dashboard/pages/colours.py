@@ -20,7 +20,7 @@ class Colours:
     young: str
     """The newest of several curves; the oldest is `high`."""
     series: tuple[str, ...]
-    """Kinds that have no order; the last one is for what is left over."""
+    """Colours of unordered kinds; the last one is for the rest."""
 
 
 COLOURS: dict[Theme, Colours] = {
@@ -38,6 +38,6 @@ COLOURS: dict[Theme, Colours] = {
 
 
 def blend(first: str, last: str, share: float) -> str:
-    """The colour so far on the way from `first` (0) to `last` (1), both as #rrggbb."""
+    """The colour at a share of the way from `first` (0) to `last` (1), both as #rrggbb."""
     parts = ((int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5))
     return "#" + "".join(f"{round(start + (end - start) * share):02x}" for start, end in parts)

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Annotated
 
 from fastapi import Query, Request
 
 from ingest.storage.connections import Connection
-from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NoSuchShop, NotCountedYet
-from regulars.dashboard.pages.formatting import zone_of
 from regulars.dashboard.pages.shop_switch import ShopSwitch, shop_switch
-from regulars.dashboard.queries.freshness import freshness
+from regulars.dashboard.queries.freshness import freshness, stale_after
 from regulars.dashboard.queries.shares import Kind
 from regulars.dashboard.queries.shops import chosen_shop, own_shops
 from regulars.dashboard.schemas import Freshness, Shop
@@ -43,7 +41,7 @@ class PageContext:
 
     @property
     def zone(self) -> tzinfo:
-        return zone_of(self.shop.time_zone)
+        return self.shop.zone
 
     @property
     def as_of(self) -> datetime:
@@ -72,15 +70,10 @@ def open_page(
         if not shops:
             raise NoSuchShop
         chosen = shops[0] if shop is None else chosen_shop(connection, shop)
-        fresh = freshness(connection, stale_after=stale_after(request))
+        fresh = freshness(connection, stale_after=stale_after(request.app.state.settings))
         context = PageContext(shops, chosen, fresh, shop_switch(request, shops, chosen))
         request.state.page_context = context
         yield connection, context
-
-
-def stale_after(request: Request) -> timedelta:
-    settings: Settings = request.app.state.settings
-    return timedelta(hours=settings.stale_after_hours)
 
 
 def _key(shop: Shop) -> str:

@@ -44,7 +44,7 @@ def _room(labels: Sequence[str], limit: int) -> int:
 
 
 def _legend(labels: Sequence[str], size: Size, *, axis: int = 30) -> alt.Legend:
-    """Of kinds, in as many columns as fit beside an axis of this width: a language's words may be long."""
+    """A legend of kinds, in as many columns as fit beside an axis of this width: words may be long."""
     room = (340 if size == "narrow" else 510) - axis
     fits = (
         count
@@ -84,7 +84,7 @@ def _acquisition(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _
 def _movement(rows: Sequence[dict[str, Any]], colours: Colours, size: Size, _currency: str) -> Any:
     kinds = [_("Retained"), _("Reactivated"), _("New"), _("Lapsed")]
     scale = alt.Scale(domain=kinds, range=[colours.returning, colours.series[2], colours.new, colours.series[-1]])
-    # What lapsed is below the line, and its labels without a sign.
+    # Lapsed customers are below the line, with labels without a sign.
     axis = alt.Axis(labelExpr=_short("abs(datum.value)"), tickMinStep=1)
     return (
         alt.Chart(_data(rows))

@@ -33,7 +33,7 @@ _NOTICES: dict[type[Exception], tuple[int, str]] = {
     RequestValidationError: (422, "unreadable"),
     NotLoaded: (503, "not_loaded"),
     TooManyAtOnce: (429, "too_many"),
-    # Not an error: the page is right, and nothing is known yet.
+    # Not an error: nothing is known yet.
     NotCountedYet: (200, "not_counted"),
 }
 
@@ -64,7 +64,7 @@ def notice(request: Request, *, status: int, name: str, token: str | None = None
     context: PageContext | None = None if status in _RETRY_AFTER else getattr(request.state, "page_context", None)
     switch = None
     if name in _IN_A_SHOP:
-        # The same query would be as unreadable in another shop.
+        # The same query would fail in another shop too.
         keeps_query = name != "unreadable"
         if context is None:
             switch = switch_of_error_page(request, keeps_query=keeps_query)

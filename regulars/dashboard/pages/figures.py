@@ -1,4 +1,4 @@
-"""The overview's figures, and what a figure is: the data that it draws, and what it shows in a sentence."""
+"""The overview's figures. A figure has the data that it draws, and sentences about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Figure:
     name: Name
     rows: tuple[dict[str, Any], ...]
     summary: str
-    """What the picture shows, in a sentence: its alternative text. Without rows: why, and from when on there are."""
+    """The picture's alternative text, a sentence. Without rows: why, and from when on there are rows."""
     answer: str = ""
     """The answer to the section's question, above the picture."""
     note: str = ""
-    """What the table holds and the picture leaves out."""
+    """The part of the table that the picture leaves out, in a sentence."""
 
 
 def acquisition(months: Sequence[AcquisitionMonth], *, unfinished: date) -> Figure:

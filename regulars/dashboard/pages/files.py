@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -15,7 +14,7 @@ from regulars.dashboard.pages.error_pages import PageRoute
 from regulars.dashboard.pages.period import Control, PagePeriod, open_control
 from regulars.dashboard.period_schemas import PeriodLink
 from regulars.dashboard.queries import metrics, period_numbers
-from regulars.dashboard.queries.csv_export import csv_file
+from regulars.dashboard.queries.exports import csv_file
 from regulars.dashboard.queries.workbook import MEDIA_TYPE, xlsx_file
 from regulars.dashboard.schemas import AcquisitionMonth, CohortMonth, Row
 
@@ -45,7 +44,7 @@ def table_file(request: Request, parameters: Annotated[PagePeriod, Query()]) -> 
         model, read = _TABLES[table]
         rows = read(connection, page, open_control(connection, page.shop, parameters))
     if suffix == "csv":
-        content, media_type = csv_file(model, rows, zone=ZoneInfo(page.shop.time_zone)), "text/csv"
+        content, media_type = csv_file(model, rows, zone=page.shop.zone), "text/csv"
     else:
         content = xlsx_file(gettext(_TITLES[table]), model, rows, shop=page.shop)
         media_type = MEDIA_TYPE

@@ -1,4 +1,4 @@
-"""The figure of the page about what is expected, beside what came of the last prediction."""
+"""The figure of the forecast page: the expected purchases, and the error of the last prediction."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,7 +17,7 @@ def forecast(
     *,
     currency: str,
 ) -> Figure:
-    """`fits`: the attempts, the latest first. Expected are the fit in use's purchases, of the customers so far."""
+    """`fits`: the attempts, the latest first. It draws the purchases that the fit in use expects."""
     if not horizons:
         return Figure("forecast", (), _why_not(fits))
     rows = tuple(
@@ -56,7 +56,7 @@ def error(row: ForecastError | None) -> str:
         when = row.next_matures_on if row else None
         if when is None:
             return ""
-        return _("From %(day)s on, the first such prediction can be held against what came.", day=day(when))
+        return _("From %(day)s on, the first such prediction can be compared with what came.", day=day(when))
     told: dict[str, object] = {"expected": number(row.expected_purchases), "came": number(row.actual_purchases)}
     if row.purchases_error is None:
         return _("The last such prediction expected %(expected)s, and %(came)s came.", **told)

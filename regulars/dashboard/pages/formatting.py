@@ -1,10 +1,9 @@
 """Formats numbers, money, days and moments for the pages, in the language of the request that is being answered."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
-from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.numbers import get_currency_symbol
@@ -28,7 +27,7 @@ class _Conventions:
     signs: dict[int, str]
     """Python's signs → the language's, for `str.translate`; Babel's format_decimal would cost a page 20 ms."""
     percent: str
-    """What stands between a number and the end."""
+    """The percent sign, in French with the blank before it."""
     months: dict[int, str]
     short_months: dict[int, str]
 
@@ -60,13 +59,14 @@ def decimal(value: Decimal, digits: int) -> str:
 def amount(value: Decimal, currency: str) -> str:
     """1,234.50, where a heading names the currency.
 
-    Rounded to what can be paid: a franc has no cents, nor has an average of francs. The API and the files are exact.
+    Rounded to the currency's digits: a franc has no cents, nor has an average of francs. The API and the files are
+    exact.
     """
     return decimal(value, _DIGITS.get(currency, 2))
 
 
 def unit(currency: str) -> str:
-    """GHS. English has the code, as the API does; French what is written on a price: F CFA for XOF."""
+    """GHS. English has the code, as in the API; French has the symbol on prices: F CFA for XOF."""
     return currency if language() == DEFAULT else get_currency_symbol(currency, locale=language())
 
 
@@ -87,7 +87,7 @@ def change(rate: Decimal) -> str:
 
 
 def shortened(text: str, limit: int = 28) -> str:
-    """A long text without its middle: of a link, both the beginning and the end tell it from others."""
+    """A long text without its middle: both ends distinguish a link from others."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2
@@ -118,15 +118,7 @@ def _rounded(value: Decimal, digits: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-digits), context=_EXACT)
 
 
-def zone_of(name: str) -> tzinfo:
-    """UTC where the storefront's zone is unknown, as in the models."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return UTC
-
-
-# The day, the month, the year: both languages have them in this order.
+# Day, month, year, in this order in both languages.
 
 
 def moment(at: datetime, zone: tzinfo) -> str:

@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 OTHERS = N_("other networks")
 
 
-def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = MAX_LINKS) -> Figure:
+def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str) -> Figure:
     """The links with the largest revenue, each by its own sales and by those to the customers whom it brought."""
     sold = sorted(
         (row for row in rows if row.sales or row.first_touch_net_amount),
@@ -32,7 +32,7 @@ def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = M
         return Figure("links", (), _("No link has brought a sale yet."))
     drawn = tuple(
         {"link": _called(row.link), "rank": rank, "touch": touch, "net": float(net)}
-        for rank, row in enumerate(sold[:limit])
+        for rank, row in enumerate(sold[:MAX_LINKS])
         for touch, net in ((_("Last touch"), row.last_touch_net_amount), (_("First touch"), row.first_touch_net_amount))
     )
     largest = ", ".join(
@@ -58,8 +58,8 @@ def links(rows: Sequence[LinkRow | PeriodLink], *, currency: str, limit: int = M
         drawn,
         _("Bars of the revenue that each link brought, the largest first: %(links)s.", links=largest),
         answer,
-        _("The picture shows the %(shown)s links with the largest revenue of %(all)s.", shown=limit, all=len(sold))
-        if len(sold) > limit
+        _("The picture shows the %(shown)s links with the largest revenue of %(all)s.", shown=MAX_LINKS, all=len(sold))
+        if len(sold) > MAX_LINKS
         else "",
     )
 
@@ -69,7 +69,7 @@ def _called(link: str) -> str:
 
 
 def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
-    """The answer in a sentence. There is no picture: most shops have a handful of campaigns, or none."""
+    """The answer in a sentence, without a picture: most shops have a few campaigns or none."""
     of_campaigns = [row for row in rows if campaign_name(row)]
     if not of_campaigns:
         return _("No visit has named a campaign yet. A link names one by utm_source, utm_medium and utm_campaign.")
@@ -84,7 +84,7 @@ def campaigns(rows: Sequence[CampaignRow], *, currency: str) -> str:
 
 
 def campaign_name(row: CampaignRow) -> str:
-    """Its source, medium and name, as far as they are known; empty where none is."""
+    """Its source, medium and name, as far as they are known; empty if none is."""
     return " · ".join(name for name in (row.utm_source, row.utm_medium, row.utm_campaign) if name != UNKNOWN)
 
 
@@ -124,7 +124,7 @@ def networks(months: Sequence[NetworkMonth], switches: Sequence[NetworkSwitch], 
 
 
 def network_name(network: str) -> str:
-    """The storefront's name, or the words for what has none."""
+    """The storefront's name, or the words for no network."""
     return {UNKNOWN: _("unknown"), OTHERS: _(OTHERS)}.get(network, network)
 
 
@@ -137,7 +137,7 @@ def main_networks(months: Sequence[NetworkMonth], *, limit: int = MAX_NETWORKS) 
 
 
 def network_table(months: Sequence[NetworkMonth]) -> tuple[list[str], dict[date, dict[str, NetworkMonth]]]:
-    """The networks with the most sales, and by month, the latest first, the row of each."""
+    """The networks with the most sales, and each one's row by month, the latest first."""
     by_month: dict[date, dict[str, NetworkMonth]] = {}
     for row in reversed(months):
         by_month.setdefault(row.month, {})[row.network] = row

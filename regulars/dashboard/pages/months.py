@@ -21,7 +21,7 @@ class Coverage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month's figures: 0 where nothing was sold, hidden where the numbers cover none of it."""
+    """A month's figures: 0 where nothing was sold, None where the numbers don't cover the month."""
 
     month: date
     coverage: Coverage
@@ -41,7 +41,7 @@ class RecentMonths:
     this: Month
     last: Month
     before: Month
-    """What the last one is compared with."""
+    """The month with which the last one is compared."""
 
     def change(self, name: str) -> Decimal | None:
         """The last month relative to the one before; None unless both are whole and the earlier figure is above 0."""

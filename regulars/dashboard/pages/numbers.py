@@ -11,10 +11,10 @@ from regulars.dashboard import cards
 from regulars.dashboard.language import choice
 from regulars.dashboard.pages import (
     charts,
+    comparisons,
     figures,
     forecast_figures,
     link_figures,
-    moving,
     retention_figures,
     segment_figures,
 )
@@ -94,13 +94,13 @@ def overview(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Re
         against, currency = control.query.against, page.shop.currency
         recent = recent_months(months, current=numbers.month, as_of=page.as_of, zone=page.zone, against=against)
         if control.query.period == "month":
-            moved = moving.by_month(recent, against=against, currency=currency)
+            moved = comparisons.by_month(recent, against=against, currency=currency)
         else:
             now, then = (
                 period_numbers.numbers(connection, page.shop, span)
                 for span in (control.period.counted, control.period.compared)
             )
-            moved = moving.by_day(control.period, now, then, currency=currency)
+            moved = comparisons.by_day(control.period, now, then, currency=currency)
     return render(
         request,
         "overview.html",
@@ -170,12 +170,12 @@ def links(request: Request, parameters: Annotated[PagePeriod, Query()]) -> Respo
         place="links",
         control=control,
         choices=CHOICES,
-        months=moving.months_of(control.span),
+        months=comparisons.months_of(control.span),
         links=link_figures.links(in_period, currency=currency),
         in_period=in_period[:MAX_LINKS],
         rows=rows[:MAX_LINKS],
         number_of_links=len(rows),
-        # Later revenue is known of a month whose last customers have had 30 days.
+        # Later revenue of a month is known when its last customers have had 30 days.
         later_from=None
         if any(row.mature_customers_30 for row in rows) or not months
         else month_after(months[0].month) + timedelta(days=30),
@@ -231,7 +231,7 @@ def forecast(request: Request, shop: ShopName = None) -> Response:
 
 @router.get("/charts/{name}.svg")
 def chart(request: Request, name: Name, parameters: Annotated[ChartQuery, Query()]) -> Response:
-    """Browsers store the picture and revalidate it each time: only a refresh changes it, or a day that comes."""
+    """Browsers store the picture and revalidate it each time: a refresh or a new day changes it."""
     with open_page(request, shop=parameters.shop) as (connection, page):
         figure = _FIGURES[name](connection, page, open_control(connection, page.shop, parameters))
     if not figure.rows:

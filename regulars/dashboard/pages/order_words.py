@@ -1,4 +1,4 @@
-"""What became of an order, in words. A status that is none of the storefront's own is shown as it is."""
+"""The status of an order in words. An unknown status is shown as it is."""
 
 from regulars.dashboard.language.catalogue import N_
 from regulars.dashboard.language.catalogue import gettext as _

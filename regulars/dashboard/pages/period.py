@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.language.catalogue import N_
-from regulars.dashboard.pages import moving
+from regulars.dashboard.pages import comparisons
 from regulars.dashboard.pages.formatting import span
 from regulars.dashboard.queries import period_numbers
 from regulars.dashboard.queries.periods import Against, Kind, Period, PeriodQuery, Span
@@ -25,7 +25,7 @@ CHOICES: tuple[tuple[Kind, str], ...] = (
 
 
 class PagePeriod(PeriodQuery):
-    # An address may have grown a parameter on its way, by an app that counts clicks, say.
+    # An app that counts clicks may have added a parameter to the address.
     model_config = ConfigDict(extra="ignore")
 
     shop: str | None = Field(None, max_length=200)
@@ -54,11 +54,11 @@ class Control:
 
     @property
     def title(self) -> str:
-        return moving.title(self.period)
+        return comparisons.title(self.period)
 
     @property
     def days(self) -> str:
-        """The days that are covered, and what they are compared with: "1 to 25 Nov 2026"."""
+        """The days that are covered: "1 to 25 Nov 2026"."""
         return span(self.span.first, self.span.last)
 
     def to_kind(self, kind: Kind) -> dict[str, str | None]:
@@ -72,7 +72,7 @@ class Control:
 
 
 def drawn(period: Period) -> tuple[Span | None, int, bool]:
-    """The days of the picture, how many of them are the compared ones, and whether it leaves days out."""
+    """The days of the picture, how many of them are compared ones, and whether it leaves days out."""
     shown = period.covered
     if shown is None:
         return None, 0, False

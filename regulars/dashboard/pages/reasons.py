@@ -1,6 +1,6 @@
 """Why there is no forecast, and why there are no segments: stored as English text, shown in the reader's language.
 
-A text that is none of these is shown as it is stored.
+Other texts are shown as they are stored.
 """
 
 import re

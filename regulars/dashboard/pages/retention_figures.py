@@ -24,7 +24,7 @@ VALUE_WINDOWS = (30, 90, 180, 365)
 
 
 def movement(months: Sequence[MovementMonth], *, unfinished: date) -> Figure:
-    """How many lapsed is known only when a month is over, so the unfinished one has no such column."""
+    """Lapsed customers are known only when a month is over, so the unfinished one has no such column."""
     if not months:
         return Figure("movement", (), _("Nobody has bought yet: the first sale begins the first month."))
     if len(months) == 1:
@@ -179,7 +179,7 @@ def repurchase(windows: Sequence[CohortWindow]) -> Figure:
 
 
 def _from_then_on(first: date, unfinished: date, reason: str) -> str:
-    """When a shop gets its second month, of which `first` is the only one so far, and why it needs one."""
+    """When a shop whose only month is `first` gets its second, and why the figure needs two."""
     if first >= unfinished:
         return _("From %(day)s on: %(reason)s", day=day(month_after(first)), reason=reason)
     return _("From the next purchase on: %(reason)s", reason=reason)
@@ -194,7 +194,7 @@ def _from_when_on(row: CohortWindow) -> str:
     )
 
 
-def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_BOXES) -> Figure:
+def cohorts(rows: Sequence[CohortMonth], *, unfinished: date) -> Figure:
     """Month 0 retains everybody by definition, so drawing starts with month 1."""
     later = [row for row in rows if row.months_since > 0]
     if not rows:
@@ -203,7 +203,7 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_B
         earliest = rows[0].cohort_month
         reason = _("those of %(month)s are the first who can return.", month=full_month(earliest))
         return Figure("cohorts", (), _from_then_on(earliest, unfinished, reason))
-    shown = sorted({row.cohort_month for row in later})[-limit:]
+    shown = sorted({row.cohort_month for row in later})[-MAX_BOXES:]
     drawn = tuple(
         {
             "cohort": row.cohort_month.isoformat(),
@@ -212,7 +212,7 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_B
             "of_100": round(100 * float(row.retention_rate), 2),
         }
         for row in later
-        if row.cohort_month in shown and row.months_since <= limit
+        if row.cohort_month in shown and row.months_since <= MAX_BOXES
     )
     first = [row for row in later if row.months_since == 1]
     size, back = sum(row.cohort_size for row in first), sum(row.active_customers for row in first)
@@ -227,17 +227,17 @@ def cohorts(rows: Sequence[CohortMonth], *, unfinished: date, limit: int = MAX_B
         months=span(shown[0], shown[-1]),
         answer=answer,
     )
-    is_cut = shown[0] > min(row.cohort_month for row in later) or any(row.months_since > limit for row in later)
+    is_cut = shown[0] > min(row.cohort_month for row in later) or any(row.months_since > MAX_BOXES for row in later)
     note = ""
     if is_cut:
-        note = _("The picture shows the latest %(limit)s cohorts and the first %(limit)s months of each.", limit=limit)
+        note = _(
+            "The picture shows the latest %(limit)s cohorts and the first %(limit)s months of each.", limit=MAX_BOXES
+        )
     how = _("Each box: how many of 100 bought again 1, 2, 3… months later.")
     return Figure("cohorts", drawn, summary.strip(), f"{how} {answer}".strip(), note)
 
 
-def lifetime_values(
-    rows: Sequence[LifetimeValueMonth], windows: Sequence[CohortWindow], *, currency: str, limit: int = MAX_CURVES
-) -> Figure:
+def lifetime_values(rows: Sequence[LifetimeValueMonth], windows: Sequence[CohortWindow], *, currency: str) -> Figure:
     """A curve for each cohort, over the months that are over; the sentence compares customers of the same age."""
     if not rows:
         return Figure("lifetime-values", (), _("Nobody has bought yet, so nobody is worth anything yet."))
@@ -254,7 +254,7 @@ def lifetime_values(
             ),
         )
     cohorts = sorted({row.cohort_month for row in mature})
-    shown = cohorts[-limit:]
+    shown = cohorts[-MAX_CURVES:]
     drawn = tuple(
         {
             "cohort": row.cohort_month.isoformat(),
@@ -266,8 +266,8 @@ def lifetime_values(
         if row.cohort_month in shown
     )
     note = ""
-    if len(cohorts) > limit:
-        note = _("The picture shows the latest %(shown)s months of %(all)s.", shown=limit, all=len(cohorts))
+    if len(cohorts) > MAX_CURVES:
+        note = _("The picture shows the latest %(shown)s months of %(all)s.", shown=MAX_CURVES, all=len(cohorts))
     summary = _(
         "A curve for each month of first purchases, %(months)s: the average spent by age.",
         months=span(shown[0], shown[-1]),

@@ -17,14 +17,15 @@ from regulars.dashboard.download import Download
 from regulars.dashboard.errors import NotLoaded
 from regulars.dashboard.language.catalogue import N_
 from regulars.dashboard.pages import segment_words
-from regulars.dashboard.pages.context import MAX_LINKS, open_page, stale_after
+from regulars.dashboard.pages.context import MAX_LINKS, open_page
 from regulars.dashboard.pages.error_pages import PageRoute, notice
 from regulars.dashboard.pages.rendering import link, render
 from regulars.dashboard.queries import customers as customer_queries
 from regulars.dashboard.queries import metrics
 from regulars.dashboard.queries import segments as segment_queries
-from regulars.dashboard.queries.csv_export import Export, PhonesExport, WorkbookExport
+from regulars.dashboard.queries.exports import Export, PhonesExport, WorkbookExport
 from regulars.dashboard.queries.filters import MAX_OFFSET, CustomerFilter, CustomerQuery, Sort
+from regulars.dashboard.queries.freshness import stale_after
 from regulars.dashboard.schemas import CustomerPage, Shop
 from regulars.dashboard.security import session
 
@@ -103,12 +104,12 @@ def export(request: Request, parameters: Annotated[ExportQuery, Query()]) -> Res
     owner = session.owner(request)
     query = CustomerFilter(**parameters.model_dump(exclude={"shop"}))
     reader = request.app.state.reader
-    return Download(kind(reader, owner, parameters.shop, query, stale_after=stale_after(request)))
+    return Download(kind(reader, owner, parameters.shop, query, stale_after=stale_after(request.app.state.settings)))
 
 
 @router.get("/customers/{customer_id}")
 def customer(request: Request, customer_id: str, parameters: Annotated[ListQuery, Query()]) -> Response:
-    """The address keeps the list from which the owner came, for the way back."""
+    """The address keeps the query of the list, for the link back."""
     query = CustomerQuery(**parameters.model_dump(exclude={"shop"}))
     with open_page(request, shop=parameters.shop, reads="customers") as (connection, page):
         try:
@@ -174,7 +175,7 @@ class Tab:
 
 
 def _tabs(chosen: str | None, sizes: list[tuple[str, int]]) -> list[Tab]:
-    """The segments that somebody is in, the largest first, and the chosen one."""
+    """The segments with customers, the largest first, and the chosen one."""
     if chosen is not None and chosen not in dict(sizes):
         sizes = [(chosen, 0), *sizes]
     return [Tab(name, segment_words.label(name), segment_words.meaning(name), count) for name, count in sizes]

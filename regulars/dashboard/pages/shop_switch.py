@@ -13,7 +13,7 @@ from regulars.dashboard.security.tokens import NotSignedIn
 
 _PAGES = ("/", "/customers", "/retention", "/links", "/forecast", "/segments")
 
-# A place in one shop's list is none in another's.
+# A cursor of one shop's list is invalid in another's.
 _NOT_KEPT = ("shop", "cursor", "offset")
 
 
@@ -21,18 +21,18 @@ _NOT_KEPT = ("shop", "cursor", "offset")
 class ShopSwitch:
     shops: list[Shop]
     shown: Shop | None
-    """None on an error page that is about no shop."""
+    """None on an error page without a shop."""
     path: str
     query: dict[str, str]
 
     def address(self, shop: Shop) -> str:
-        """This page, of another shop."""
+        """This page for another shop."""
         return link(self.path, **self.query | {"shop": shop.shop_slug or shop.shop_id})
 
 
 def shop_switch(request: Request, shops: list[Shop], shown: Shop | None, *, keeps_query: bool = True) -> ShopSwitch:
     path = request.url.path
-    # Any other path leads to the nearest page: a customer is one shop's, a file no page, and a link's token secret.
+    # Other paths lead to the nearest page: a customer belongs to one shop, a file isn't a page, and a token is secret.
     kept = path if path in _PAGES else "/customers" if path.startswith("/customers") else "/"
     query = {name: value for name, value in request.query_params.items() if name not in _NOT_KEPT}
     return ShopSwitch(shops, shown, kept, query if kept == path and keeps_query else {})

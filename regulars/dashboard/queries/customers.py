@@ -4,7 +4,6 @@ import re
 from datetime import datetime, time, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from psycopg import sql
 
@@ -25,11 +24,11 @@ MAX_EVENTS = 1000
 MAX_NETWORKS = 50
 MAX_WORDS = 8
 MIN_DIGITS = 3
-"""A search for less of a phone number would find too many."""
+"""A search for fewer digits of a phone number would find too many customers."""
 
 SILENT_AFTER = 30
 LOST_AFTER = 180
-"""Days without a purchase after which it is worth a call, and after which it hardly is."""
+"""Days without a purchase after which an owner should call, and after which it is too late."""
 
 
 def customers(connection: Connection, shop: Shop, query: CustomerQuery) -> CustomerPage:
@@ -62,8 +61,7 @@ def customers(connection: Connection, shop: Shop, query: CustomerQuery) -> Custo
 
 
 def customer_history(connection: Connection, shop: Shop, customer_id: UUID) -> CustomerHistory:
-    """All of a customer's orders, whatever became of them, and the visits that brought them, the newest first; and what
-    to expect of the customer.
+    """A customer's orders of any status and the visits that brought them, the newest first, and the outlook.
 
     Raises NoSuchCustomer where no customer of the shop with this id has a sale, and NotCountedYet.
     """
@@ -194,7 +192,7 @@ def _came_by(column: LiteralString, name: LiteralString, slug: str) -> sql.Compo
 
 def _days_ago(shop: Shop, days: int) -> datetime:
     """The beginning of the shop's local day so many days ago."""
-    zone = ZoneInfo(shop.time_zone)
+    zone = shop.zone
     return datetime.combine(datetime.now(zone).date() - timedelta(days=days), time(), zone)
 
 
@@ -205,7 +203,7 @@ def _matches(shop: Shop, search: str) -> tuple[sql.Composable, dict[str, Any]]:
         return sql.SQL("contacts.phone_number = %(phone)s"), {"phone": phone}
     digits = re.sub(r"[\s()+./-]", "", search)
     if digits.isascii() and digits.isdecimal() and len(digits) >= MIN_DIGITS:
-        # With six digits or more it may also be the beginning of a number that is being typed.
+        # Six digits or more may also be the beginning of a number that is being typed.
         part = digits.lstrip("0") if len(digits) >= 6 else ""
         patterns = [f"%{digits}", *([f"%{part}%"] if part else [])]
         return sql.SQL("contacts.phone_number like any(%(digits)s)"), {"digits": patterns}

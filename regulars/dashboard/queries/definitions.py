@@ -1,4 +1,4 @@
-"""What the columns of the files are called and mean: the field's own description, or what stands here.
+"""The names and meanings of the files' columns: the field's own description, or the one here.
 
 Columns have the API's names in English and in CSV files, which programs read; a French workbook has French headings.
 """
@@ -37,7 +37,7 @@ _MEANINGS = {
     "visits": N_("Openings of the link, bought or not. Who looks three times makes three."),
     "converted_visits": N_("Visits that ended in a sale."),
     "conversion_rate": N_("converted_visits / visits"),
-    "orders": N_("Orders, whatever became of them."),
+    "orders": N_("Orders of any status."),
     "sales": N_("Orders that are paid and pending, processing or completed."),
     "month": N_("First day of the calendar month."),
     "new_customers": N_("Customers whose first purchase fell in the month."),
@@ -54,7 +54,7 @@ _MEANINGS = {
 
 
 def heading(field: str) -> str:
-    """What a column of a workbook is called."""
+    """The heading of a workbook's column."""
     return gettext(field)
 
 

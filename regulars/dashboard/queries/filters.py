@@ -27,7 +27,7 @@ def _whole_number(value: object) -> object:
 def _at_most_max_limit(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         digits = value.lstrip("0") or "0"
-        # A number of thousands of digits is not worth reading.
+        # Converting a number of thousands of digits takes too long.
         return str(MAX_LIMIT) if len(digits) > len(str(MAX_LIMIT)) else str(min(int(digits), MAX_LIMIT))
     return value
 
@@ -46,7 +46,7 @@ def _storable(value: object) -> object:
 
 
 def none_if_blank(value: object) -> object:
-    """A form sends its empty fields too."""
+    """Forms send empty fields too."""
     return None if isinstance(value, str) and not value.strip() else value
 
 

@@ -3,9 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 from ingest.storage.connections import Connection
+from ingest.storage.settings import Settings
 from regulars.dashboard.errors import NotCountedYet
 from regulars.dashboard.queries.select import fetch
 from regulars.dashboard.schemas import Freshness, Shop
+
+
+def stale_after(settings: Settings) -> timedelta:
+    """The age from which numbers are too old."""
+    return timedelta(hours=settings.stale_after_hours)
 
 
 def freshness(connection: Connection, *, stale_after: timedelta) -> Freshness:

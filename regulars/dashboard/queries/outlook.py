@@ -1,4 +1,4 @@
-"""What to expect of one customer: their rhythm and forecast. Raises and takes what `metrics` does."""
+"""What to expect of one customer: their rhythm and forecast. Arguments and errors are as in `metrics`."""
 
 from uuid import UUID
 

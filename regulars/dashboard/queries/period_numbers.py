@@ -1,7 +1,6 @@
-"""What happened in a period of days. Raises and takes what `metrics` does."""
+"""What happened in a period of days. Arguments and errors are as in `metrics`."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.errors import NotCountedYet
@@ -18,7 +17,7 @@ def period_of(connection: Connection, shop: Shop, query: PeriodQuery) -> Period:
     as_of: datetime | None = row[0] if row else None
     if as_of is None:
         raise NotCountedYet
-    return resolve(query, today=as_of.astimezone(ZoneInfo(shop.time_zone)).date())
+    return resolve(query, today=as_of.astimezone(shop.zone).date())
 
 
 def numbers(connection: Connection, shop: Shop, span: Span | None) -> PeriodNumbers | None:
@@ -47,7 +46,7 @@ def newcomers(connection: Connection, shop: Shop, span: Span) -> int:
 def links(connection: Connection, shop: Shop, span: Span) -> list[PeriodLink]:
     """What each link did in the calendar months that these days touch, the largest last-touch revenue first.
 
-    Links are counted by month, so part of a month can't be told.
+    Links are counted by month, so a part of a month is not known.
     """
     require_counted(connection, shop)
     return select(

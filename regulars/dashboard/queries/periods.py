@@ -76,13 +76,13 @@ class Period:
     kind: Kind
     against: Against
     span: Span
-    """As asked for; days after `covered` have not come or are not counted yet."""
+    """The requested days; those after `covered` are in the future or not counted yet."""
     covered: Span | None
-    """The days of the span that the numbers cover, the unfinished day of `as_of` among them; None where none is."""
+    """The days of the span that the numbers cover, including the unfinished day of `as_of`; None if there are none."""
     compared: Span | None
-    """The earlier days: of a period that is not over, only as many as are over; None where none is."""
+    """The earlier days: for an unfinished period, only as many as are over; None if there are none."""
     counted: Span | None
-    """The whole days of the span, which are set against `compared`: equally many, give or take 29 February."""
+    """The whole days of the span, which are compared with `compared`: equally many, except around 29 February."""
 
 
 def resolve(query: PeriodQuery, *, today: date) -> Period:
@@ -114,7 +114,7 @@ def _before(kind: Kind, span: Span, counted: Span) -> Span:
         last = span.first - timedelta(days=1)
         first = last.replace(day=1)
         return Span(first, min(last, first + timedelta(days=counted.days - 1)))
-    # So long before as the period is long, as far as it is over.
+    # As many days before as the period has, up to those that are over.
     first = span.first - timedelta(days=span.days)
     return Span(first, first + timedelta(days=counted.days - 1))
 

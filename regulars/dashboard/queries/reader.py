@@ -24,13 +24,13 @@ log = logging.getLogger("regulars.dashboard")
 
 ROLE = "regulars_owner"
 
-# It holds for the whole transaction what publishing waits for before columns change their types: of such a column, the
-# rows of an older snapshot have nothing under its name. These statements take no snapshot; a SELECT would.
+# A lock for the whole transaction, which publishing waits for before it renames columns: an older snapshot would find a
+# renamed column empty. These statements take no snapshot; a SELECT would.
 _READING = sql.SQL(
     "begin isolation level repeatable read read only; set local lock_timeout = {lock_timeout}; set local role {role}; "
     "lock table dashboard.freshness in access share mode"
 )
-# Of two who end the same token at once, the second waits for the first, and then sees its row.
+# If two end the same token at once, the second waits for the first and then sees its row.
 _WRITING = sql.SQL(
     "begin isolation level read committed read write; set local lock_timeout = {lock_timeout}; set local role {role}"
 )
@@ -66,7 +66,7 @@ class Reader:
             conninfo(self._settings),
             size=self._settings.dashboard_connections,
             application="regulars-dashboard",
-            # Prepared statements would not outlive a transaction pooler's.
+            # Prepared statements don't survive a transaction pooler.
             prepare_threshold=None,
             asks_first=True,
         )
@@ -79,8 +79,8 @@ class Reader:
     def as_owner(self, owner: Owner, *, reads: Kind = "numbers") -> Iterator[BudgetedConnection]:
         """A read-only snapshot of what the owner may see.
 
-        Raises NotSignedIn where the session was signed out, TooManyAtOnce where the owner has too many under way, and
-        NotLoaded for every failure of the database or the network, also in the middle of the transaction.
+        Raises NotSignedIn where the session was signed out, TooManyAtOnce where the owner has too many requests under
+        way, and NotLoaded for every failure of the database or the network, also in the middle of the transaction.
         """
         with (
             self._shares.hold(owner.sub, reads, timeout=_SECONDS_FOR_A_TURN),
@@ -91,7 +91,7 @@ class Reader:
     def end_token(self, owner: Owner) -> bool:
         """Ends the owner's link or session, and returns whether it was valid until now. Raises NotLoaded.
 
-        The API's tokens have no end but their expiry.
+        The API's tokens end only when they expire.
         """
         if owner.token is None:
             return False

@@ -1,4 +1,4 @@
-"""A shop's segments, and its customers by their own rhythm. Raises and takes what `metrics` does."""
+"""A shop's segments, and its customers by their own rhythm. Arguments and errors are as in `metrics`."""
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.queries.freshness import require_counted
@@ -20,7 +20,7 @@ def segments(connection: Connection, shop: Shop) -> list[SegmentSize]:
 
 
 def sizes(connection: Connection, shop: Shop) -> list[tuple[str, int]]:
-    """How many customers each segment has, the largest first; unlike `segments`, nothing of who moved."""
+    """How many customers each segment has, the largest first; unlike `segments`, without those who moved."""
     rows = fetch(
         connection,
         "select segment, count(*) from dashboard.customer_segments where shop_id = %s "
@@ -50,5 +50,5 @@ def at_risk(connection: Connection, shop: Shop, *, limit: int) -> list[CustomerA
         """,
         [shop.shop_id, limit],
     )
-    # In a second query: joined to the first, every customer of the shop would be looked up and not the few.
+    # In a second query: joined to the first, it would look up every customer of the shop.
     return select_customers(connection, CustomerAtRisk, shop, [customer_id for (customer_id,) in late])

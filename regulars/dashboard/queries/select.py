@@ -19,7 +19,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 def select(
     connection: Connection, model: type[Model], clauses: LiteralString | sql.Composed, parameters: Parameters
 ) -> list[Model]:
-    """The rows of the model's relation; `clauses` is what follows its name: joins, conditions, order.
+    """The rows of the model's relation; `clauses` follow its name: joins, conditions, order.
 
     Raises NotCountedYet where the view is missing: the first refresh makes the views.
     """

@@ -1,4 +1,4 @@
-"""How many of the connections an owner, and what reads customers, may hold at once, so that nobody takes them all."""
+"""How many connections an owner, and reads of customers, may hold at once, so that nobody holds all of them."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from regulars.dashboard.errors import NotLoaded, TooManyAtOnce
 
 Kind = Literal["numbers", "customers", "export"]
-"""What a transaction reads: numbers that a refresh has added up, single customers, or a whole file of them."""
+"""What a transaction reads: precomputed numbers, single customers, or a whole file of them."""
 
 _MOST_WAITING = 12
 """How many of an owner's requests wait for that owner's others: each holds one of the process's forty threads."""
@@ -19,8 +19,8 @@ _MOST_WAITING = 12
 class Shares:
     """Of `connections` in all,
 
-    - an owner holds half at most, and with reads of customers one less than that, so that an owner's slow requests are
-      in nobody else's way, and those that need customers not in the way of the owner's others;
+    - an owner holds half at most, and one less than that with reads of customers, so that slow requests don't delay
+      other owners, and those that read customers don't delay the owner's others;
     - an owner holds one for an export besides, which may take minutes, and all owners' exports half;
     - of three or more, reads of customers and exports leave one in four to reads of the numbers.
     """
@@ -31,7 +31,7 @@ class Shares:
         self._customers_of_owner = max(1, of_owner - 1)
         self._exports = max(1, connections // 2)
         self._customers_and_exports = connections - (max(1, connections // 4) if connections > 2 else 0)
-        # A single connection is waited for at the pool, where it makes no difference whose request is in the way.
+        # For a single connection, requests wait at the pool.
         self._is_shared = connections > 1
         self._changed = threading.Condition()
         self._held: Counter[tuple[str, Kind]] = Counter()
@@ -42,7 +42,7 @@ class Shares:
     def hold(self, sub: str, kind: Kind, *, timeout: float) -> Iterator[None]:
         """Waits `timeout` seconds at most.
 
-        Raises TooManyAtOnce where the owner's own requests are in the way, and NotLoaded where others' are.
+        Raises TooManyAtOnce if it waited for the owner's own requests, and NotLoaded if for those of others.
         """
         if not self._is_shared and kind != "export":
             yield
@@ -91,7 +91,7 @@ class Shares:
 
 
 def _subtract(counter: Counter[Any], key: object) -> None:
-    """Forgets whoever has nothing left."""
+    """Forgets owners without a request."""
     counter[key] -= 1
     if not counter[key]:
         del counter[key]

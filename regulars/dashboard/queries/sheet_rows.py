@@ -1,17 +1,16 @@
 """Rows of a table as the rows of a worksheet, in Office Open XML (ECMA-376, part 1, 18.3.1).
 
-A column is written at a time and not a cell: a shop may have a million customers, and XlsxWriter takes four times as
-long.
+It writes a column at a time, because a shop may have a million customers, and XlsxWriter, which writes cells, takes
+four times as long.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Literal, get_args
 from xml.sax.saxutils import escape
-from zoneinfo import ZoneInfo
 
 from regulars.dashboard.schemas import Row
 
@@ -23,7 +22,7 @@ _SECONDS_A_DAY = 24 * 60 * 60
 
 _KINDS: dict[object, Kind] = {int: "count", Decimal: "amount", date: "day", datetime: "moment", bool: "flag"}
 
-# What XML has no place for is written as _x0001_, and so is a text that looks like this already.
+# Characters that XML doesn't allow are written as _x0001_, and so are texts that look like this.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 _SPECIAL = re.compile(rf"[&<>\t\n]|^ | $|{_UNWRITABLE.pattern}")
 
@@ -49,10 +48,10 @@ class SheetRows:
 
     kinds: Sequence[Kind]
     styles: Sequence[int]
-    zone: ZoneInfo
+    zone: tzinfo
 
     def xml(self, rows: Sequence[Sequence[Any]], *, first: int) -> bytes:
-        """The rows from number `first` on. A value of None is no cell."""
+        """The rows from number `first` on. None has no cell."""
         columns = [
             [
                 f'<c r="{letter}{number}" s="{style}"{content}</c>' if content else ""

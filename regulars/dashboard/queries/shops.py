@@ -1,17 +1,18 @@
 """The shops of the owner who is signed in."""
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import timezone
 
 from ingest.storage.connections import Connection
 from regulars.dashboard.errors import NoSuchShop, ShopNotNamed
-from regulars.dashboard.queries.select import select
+from regulars.dashboard.queries.select import fetch, select
 from regulars.dashboard.schemas import Shop
+from regulars.dashboard.zones import exact_name
 
 
 def own_shops(connection: Connection) -> list[Shop]:
-    """Every shop of the owner, by name."""
+    """Every shop of the owner, by name, each with the zone in which the marts count its days."""
     shops = select(connection, Shop, "order by shop_name, shop_slug, shop_id", [])
-    return [shop.model_copy(update={"time_zone": _known_zone(shop.time_zone)}) for shop in shops]
+    return [shop.model_copy(update={"time_zone": _zone_name(connection, shop.time_zone)}) for shop in shops]
 
 
 def chosen_shop(connection: Connection, slug: str | None) -> Shop:
@@ -29,8 +30,9 @@ def chosen_shop(connection: Connection, slug: str | None) -> Shop:
     return shops[0]
 
 
-def _known_zone(time_zone: str) -> str:
-    try:
-        return ZoneInfo(time_zone).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return "UTC"
+def _zone_name(connection: Connection, name: str) -> str:
+    if (exact := exact_name(name)) is not None:
+        return exact
+    # One of the server's abbreviations, or unknown.
+    offset = "select utc_offset from pg_timezone_abbrevs where abbrev = upper(%s)"
+    return next((str(timezone(utc_offset)) for (utc_offset,) in fetch(connection, offset, [name])), "UTC")

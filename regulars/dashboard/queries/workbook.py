@@ -1,6 +1,6 @@
 """A workbook for Excel with typed cells, written to a temporary folder; definitions are its last sheet.
 
-XlsxWriter makes the book without its rows: styles, sheets with their headings, definitions. The rows are put between.
+XlsxWriter makes the book without its rows: styles, sheets with their headings, definitions. The rows are inserted.
 """
 
 import re
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
-from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
@@ -23,7 +22,7 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _LAST_ROW = 1_048_576
 """Excel's."""
 _LEVEL = 4
-"""Of compression: 6, the default, takes a quarter longer for a file that is a tenth smaller."""
+"""The level of compression: 6, the default, takes a quarter longer and makes the file a tenth smaller."""
 _PART = 256 * 1024
 _FORMATS: dict[Kind, str] = {
     "text": "@", "count": "0", "amount": "#,##0.00##", "day": "yyyy-mm-dd", "moment": "yyyy-mm-dd hh:mm:ss",
@@ -85,9 +84,9 @@ class Workbook:
         with self._without_rows() as book:
             before, self._after_rows = book.read(name).split(_END_OF_ROWS)
             if self._sheets == 1:
-                # By the first entry of the archive, others recognise a workbook.
+                # Other programs recognise a workbook by the archive's first entry.
                 self._zip.writestr("_rels/.rels", book.read("_rels/.rels"))
-        self._rows = SheetRows(kinds(self._model), _styles(before), ZoneInfo(self._shop.time_zone))
+        self._rows = SheetRows(kinds(self._model), _styles(before), self._shop.zone)
         self._sheet = self._zip.open(name, "w")
         # XlsxWriter counts the headings alone.
         self._sheet.write(re.sub(rb"<dimension [^>]*/>", b"", before))
@@ -109,7 +108,7 @@ class Workbook:
     def _without_rows(self) -> ZipFile:
         """The whole book with as many sheets as there are now, without their rows."""
         path = Path(self._folder.name) / "without_rows.xlsx"
-        # constant_memory writes each text where it stands, so that a sheet is complete in itself.
+        # constant_memory writes each text into its cell, so that a sheet is complete in itself.
         with xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": self._folder.name}) as book:
             bold = book.add_format({"bold": True})
             formats = {kind: book.add_format({"num_format": code}) for kind, code in _FORMATS.items()}

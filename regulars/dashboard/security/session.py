@@ -35,7 +35,7 @@ def is_reusable(link: Owner) -> bool:
 
 
 def is_opened_by_a_person(request: Request) -> bool:
-    """Whether a browser opens the address as a page. Chats and mail scanners, which look at a link, don't say so."""
+    """Whether a browser opens the address as a page. Chats and mail scanners, which also open links, don't say so."""
     is_prefetched = "Sec-Purpose" in request.headers
     return request.headers.get("Sec-Fetch-Dest") == "document" and not is_prefetched and not is_head(request.scope)
 
@@ -62,7 +62,7 @@ def sign_in(request: Request, response: Response, *, link: Owner) -> None:
 def sign_out(request: Request, response: Response) -> None:
     """Ends the session on the server and deletes its cookie. Raises NotFromHere, and NotLoaded where it goes on."""
     require_from_here(request)
-    # Where nobody is signed in, no session could go on.
+    # Where nobody is signed in, there is no session to end.
     with suppress(NotSignedIn):
         _reader(request).end_token(owner(request))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=_is_https(request))
@@ -71,8 +71,7 @@ def sign_out(request: Request, response: Response) -> None:
 def require_from_here(request: Request) -> None:
     """Raises NotFromHere where a browser says that another site made it send this.
 
-    A program says nothing of the kind. Nor do browsers from before 2020, which keep the cookie to themselves instead:
-    it is SameSite=Lax.
+    Programs and browsers from before 2020 don't say it; those browsers don't send the cookie, which is SameSite=Lax.
     """
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")

@@ -45,7 +45,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What ends a sign-in link or a session before it expires."""
+    """A sign-in link's or session's token, which can be ended before it expires."""
 
     id_hash: bytes
     expires_at: datetime
@@ -63,7 +63,7 @@ class Owner:
 
 
 class NotSignedIn(RegularsError):
-    """There is no token, or it is not valid. The message says no more than `reason`."""
+    """There is no token, or it is not valid. The message has no more than `reason`."""
 
     def __init__(self, reason: Literal["missing", "expired", "ended", "not valid"]) -> None:
         super().__init__(_REASONS[reason])
@@ -103,7 +103,7 @@ class Keys:
     def verify(self, token: str, *, audience: str | None = None) -> Owner:
         """The owner whom the token names; `audience` defaults to the API's. Raises NotSignedIn.
 
-        Whether the token was ended only the database knows: `Reader.as_owner` asks it.
+        Only the database knows whether the token was ended: `Reader.as_owner` asks it.
         """
         audience = audience or self._audience
         is_ours = audience in _OUR_AUDIENCES

@@ -1,10 +1,10 @@
-"""PostgreSQL's names of time zones in Java: the same zone, whatever the case, and offsets with the other sign."""
+"""PostgreSQL's names of time zones elsewhere: the same zone, whatever the case, and offsets with the other sign."""
 
 from zoneinfo import available_timezones
 
 import pytest
 
-from flows.spark.zones import java_zones
+from ingest.zones import standard_zones
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from flows.spark.zones import java_zones
         ("<A+1>4:45:30", "-04:45:30"),
     ],
 )
-def test_a_zone_has_java_s_name(name: str, zone: str) -> None:
-    assert java_zones([name], available_timezones()) == {name: zone}
+def test_a_zone_has_its_standard_name(name: str, zone: str) -> None:
+    assert standard_zones([name], available_timezones()) == {name: zone}
 
 
 @pytest.mark.parametrize("name", ["Not/AZone", "", "WAST", "+18:30", "5EDT"])
-def test_what_java_has_no_name_for_is_left_out(name: str) -> None:
-    assert java_zones([name], available_timezones()) == {}
+def test_what_has_no_standard_name_is_left_out(name: str) -> None:
+    assert standard_zones([name], available_timezones()) == {}

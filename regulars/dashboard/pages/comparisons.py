@@ -1,4 +1,4 @@
-"""What moved in the chosen period: each number, how it compares with an earlier period, and both in a sentence."""
+"""The numbers of the chosen period, how each compares with an earlier period, and both in a sentence."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,14 +14,14 @@ from regulars.dashboard.queries.periods import Against, Period, Span
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class Comparison:
     name: str
     label: str
     kind: str
     value: int | Decimal | None
     """None where the numbers cover no day of the period."""
     change: str
-    """Of what, and by how much, in a few characters; empty where nothing can be compared."""
+    """The month and its change in a few characters; empty where nothing can be compared."""
     sentence: str
 
 
@@ -47,17 +47,17 @@ def compared_title(period: Period) -> str:
     return ngettext("the day before", "the %(days)s days before", count, days=number(count))
 
 
-def by_month(recent: RecentMonths, *, against: Against, currency: str) -> list[Moving]:
+def by_month(recent: RecentMonths, *, against: Against, currency: str) -> list[Comparison]:
     """This month so far; the change is that of the last whole month, because part of one compares with nothing."""
     return [_of_month(*measure, recent, against, currency) for measure in cards.MONTHLY]
 
 
-def by_day(period: Period, now: PeriodNumbers | None, then: PeriodNumbers | None, *, currency: str) -> list[Moving]:
+def by_day(period: Period, now: PeriodNumbers | None, then: PeriodNumbers | None, *, currency: str) -> list[Comparison]:
     """`now`: the numbers of `period.counted`; `then`: those of `period.compared`. None where there are no such days."""
     return [_of_days(*measure, period, now, then, currency) for measure in cards.DAILY]
 
 
-def _of_month(name: str, label: str, kind: str, recent: RecentMonths, against: Against, currency: str) -> Moving:
+def _of_month(name: str, label: str, kind: str, recent: RecentMonths, against: Against, currency: str) -> Comparison:
     def written(month: Month) -> str:
         return _written(month.figure(name), kind, currency)
 
@@ -73,7 +73,7 @@ def _of_month(name: str, label: str, kind: str, recent: RecentMonths, against: A
     elif last.coverage is Coverage.WHOLE:
         sentence += " " + _("%(month)s: %(value)s.", month=month_name(last.month), value=written(last))
     told = f"{short_month(last.month)} {change(rate)}" if rate is not None else ""
-    return Moving(name, _(label), kind, this.figure(name), told, sentence)
+    return Comparison(name, _(label), kind, this.figure(name), told, sentence)
 
 
 def _of_days(
@@ -84,9 +84,9 @@ def _of_days(
     now: PeriodNumbers | None,
     then: PeriodNumbers | None,
     currency: str,
-) -> Moving:
+) -> Comparison:
     if now is None or period.counted is None:
-        return Moving(name, _(label), kind, None, "", _("No day of this period is over yet."))
+        return Comparison(name, _(label), kind, None, "", _("No day of this period is over yet."))
     value: int | Decimal = getattr(now, name)
     told: dict[str, object] = {"days": title(period), "value": _written(value, kind, currency)}
     if period.counted.last == period.span.last:
@@ -94,14 +94,14 @@ def _of_days(
     else:
         sentence = _("%(days)s, until %(day)s: %(value)s.", **told, day=day(period.counted.last))
     if then is None:
-        return Moving(name, _(label), kind, value, "", sentence)
+        return Comparison(name, _(label), kind, value, "", sentence)
     base: int | Decimal = getattr(then, name)
     earlier, written = compared_title(period), _written(base, kind, currency)
     if base <= 0:
         before = pgettext("period", "%(days)s: %(value)s.", days=earlier[0].upper() + earlier[1:], value=written)
-        return Moving(name, _(label), kind, value, "", f"{sentence} {before}")
+        return Comparison(name, _(label), kind, value, "", f"{sentence} {before}")
     rate = Decimal(value) / Decimal(base) - 1
-    return Moving(name, _(label), kind, value, change(rate), f"{sentence} {_days_compared(rate, earlier, written)}")
+    return Comparison(name, _(label), kind, value, change(rate), f"{sentence} {_days_compared(rate, earlier, written)}")
 
 
 def _month_compared(rate: Decimal, month: str, earlier: str) -> str:

@@ -15,10 +15,9 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -71,7 +70,7 @@ class Export:
             self.shop = chosen_shop(self._connection, slug)
             self.freshness = freshness(self._connection, stale_after=stale_after)
             require_counted(self._connection, self.shop)
-            self._zone = ZoneInfo(self.shop.time_zone)
+            self._zone = self.shop.zone
             self._declare(query)
             self._cursor = self._connection.cursor()
             for name in self.as_text:
@@ -89,7 +88,7 @@ class Export:
         return f"customers-{name}-{datetime.now(self._zone):%Y-%m-%d}.{self.suffix}"
 
     def next_part(self) -> bytes | None:
-        """May be empty. Raises NotLoaded where the rest can't be read: what was returned so far is not the whole."""
+        """May be empty. Raises NotLoaded where the rest can't be read: what was returned so far is incomplete."""
         if self._first is not None:
             part, self._first = self._first, None
             return part
@@ -152,15 +151,15 @@ class Export:
         return _csv([_cell(value, self._zone) for value in row] for row in rows)
 
     def _rest(self) -> bytes | None:
-        """What follows the last row."""
+        """The bytes after the last row."""
         return None
 
     def _discard(self) -> None:
-        """Deletes what was kept for the file."""
+        """Deletes the temporary files."""
 
 
 class WorkbookExport(Export):
-    """As XLSX. The file is made on disk, because its index comes last, and sent when it is whole."""
+    """As XLSX. The file is made on disk, because its index comes last, and sent when it is complete."""
 
     media_type = MEDIA_TYPE
     suffix = "xlsx"
@@ -175,7 +174,7 @@ class WorkbookExport(Export):
         return b""
 
     def _rest(self) -> bytes | None:
-        # All rows are read: somebody else may have the connection while the file is sent.
+        # All rows are read: another request may use the connection while the file is sent.
         with suppress(NotLoaded):
             self._held.close()
         return self._workbook.next_part()
@@ -198,7 +197,7 @@ class PhonesExport(Export):
         return "".join(f"{phone}\n" for (phone,) in rows if phone).encode()
 
 
-def csv_file(model: type[Row], rows: Sequence[Row], *, zone: ZoneInfo) -> bytes:
+def csv_file(model: type[Row], rows: Sequence[Row], *, zone: tzinfo) -> bytes:
     """A small table as a whole file."""
     names = list(model.model_fields)
     cells = ([_cell(getattr(row, name), zone) for name in names] for row in rows)
@@ -211,7 +210,7 @@ def _csv(rows: Iterator[list[str]] | list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _cell(value: object, zone: ZoneInfo) -> str:
+def _cell(value: object, zone: tzinfo) -> str:
     if value is None:
         return ""
     if isinstance(value, str):

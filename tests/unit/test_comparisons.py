@@ -1,10 +1,10 @@
-"""What moved, in sentences that a reader with moderate English understands."""
+"""How the numbers of a period compare, in sentences that a reader with moderate English understands."""
 
 from datetime import UTC, date, datetime
 
 import pytest
 
-from regulars.dashboard.pages import moving
+from regulars.dashboard.pages import comparisons
 from regulars.dashboard.pages.months import recent_months
 from regulars.dashboard.period_schemas import PeriodNumbers
 from regulars.dashboard.queries.periods import PeriodQuery, resolve
@@ -20,7 +20,7 @@ def _month(month: date, sales: int) -> AcquisitionMonth:
 
 def _sentence(*months: AcquisitionMonth, against: str = "before", as_of: datetime = AS_OF) -> tuple[str, str]:
     recent = recent_months(months, current=date(2026, 11, 1), as_of=as_of, zone=UTC, against=against)  # type: ignore[arg-type]
-    (sales,) = (row for row in moving.by_month(recent, against=against, currency="GHS") if row.name == "sales")  # type: ignore[arg-type]
+    (sales,) = (row for row in comparisons.by_month(recent, against=against, currency="GHS") if row.name == "sales")  # type: ignore[arg-type]
     return sales.sentence, sales.change
 
 
@@ -55,13 +55,13 @@ def test_against_last_year_the_earlier_month_is_named_with_its_year() -> None:
 def test_days_are_compared_with_as_many_days(now: int, then: int, sentence: str, change: str) -> None:
     period = resolve(PeriodQuery(period="7"), today=AS_OF.date())
     numbers = (_numbers(now), _numbers(then))
-    (sales,) = (row for row in moving.by_day(period, *numbers, currency="GHS") if row.name == "sales")
+    (sales,) = (row for row in comparisons.by_day(period, *numbers, currency="GHS") if row.name == "sales")
     assert (sales.sentence, sales.change) == (sentence, change)
 
 
 def test_a_year_so_far_is_compared_with_the_same_days_of_the_year_before() -> None:
     period = resolve(PeriodQuery(period="year"), today=AS_OF.date())
-    revenue = moving.by_day(period, _numbers(10), _numbers(10), currency="GHS")[0]
+    revenue = comparisons.by_day(period, _numbers(10), _numbers(10), currency="GHS")[0]
     assert revenue.sentence == (
         "2026 so far, until 24 Nov 2026: GHS\u00a010.00. "
         "That is about the same as the same days of 2025: GHS\u00a010.00."
@@ -70,4 +70,4 @@ def test_a_year_so_far_is_compared_with_the_same_days_of_the_year_before() -> No
 
 def test_a_period_of_which_no_day_is_over_has_no_number() -> None:
     period = resolve(PeriodQuery(period="custom", from_=date(2026, 12, 1), to=date(2026, 12, 2)), today=AS_OF.date())
-    assert {row.value for row in moving.by_day(period, None, None, currency="GHS")} == {None}
+    assert {row.value for row in comparisons.by_day(period, None, None, currency="GHS")} == {None}
