@@ -143,9 +143,9 @@ def test_owners_analysts_and_checkouts_may_do_on_the_target_what_they_might(
                 connection.execute(f"set local role {role}")  # type: ignore[arg-type]
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(f"select 1 from {table}")  # type: ignore[arg-type]
-        assert fetch(
-            connection, "select has_function_privilege('regulars_checkout', 'regulars.visit(jsonb)', 'execute')"
-        ) == [(True,)]
+        for function in ("visit(jsonb)", "refresh_figures()"):
+            may = "select has_function_privilege('regulars_checkout', %s, 'execute')"
+            assert fetch(connection, may, f"regulars.{function}") == [(True,)], function
         assert fetch(connection, "select has_table_privilege('anon', 'analytics.orders', 'truncate')") == [(False,)]
         assert fetch(connection, "select fault from regulars.guard_faults()") == []
 
