@@ -54,8 +54,8 @@ def answer_access_request(
 ) -> dict[str, Any]:
     """Everything that the database and this machine's spool hold about a person; `phone` in any spelling.
 
-    What an erasure would remove is in it. Raises UnknownShop, InputError, SpoolRefused, and UnknownPerson. With the key that the erasures were made with,
-    UnknownPerson says when the person was erased.
+    What an erasure would remove is in it. Raises UnknownShop, InputError, SpoolRefused, and UnknownPerson. With the key
+    that the erasures were made with, UnknownPerson says when the person was erased.
     """
     person = find_person(connection, shop=shop, phone=phone, spool=spool)
     if not person.is_unknown:
