@@ -327,5 +327,5 @@ def test_what_is_no_error_of_ours_leaves_its_kind_in_the_history_and_a_phone_now
         assert failed.error == "ValueError."
         assert run_refresh(shop.settings).status == "succeeded"
         assert fetch(connection, "select tries, reason from regulars.failures") == [(3, "ValidationError")]
-        assert fetch(connection, "select 1 from regulars.refreshes as r where r::text like '%209876543%'") == []
+        assert fetch(connection, "select 1 from regulars.refreshes as r where strpos(r::text, '209876543') > 0") == []
         connection.execute("truncate regulars.failures")
