@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ingest.time_zone import in_utc
+from ingest.storage.time_zone import in_utc
 
 
 def clean_text(value: Any) -> Any:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from ingest.storage.errors import InputError
-from ingest.time_zone import in_utc, require_zone
+from ingest.storage.time_zone import in_utc, require_zone
 
 _BARE_NUMBER = re.compile(r"\s*[+-]?[\d.]*\s*")
 

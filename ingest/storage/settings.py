@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from ingest.storage.errors import SettingError
-from ingest.time_zone import require_zone
+from ingest.storage.time_zone import require_zone
 
 
 def _split(listed: object) -> object:
