@@ -40,7 +40,7 @@ _SLUGS = """
             when number > 5 then ' link-' || shop || '-' || (number - 5) || ' '
             else 'link-' || shop || '-' || number
         end,
-        (array['poster', ' poster ', null, 'ama@x.com', '', 'flyer', 'sms', 'chat'])[number],
+        (array['flyer', ' poster ', null, 'ama@x.com', '', 'poster', 'sms', 'chat'])[number],
         (array[
             '2024-03-01', '2024-03-01', 'infinity', '-infinity', '2024-01-01', '2024-05-01', '2024-03-01', 'infinity'
         ])[number]::timestamptz,
