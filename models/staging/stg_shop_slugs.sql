@@ -13,7 +13,10 @@ from (
         -- readers are shown: Spark doesn't get the rest.
         row_number() over (
             partition by shop_id, slug
-            order by valid_from desc nulls last, valid_to desc nulls first, {{ by_bytes('link') }}
+            order by
+                valid_from desc nulls last,
+                valid_to desc nulls first,
+                {{ by_bytes('link') }} asc
         ) as number_from_newest
     from (
         select
