@@ -17,6 +17,17 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, RegularsError) else f"{type(error).__name__}."
 
 
+def description(error: Exception) -> str:
+    """What the history keeps of an error: its kind, and the message of one of ours or the first line of PostgreSQL's.
+
+    PostgreSQL's details and the text of any other error may hold values, such as a phone number.
+    """
+    kind = type(error).__name__
+    if isinstance(error, psycopg.Error):
+        return f"{kind}: {first_line(error)}"
+    return f"{kind}: {error}" if isinstance(error, RegularsError) else f"{kind}."
+
+
 @contextmanager
 def without_values() -> Iterator[None]:
     """Raises an error of PostgreSQL's with its message alone, without the values of a row in DETAIL and CONTEXT.

@@ -17,7 +17,7 @@ from flows.building.plan import forget_plan, plan_key, read_plan, recorded, writ
 from flows.building.planned_build import run_plan
 from flows.building.project import Built
 from flows.building.shop_rebuild import empty_shops
-from flows.errors import Blocked, BuildFailed
+from flows.errors import Blocked, BuildFailed, description
 from flows.forecast.due import due_shops
 from flows.history import Mode, Refresh
 from flows.lock import PATIENCE, blocked, refresh_lock
@@ -34,7 +34,7 @@ from ingest.bulk.matching import Matched, match_orders
 from ingest.bulk.retrying import retry_failures
 from ingest.spool.file import SPOOL, Spool, SpoolRefused
 from ingest.spool.replay import replay
-from ingest.storage.connections import Connection, conninfo, first_line
+from ingest.storage.connections import Connection, conninfo
 from ingest.storage.migrations import require_schema
 from ingest.storage.settings import Settings
 
@@ -370,9 +370,7 @@ def _run_locked(
             run.log.store(connection, opened.refresh_id, recomputed=run.recomputed)
         except Exception as error:
             if not connection.closed:
-                # Only the first line of PostgreSQL's text: its details hold values, such as a phone number.
-                said = first_line(error) if isinstance(error, psycopg.Error) else error
-                history.fail(connection, opened.refresh_id, f"{type(error).__name__}: {said}")
+                history.fail(connection, opened.refresh_id, description(error))
                 run.log.store(connection, opened.refresh_id, recomputed=run.recomputed)
             raise
     return run.refresh

@@ -1,10 +1,12 @@
 """The two events, a visit and a checkout, without the characters that PostgreSQL can't store."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ingest.storage.time_zones import in_utc
 
 
 def clean_text(value: Any) -> Any:
@@ -14,13 +16,6 @@ def clean_text(value: Any) -> Any:
             value = value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
         return value.strip() or None
     return value
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """Reads a naive time as UTC, which the storefront's are."""
-    if moment is not None and moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    return moment
 
 
 Text = Annotated[str | None, BeforeValidator(clean_text)]

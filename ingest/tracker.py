@@ -124,7 +124,7 @@ class Tracker:
         try:
             with connection.transaction():
                 answer = write(connection, checkout)
-        except (UnknownShop, UnknownOrder, psycopg.Error) as error:
+        except _ENVIRONMENT as error:
             answer = self._spool_one("checkout", checkout, type(error).__name__, began=time.monotonic())
         return self._observed("checkout", answer, time.monotonic() - began)
 
@@ -234,7 +234,7 @@ class Tracker:
     ) -> list[Answer]:
         """Spools the events for which `written` holds a reason instead of an answer; returns all answers."""
         unwritten = [event for event, answer in zip(events, written, strict=True) if isinstance(answer, str)]
-        spooled, refusal = 0, self.spool.is_full
+        spooled, refusal = 0, self.spool.full_message
         if unwritten:
             try:
                 spooled = self._writer.add(

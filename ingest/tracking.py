@@ -12,8 +12,9 @@ from ingest.phone import read_phone
 from ingest.storage.connections import Connection
 from ingest.storage.errors import RegularsError, UnknownOrder, UnknownShop
 
-# The country of each shop seen so far. The database checks it in the same call, so a stale one costs a second call.
-_countries: dict[UUID, str] = {}
+# The country of each shop seen so far, as the database has it: a standing storefront's may be null. The database checks
+# it in the same call, so a stale one costs a second call.
+_countries: dict[UUID, str | None] = {}
 
 _TRACK = """
     select country, outcome, customer_id, visit_id, key_check
@@ -35,12 +36,12 @@ def track(connection: Connection, checkout: Checkout) -> Answer:
     event = checkout.model_dump_json(exclude_none=True)
     phone_hash = None
     for _ in range(4):
-        e164, reason = read_phone(checkout.phone, country=country)
+        e164, reason = read_phone(checkout.phone, country=country or "")
         row = _fetch_row(connection, _TRACK, [event, country, e164, reason, phone_hash])
         known_country, outcome, customer_id, visit_id, key_check = row
         if outcome == "unknown_shop":
             raise UnknownShop(f"There is no shop {checkout.shop_id}: write user_shops before its checkouts.")
-        _countries[checkout.shop_id] = country = known_country or ""
+        _countries[checkout.shop_id] = country = known_country
         if outcome == "unknown_order":
             raise UnknownOrder(
                 f"The shop {checkout.shop_id} has no order {checkout.order_id}: write shop_orders before you track."

@@ -31,11 +31,11 @@ def main() -> None:
     except psycopg.Error as error:
         # The primary message only: DETAIL may hold a phone.
         _exit_with(
-            f"The database said: {error.diag.message_primary or 'the connection was lost'}. Nothing is half done."
-            f"{_REMEDIES.get(type(error), '')}"
+            f"The database said: {error.diag.message_primary or 'the connection was lost'}. What was committed stays."
+            f"{_REMEDIES.get(type(error), ' Run it again.')}"
         )
     except KeyboardInterrupt:
-        _exit_with("Stopped; nothing is half done.", status=130)
+        _exit_with("Stopped. What was committed stays; run it again to do the rest.", status=130)
 
 
 def _exit_with(message: str, *, status: int = 1) -> None:

@@ -146,6 +146,8 @@ def _complete_visit(connection: Connection, step: Step) -> None:
 
 def _insert_slug(connection: Connection, step: Step) -> None:
     if (slug := _SLUGS[step.how % 5]) and (shop := _pick(connection, "user_shops", step.which)):
+        # The same slug with a blank after it: another row of the storefront's, and the same link of ours.
+        slug += " " * (step.which // 3 % 2)
         connection.execute(
             "insert into public.shop_slugs (shop_id, slug, label, valid_from) values (%s, %s, %s, %s) "
             "on conflict (slug) do update set shop_id = excluded.shop_id, label = excluded.label, "
@@ -168,7 +170,7 @@ def _campaign(connection: Connection, step: Step) -> None:
 
 
 def _delete_slugs(connection: Connection, step: Step) -> None:
-    connection.execute("delete from public.shop_slugs where slug = %s", [_SLUGS[step.how % 5]])
+    connection.execute("delete from public.shop_slugs where trim(slug) = %s", [_SLUGS[step.how % 5]])
 
 
 def _insert_profit(connection: Connection, step: Step) -> None:

@@ -34,11 +34,18 @@ _SLUGS = """
     insert into public.shop_slugs (shop_id, slug, label, valid_from, valid_to)
     select
         md5('shop' || shop)::uuid,
-        case when number = 4 then '024 111 222' || shop else 'link-' || shop || '-' || number end,
-        (array['poster', ' poster ', null, 'ama@x.com', ''])[number],
-        (array['2024-03-01', '2024-03-01', 'infinity', '-infinity', '2024-01-01'])[number]::timestamptz,
+        -- The last three are earlier ones again, with blanks.
+        case
+            when number = 4 then '024 111 222' || shop
+            when number > 5 then ' link-' || shop || '-' || (number - 5) || ' '
+            else 'link-' || shop || '-' || number
+        end,
+        (array['flyer', ' poster ', null, 'ama@x.com', '', 'poster', 'sms', 'chat'])[number],
+        (array[
+            '2024-03-01', '2024-03-01', 'infinity', '-infinity', '2024-01-01', '2024-05-01', '2024-03-01', 'infinity'
+        ])[number]::timestamptz,
         case when number = 5 then timestamptz '2024-06-01' end
-    from generate_series(1, 12) as shop, generate_series(1, 5) as number
+    from generate_series(1, 12) as shop, generate_series(1, 8) as number
 """
 
 _CUSTOMERS = """

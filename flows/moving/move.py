@@ -16,13 +16,10 @@ from flows.moving.target import missing_members, missing_roles
 from flows.moving.transfer import transfer
 from ingest.storage.connections import Connection, connect
 from ingest.storage.migrations import require_schema
+from ingest.storage.roles import GRANTS
 
 # The target's user may not be who owned all this, and its server may grant strangers what is new.
-_RIGHTS = """
-    select regulars.grant_roles();
-    select regulars.let_owners_end_tokens();
-    select regulars.revoke_from_strangers();
-"""
+_RIGHTS = "".join(f"{statement};\n" for statement in GRANTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def move(source: str, target: str, *, patience: float = 10.0, on_step: Callable[
                 target,
                 snapshot=snapshot,
                 before=f"begin;\n{SAME_TEXT}\n{_creating(roles)}\n",
-                after=f"{_RIGHTS}\n{comparison(tables)}\ncommit;\n",
+                after=f"{_RIGHTS}{comparison(tables)}\ncommit;\n",
                 target_version=room.info.server_version // 10000,
                 on_object=on_step,
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flows.errors import BuildFailed
 from flows.spark.manifest import Manifest
 from flows.spark.session import address
-from ingest.zones import standard_zones
+from ingest.storage.time_zones import standard_zones
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -24,7 +24,7 @@ _ALIKE = """
         from public.user_shops
     ),
     slugs as (
-        select shop_id, trim(slug) as slug, max(valid_from) as valid_from
+        select shop_id, trim(slug) as slug, max(valid_from) filter (where isfinite(valid_from)) as valid_from
         from public.shop_slugs
         group by shop_id, trim(slug)
     ),

@@ -8,12 +8,11 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
-from zoneinfo import available_timezones
 
 import phonenumbers
 from pydantic import (
@@ -28,6 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from ingest.storage.errors import InputError
+from ingest.storage.time_zones import in_utc, require_zone
 
 _BARE_NUMBER = re.compile(r"\s*[+-]?[\d.]*\s*")
 
@@ -55,27 +55,15 @@ class _PlainDigits:
         return core_schema.chain_schema([named, handler(source)])
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _known_zone(name: str) -> str:
-    if name not in _ZONES:
-        raise ValueError("is not a time zone such as Africa/Accra")
-    return name
-
-
 def _known_country(code: str) -> str:
     if code not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError("is not a country code such as GH")
     return code
 
 
-_ZONES = available_timezones()
-
 Name = Annotated[str, Field(max_length=200)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2), _PlainDigits()]
-Moment = Annotated[datetime, BeforeValidator(_require_full_time), AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_require_full_time), AfterValidator(in_utc)]
 
 
 class ShopRow(BaseModel):
@@ -87,7 +75,7 @@ class ShopRow(BaseModel):
     user_id: UUID
     shop_name: Name
     shop_slug: Name
-    timezone: Annotated[str, AfterValidator(_known_zone)]
+    timezone: Annotated[str, AfterValidator(require_zone)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     country: Annotated[str, AfterValidator(_known_country)]
 

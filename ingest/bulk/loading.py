@@ -4,7 +4,7 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ _CUSTOMERS = """
     select distinct on (shop_id, phone) shop_id, phone, customer_email, customer_name, created_at
     from incoming
     where phone is not null
-    order by shop_id, phone, created_at
+    order by shop_id, phone, created_at, id
     on conflict (shop_id, phone_number) do update set first_seen_at = excluded.first_seen_at
     where excluded.first_seen_at < standing.first_seen_at
 """
@@ -228,13 +228,7 @@ def load_shops(connection: Connection, file: ImportFile[ShopRow]) -> Loaded:
     return loaded
 
 
-def load_orders(
-    connection: Connection,
-    file: ImportFile[OrderRow],
-    *,
-    chunk: int = 10_000,
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> Loaded:
+def load_orders(connection: Connection, file: ImportFile[OrderRow], *, chunk: int = 10_000) -> Loaded:
     """Writes the orders that are new or differ, matches them, and notes each phone that can't be read.
 
     Idempotent: the same file again changes nothing; a newer one updates. Each chunk is a transaction: after an
@@ -258,7 +252,6 @@ def load_orders(
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, connection, file, next_one, loaded)
-            on_progress(len(rows))
         if writing is not None:
             writing.result()
     loaded.rejects = sorted(file.rejects, key=lambda reject: reject.line)

@@ -1,6 +1,5 @@
 """Matching in bulk the orders that checkout did not match, and those whose phone has changed since."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -96,7 +95,7 @@ _READ = """
             shop_id, phone, nullif(customer_email, ''), nullif(customer_name, ''), coalesce(ordered_at, now())
         from read
         where phone is not null
-        order by shop_id, phone, ordered_at
+        order by shop_id, phone, ordered_at, order_id
         on conflict (shop_id, phone_number) do nothing
     ),
     noted as (
@@ -172,19 +171,12 @@ class Matched:
         return Matched(self.matched + other.matched, self.unreadable + other.unreadable)
 
 
-def match_orders(
-    connection: Connection,
-    *,
-    everything: bool = False,
-    chunk: int = 2_000,
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> Matched:
+def match_orders(connection: Connection, *, everything: bool = False, chunk: int = 2_000) -> Matched:
     """Matches each order that has no customer by its phone; notes the reason if the phone can't be read.
 
     Looks at the queued orders and those that changed since the last refresh; with `everything`, which a first refresh
     or a rebuild needs, at all orders. Works in chunks, a transaction each, so that it can be stopped at any time and a
-    checkout waits for a chunk at most. A locked order is left for the next time. `on_progress` receives the number of
-    orders of each chunk. `connection` is in autocommit.
+    checkout waits for a chunk at most. A locked order is left for the next time. `connection` is in autocommit.
     """
     result = Matched()
     after = _FIRST
@@ -198,7 +190,6 @@ def match_orders(
         with suppress(psycopg.errors.LockNotAvailable):
             result += _match_chunk(connection, ids)
         after = ids[-1]
-        on_progress(len(ids))
     return result
 
 

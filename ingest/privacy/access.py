@@ -21,13 +21,31 @@ _ORDERS = """
     order by shop_orders.created_at, id
 """
 
+# Also the visit of an order that has been deleted; not that of an order that has become another's.
 _VISITS = """
     select
         id as visit_id, shop_order_id as order_id, accessed_at::text as accessed_at,
         accessed_via_slug, referrer, utm_source, utm_medium, utm_campaign
     from regulars.tracking
-    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s) and tracking.accessed_at is not null
+    where
+        shop_id = %(shop_id)s
+        and (
+            shop_order_id = any(%(order_ids)s)
+            or (shop_customer_id = %(customer_id)s and (shop_order_id = any(%(reassigned)s)) is not true)
+        )
+        and tracking.accessed_at is not null
     order by tracking.accessed_at, id
+"""
+
+_HAS_STOREFRONT_VISITS = "select regulars.has_earlier_tracking()"
+
+_STOREFRONT_VISITS = """
+    select
+        id as visit_id, shop_order_id as order_id, accessed_at::text as accessed_at,
+        accessed_via_slug, referrer, utm_source, utm_medium, utm_campaign
+    from public.customer_tracking
+    where shop_id = %(shop_id)s and shop_order_id = any(%(order_ids)s)
+    order by customer_tracking.accessed_at, id
 """
 
 
@@ -36,8 +54,8 @@ def answer_access_request(
 ) -> dict[str, Any]:
     """Everything that the database and this machine's spool hold about a person; `phone` in any spelling.
 
-    Raises UnknownShop, InputError, SpoolRefused, and UnknownPerson. With the key that the erasures were made with,
-    UnknownPerson says when the person was erased.
+    What an erasure would remove is in it. Raises UnknownShop, InputError, SpoolRefused, and UnknownPerson. With the key
+    that the erasures were made with, UnknownPerson says when the person was erased.
     """
     person = find_person(connection, shop=shop, phone=phone, spool=spool)
     if not person.is_unknown:
@@ -51,11 +69,18 @@ def answer_access_request(
 
 def report_person(connection: Connection, person: Person) -> dict[str, Any]:
     """The full report, as the person who asks receives it."""
-    facts = {"shop_id": person.shop_id, "order_ids": [order.order_id for order in person.orders]}
+    customer = person.customer
+    facts = {
+        "shop_id": person.shop_id,
+        "customer_id": customer.customer_id if customer else None,
+        "order_ids": [order.order_id for order in person.orders],
+        "reassigned": person.reassigned,
+    }
+    has_storefront_visits = connection.execute(_HAS_STOREFRONT_VISITS).fetchone() == (True,)
     with connection.cursor(row_factory=dict_row) as cursor:
         orders = cursor.execute(_ORDERS, facts).fetchall()
         visits = cursor.execute(_VISITS, facts).fetchall()
-    customer = person.customer
+        storefront_visits = cursor.execute(_STOREFRONT_VISITS, facts).fetchall() if has_storefront_visits else []
     return {
         "phone": person.e164,
         "customer": {
@@ -72,6 +97,7 @@ def report_person(connection: Connection, person: Person) -> dict[str, Any]:
         ],
         "orders": orders,
         "visits": visits,
+        "storefront_visits": storefront_visits,
         "conflicts": _report_events(person.disputed),
         "failures": _report_events(person.failed),
         "spooled": [

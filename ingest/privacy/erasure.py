@@ -16,10 +16,11 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from ingest.privacy.erasure_lock import erasing
+from ingest.privacy.events import without_identity
 from ingest.privacy.person import Person, UnknownPerson, describe_unresolved, find_person
 from ingest.privacy.phone_hash import check_of, hash_phone
 from ingest.privacy.proofs import Proof, Proofs
-from ingest.spool.file import Spool, without_identity
+from ingest.spool.file import Spool
 from ingest.storage.connections import Connection
 
 _NEW_CUSTOMER = """
@@ -157,7 +158,7 @@ def erase(connection: Connection, *, shop: str, phone: str, key: SecretStr, spoo
         else:
             proof, was_erased = _prove(connection, person, key=key, phone_hash=phone_hash, by=by), False
         orders = _clear(connection, person, customer_id=proof.customer_id)
-    spool.rewrite({entry.event_id: without_identity(entry.event) for entry in person.spooled})
+    spool.rewrite({entry.event_id: without_identity(entry) for entry in person.spooled})
     return Erased(
         erased_at=proof.erased_at,
         erased_by=proof.erased_by,

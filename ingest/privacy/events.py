@@ -11,6 +11,9 @@ from ingest.privacy.identity import Buyer, read_buyer
 from ingest.spool.file import Spool, Spooled
 from ingest.storage.connections import Connection
 
+# What names the buyer, and what may: an address that linked to the shop, or a campaign, can hold anything.
+_IDENTITY = ("phone", "email", "customer_name", "referrer", "utm_source", "utm_medium", "utm_campaign")
+
 _FAILURES = "select order_id, event, noted_at from regulars.failures where shop_id = %(shop_id)s order by noted_at"
 
 _CONFLICTS = "select order_id, event, noted_at from regulars.conflicts where shop_id = %(shop_id)s order by noted_at"
@@ -55,6 +58,14 @@ def parse_spooled(entry: Spooled) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
+
+
+def without_identity(entry: Spooled) -> str | None:
+    """The event's text without the person's data, so that its order still counts. None if it is not an event."""
+    event = parse_spooled(entry)
+    if event is None:
+        return None
+    return json.dumps({name: fact for name, fact in event.items() if name not in _IDENTITY})
 
 
 def _read(

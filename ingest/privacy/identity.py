@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import phonenumbers
+
 from ingest.checkout import clean_text
 from ingest.phone import read_phone
+
+_SHORTEST_NATIONAL = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,17 @@ class Identity:
         return buyer.email in self.emails if buyer.e164 is None else buyer.e164 == self.e164
 
     def appears_in(self, text: str) -> bool:
-        """Whether a text that is not an event holds one of the e-mails, or the phone's digits without country code."""
+        """Whether a text that is not an event holds one of the e-mails, or the phone's digits."""
         lower = text.lower()
-        return self.e164[-9:] in "".join(filter(str.isdigit, text)) or any(email in lower for email in self.emails)
+        digits = phonenumbers.normalize_digits_only(text)
+        return _distinctive_digits(self.e164) in digits or any(email in lower for email in self.emails)
+
+
+def _distinctive_digits(e164: str) -> str:
+    """The number as it is dialled within its country, so that any spelling is found; a short one, which any text may
+    hold, with the country code."""
+    national = phonenumbers.national_significant_number(phonenumbers.parse(e164))
+    return national if len(national) >= _SHORTEST_NATIONAL else e164.removeprefix("+")
 
 
 def read_buyer(event: object, *, country: str) -> Buyer:

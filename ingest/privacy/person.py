@@ -4,6 +4,7 @@ If an event's phone can't be read, its e-mail says whose it is, unless another c
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,8 +18,8 @@ from ingest.spool.file import Spool, Spooled
 from ingest.storage.connections import Connection
 from ingest.storage.errors import InputError, RegularsError, UnknownShop
 
-_SHOP = """
-    select id, coalesce(country, '') from public.user_shops where shop_slug = %(slug)s
+_SHOPS = """
+    select id, coalesce(country, '') from public.user_shops where shop_slug = %(slug)s or id = %(shop_id)s
     union
     select shops.id, coalesce(shops.country, '')
     from public.shop_slugs as slugs
@@ -115,6 +116,10 @@ class UnknownPerson(RegularsError):
     """The shop holds nothing about a person with this phone."""
 
 
+class AmbiguousShop(InputError):
+    """The slug is one shop's own and another's link: it doesn't say which of them is meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
     customer_id: UUID
@@ -165,13 +170,11 @@ class Person:
 
 
 def read_shop(connection: Connection, *, shop: str, phone: str) -> tuple[UUID, str, str]:
-    """The shop's id, its country, and the phone in E.164. Raises UnknownShop and InputError, without the phone."""
-    row = connection.execute(_SHOP, {"slug": shop}).fetchone()
-    if row is None:
-        raise UnknownShop(
-            "There is no shop with that slug; user_shops.shop_slug and shop_slugs.slug hold those that exist."
-        )
-    shop_id, country = row
+    """The shop's id, its country, and the phone in E.164; `shop` is the shop's slug, that of a link of its, or its id.
+
+    Raises UnknownShop, AmbiguousShop and InputError, without the phone.
+    """
+    shop_id, country = _find_shop(connection, shop)
     e164, reason = read_phone(clean_text(phone), country=country)
     if e164 is None:
         raise InputError(f"This phone can't be read as one of {country or 'any country'}: {reason}.")
@@ -258,6 +261,25 @@ def describe_unresolved(event_ids: Sequence[int]) -> str:
         f"and no known order or e-mail says whose they are. Numbers: {numbers}. `regulars spool list` shows since when "
         "they have waited, `regulars spool drop NUMBER` deletes one."
     )
+
+
+def _find_shop(connection: Connection, shop: str) -> tuple[UUID, str]:
+    given_id = None
+    with suppress(ValueError):
+        given_id = UUID(shop)
+    found: dict[UUID, str] = dict(connection.execute(_SHOPS, {"slug": shop, "shop_id": given_id}))
+    if given_id in found:
+        return given_id, found[given_id]
+    if not found:
+        raise UnknownShop(
+            "There is no shop with that slug or id; user_shops.shop_slug and shop_slugs.slug hold the slugs that exist."
+        )
+    if len(found) > 1:
+        raise AmbiguousShop(
+            f"{len(found)} shops have that slug, as their own or as a link's: give the id of the shop that is meant "
+            "instead (user_shops.id)."
+        )
+    return found.popitem()
 
 
 def _earlier(connection: Connection, *, shop_id: UUID, country: str, e164: str) -> list[EarlierCustomer]:

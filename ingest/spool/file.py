@@ -4,7 +4,6 @@ It is a SQLite file, safe for several processes, which any SQLite tool can read.
 read it.
 """
 
-import json
 import logging
 import os
 import sqlite3
@@ -27,9 +26,6 @@ Kind = Literal["checkout", "visit"]
 
 Batch = tuple[Kind, Sequence[str]]
 """Events of one kind, each as JSON."""
-
-# What names the buyer, and what may: an address that linked to the shop, or a campaign, can hold anything.
-_IDENTITY = ("phone", "email", "customer_name", "referrer", "utm_source", "utm_medium", "utm_campaign")
 
 SPOOL = "spool.db"
 """The file's name, in the settings' home."""
@@ -98,7 +94,7 @@ class Spool:
     def add(self, kind: Kind, event: str) -> None:
         """Adds an event, which is on the disk when this returns. Raises SpoolRefused."""
         if self.add_batches(lambda: [(kind, [event])]) == [0]:
-            raise SpoolRefused(self.is_full)
+            raise SpoolRefused(self.full_message)
 
     def add_batches(self, take: Callable[[], Sequence[Batch]]) -> list[int]:
         """Adds events in order; they are on the disk when this returns, after waiting for it once.
@@ -123,7 +119,8 @@ class Spool:
             return insert()
 
     @property
-    def is_full(self) -> str:
+    def full_message(self) -> str:
+        """What is said of an event for which there is no room."""
         return f"{self.path} holds {self._most_events:,} events, which is its maximum."
 
     def keep_open(self) -> None:
@@ -349,15 +346,6 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(_DUE)
     connection.execute("pragma user_version = 1")
     connection.commit()
-
-
-def without_identity(event: str) -> str | None:
-    """The event's text without the person's data, so that its order still counts. None if it is not an event."""
-    try:
-        facts = json.loads(event)
-    except ValueError:
-        return None
-    return json.dumps({name: fact for name, fact in facts.items() if name not in _IDENTITY})
 
 
 _spools: WeakSet[Spool] = WeakSet()

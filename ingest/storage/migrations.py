@@ -76,9 +76,9 @@ def migrate(
     return applied
 
 
-def pending(connection: Connection, *, folder: Path = SCHEMA) -> list[str]:
+def pending(connection: Connection) -> list[str]:
     """The names of the migrations that `migrate` would apply. Raises MigrationError if it would refuse to."""
-    wanted = migrations(folder)
+    wanted = migrations()
     done = _history(connection)
     _refuse_unknown(done, wanted)
     return [migration.name for migration in wanted if migration.number not in done]

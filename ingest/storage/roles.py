@@ -1,8 +1,19 @@
 """The group roles of checkouts, owners and analysts. Functions of the schema make and grant them, at any time again."""
 
+from typing import LiteralString
+
 from ingest.storage.connections import Connection
 
 ROLES = ("regulars_checkout", "regulars_owner", "regulars_analyst")
+
+GRANTS: tuple[LiteralString, ...] = (
+    "select regulars.grant_roles()",
+    "select regulars.let_owners_end_tokens()",
+    "select regulars.let_checkout_read_figures()",
+    "select regulars.revoke_from_strangers()",
+)
+"""The statements that make the roles and grant them all that they need; what a server's defaults grant others is taken
+back. The first returns the SQL that a more privileged user must run."""
 
 
 def grant_roles(connection: Connection) -> list[str]:
@@ -10,10 +21,10 @@ def grant_roles(connection: Connection) -> list[str]:
 
     Idempotent: once that user has created the roles, call it again to grant the rest. `connection` is in autocommit.
     """
-    to_run = [statement for (statement,) in connection.execute("select regulars.grant_roles()")]
-    connection.execute("select regulars.let_owners_end_tokens()")
-    connection.execute("select regulars.let_checkout_read_figures()")
-    connection.execute("select regulars.revoke_from_strangers()")
+    create, *grant = GRANTS
+    to_run = [statement for (statement,) in connection.execute(create)]
+    for statement in grant:
+        connection.execute(statement)
     return to_run
 
 

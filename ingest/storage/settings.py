@@ -6,19 +6,11 @@ from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from ingest.storage.errors import SettingError
-
-
-def _require_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is not a time zone such as Africa/Accra") from None
-    return name
+from ingest.storage.time_zones import require_zone
 
 
 def _split(listed: object) -> object:
@@ -70,7 +62,7 @@ class Settings(BaseModel):
     refresh_at: time = time(2, 30)
     """The time of day at which `regulars serve` refreshes, in `time_zone`."""
 
-    time_zone: Annotated[str, AfterValidator(_require_zone)] = "Africa/Accra"
+    time_zone: Annotated[str, AfterValidator(require_zone)] = "Africa/Accra"
     """The time zone of `refresh_at`. Each shop has a time zone of its own."""
 
     refresh_every: int | None = Field(None, ge=1, le=24 * 60)

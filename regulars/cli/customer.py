@@ -13,7 +13,7 @@ from regulars.cli.opening import open_database
 
 
 def customer(
-    shop: Annotated[str, typer.Option(help="The shop's slug.")],
+    shop: Annotated[str, typer.Option(help="The shop's slug or id.")],
     phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> None:
@@ -32,9 +32,10 @@ def customer(
 def _print(console: Console, held: dict[str, Any]) -> None:
     identity = {"phone": held["phone"]} | (held["customer"] or {})
     _print_facts(console, "customer", identity)
-    for kind in ("orders", "visits", "conflicts", "failures", "spooled"):
-        rows: list[dict[str, Any]] = held[kind]
-        console.print(f"\n{kind}: {len(rows):,}")
+    for kind, rows in held.items():
+        if not isinstance(rows, list):
+            continue
+        console.print(f"\n{kind.replace('_', ' ')}: {len(rows):,}")
         for row in rows:
             event = row.get("event")
             _print_facts(console, "-", row | event if isinstance(event, dict) else row)

@@ -28,7 +28,9 @@ def dashboard(
     settings = Settings.from_environment()
     app = create_app(settings)
     _require_owners_role_if_there_is_a_database(settings)
-    Console(stderr=True, highlight=False).print(f"The dashboard is at http://{host}:{port}. Stop with Ctrl-C.")
+    Console(stderr=True, highlight=False, markup=False).print(
+        f"The dashboard is at http://{host}:{port}. Stop with Ctrl-C."
+    )
     log_as_json()
     threading.Thread(target=charts.warm_up, daemon=True).start()
     # Uvicorn's own access log would hold query strings.

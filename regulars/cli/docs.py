@@ -66,7 +66,7 @@ def docs(
     _write(path, page)
     models = [node for name, node in manifest["nodes"].items() if name.startswith("model.")]
     columns = sum(len(model["columns"]) for model in models)
-    Console(highlight=False, soft_wrap=True).print(f"{len(models)} tables with {columns} columns: {path}")
+    Console(highlight=False, soft_wrap=True, markup=False).print(f"{len(models)} tables with {columns} columns: {path}")
 
 
 def _write(path: Path, content: str) -> None:

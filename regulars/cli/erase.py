@@ -14,7 +14,7 @@ from regulars.cli.opening import open_database
 
 
 def erase(
-    shop: Annotated[str, typer.Option(help="The shop's slug.")],
+    shop: Annotated[str, typer.Option(help="The shop's slug or id.")],
     phone: Annotated[str, typer.Option(help="The person's phone, in any spelling.")],
     by: Annotated[
         str | None, typer.Option(help="Who erases, for the record of the erasure; by default the database's user.")
@@ -28,7 +28,7 @@ def erase(
         done = erase_person(connection, shop=shop, phone=phone, key=key, spool=Spool(settings.home / SPOOL), by=by)
     when = f"{done.erased_at:%Y-%m-%d %H:%M:%S} UTC by {done.erased_by}"
     left = f"{done.orders:,} orders and {done.events:,} kept events"
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(
         f"Already erased: {when}. This time {left} were erased as well."
         if done.was_erased

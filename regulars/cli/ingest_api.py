@@ -29,7 +29,7 @@ def ingest_api(
     settings = Settings.from_environment()
     app = create_app(settings)
     _require_schema_if_there_is_a_database(settings)
-    Console(stderr=True, highlight=False).print(
+    Console(stderr=True, highlight=False, markup=False).print(
         f"The ingest API is at http://{host}:{port}/api/ingest. Stop with Ctrl-C."
     )
     log_as_json()

@@ -1,8 +1,10 @@
 """`regulars load`: a storefront's export into the raw tables."""
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -27,24 +29,26 @@ def load(
     """Load a storefront's export. Loading it again changes nothing; a newer one updates.
 
     Rows that can't be loaded are listed in the rejects file with line and reason. The others are loaded, and the
-    exit status is 3. Times without an offset are UTC.
+    exit status is 3. If all rows are loaded, there is no such file. Times without an offset are UTC.
     """
-    console = Console(highlight=False)
-    with open_database(Settings.from_environment()) as connection, _progress(console) as progress:
-        shops_export = ImportFile(shops, ShopRow)
-        loaded_shops = load_shops(connection, shops_export)
-        task = progress.add_task("orders", total=orders.stat().st_size if orders.exists() else None)
-        export = ImportFile(orders, OrderRow, on_bytes=lambda position: progress.update(task, completed=position))
-        loaded = load_orders(connection, export)
-        progress.update(task, completed=orders.stat().st_size)
+    console = Console(highlight=False, markup=False)
+    with _list_of_rejects(rejects, files=(shops, orders)) as listed:
+        with open_database(Settings.from_environment()) as connection, _progress(console) as progress:
+            shops_export = ImportFile(shops, ShopRow)
+            loaded_shops = load_shops(connection, shops_export)
+            task = progress.add_task("orders", total=orders.stat().st_size if orders.exists() else None)
+            export = ImportFile(orders, OrderRow, on_bytes=lambda position: progress.update(task, completed=position))
+            loaded = load_orders(connection, export)
+            progress.update(task, completed=orders.stat().st_size)
 
-    console.print(
-        f"{loaded_shops.shops:,} shops; {loaded.written:,} orders new or changed, "
-        f"{loaded.unchanged:,} unchanged, {loaded.unreadable:,} with a phone that can't be read."
-    )
-    refused = loaded_shops.rejects + loaded.rejects
+        console.print(
+            f"{loaded_shops.shops:,} shops; {loaded.written:,} orders new or changed, "
+            f"{loaded.unchanged:,} unchanged, {loaded.unreadable:,} with a phone that can't be read."
+        )
+        refused = loaded_shops.rejects + loaded.rejects
+        if refused:
+            _write(listed, refused)
     if refused:
-        _write(rejects, refused)
         console.print(f"{len(refused):,} rows were rejected: {rejects} has each line and its reason.", style="yellow")
     for file in (shops_export, export):
         if file.is_cut_off:
@@ -56,11 +60,29 @@ def load(
         raise typer.Exit(SOME_REJECTED)
 
 
-def _write(path: Path, refused: list[Reject]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "line", "reason"])
-        writer.writerows([reject.file, reject.line, reject.reason] for reject in refused)
+@contextmanager
+def _list_of_rejects(path: Path, *, files: tuple[Path, ...]) -> Iterator[TextIO]:
+    """The file is opened before anything is loaded, so that no reason is lost afterwards; none is left empty."""
+    if any(path.resolve() == file.resolve() for file in files):
+        raise InputError(f"{path} is one of the files to load: name another one with --rejects.")
+    try:
+        listed = path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}. Name another file with --rejects.") from None
+    try:
+        with listed:
+            yield listed
+    finally:
+        # Not a device, such as /dev/null.
+        if path.is_file() and path.stat().st_size == 0:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _write(listed: TextIO, refused: list[Reject]) -> None:
+    writer = csv.writer(listed)
+    writer.writerow(["file", "line", "reason"])
+    writer.writerows([reject.file, reject.line, reject.reason] for reject in refused)
 
 
 def _progress(console: Console) -> Progress:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ingest.storage.connections import Connection
 from ingest.storage.indexes import missing_indexes
@@ -19,7 +20,7 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")] = False,
 ) -> None:
     """Bring the database's schema up to date. Safe to run at any time, and twice."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     with open_database(Settings.from_environment(), must_be_migrated=False) as connection:
         storefront = survey(connection)
         _print_found(console, connection, storefront)
@@ -32,8 +33,8 @@ def migrate(
         _print_shops(console, connection)
     if left:
         console.print(
-            "[yellow]These roles are missing and this user may not create them.[/] Ask somebody who may to run this, "
-            "then run `regulars migrate` again:"
+            Text("These roles are missing and this user may not create them.", "yellow"),
+            "Ask somebody who may to run this, then run `regulars migrate` again:",
         )
         for statement in left:
             console.print(f"  {statement}")

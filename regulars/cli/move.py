@@ -9,6 +9,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.moving.move import Moved
 from flows.moving.move import move as move_database
@@ -32,13 +33,13 @@ def move(
     source, target = conninfo(settings), _target(settings, to)
     try:
         with Console(stderr=True).status("connecting") as spinner:
-            done = move_database(source, target, on_step=lambda step: spinner.update(step))
+            done = move_database(source, target, on_step=lambda step: spinner.update(Text(step)))
     except DatabaseError as error:
         raise DatabaseError(str(error).replace("correct DATABASE_URL", "correct DATABASE_URL or --to")) from None
     if as_json:
         typer.echo(json.dumps({**asdict(done), "rows": done.rows}, indent=2))
         return
-    _print(Console(highlight=False), done, target)
+    _print(Console(highlight=False, soft_wrap=True, markup=False), done, target)
 
 
 def _target(settings: Settings, to: str) -> str:
@@ -58,17 +59,15 @@ def _print(console: Console, done: Moved, target: str) -> None:
     console.print(shown)
     console.print(
         f"Moved {len(done.tables):,} tables with {done.rows:,} rows in {done.seconds:.1f} s; counts and sums are the "
-        "same on both sides.",
-        soft_wrap=True,
+        "same on both sides."
     )
     if done.members:
-        console.print("[yellow]Logins are not in a database.[/] Create these there, then run:", soft_wrap=True)
+        console.print(Text("Logins are not in a database.", "yellow"), "Create these there, then run:")
         for statement in done.members:
-            console.print(f"  {statement}", soft_wrap=True)
+            console.print(f"  {statement}")
     where = conninfo_to_dict(target)
     console.print(
         f"Set DATABASE_URL to {where.get('host', 'the new server')}, database {where.get('dbname')}, wherever Regulars "
         "runs, checkouts first: what they write to the old database from now on is not in the new one. Then "
-        "`regulars refresh`. The old database is as it was; delete it once you have seen the numbers.",
-        soft_wrap=True,
+        "`regulars refresh`. The old database is as it was; delete it once you have seen the numbers."
     )

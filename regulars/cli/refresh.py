@@ -93,7 +93,8 @@ def _print(done: Refresh) -> None:
         "partial": f"{done.changes or 0:,} changes were applied, and models that changed were computed anew",
         "rebuild": f"Everything was recomputed{because}",
     }[done.mode]
-    console = Console(highlight=False)
+    # A warning has names in it.
+    console = Console(highlight=False, markup=False)
     console.print(
         f"{what}; {done.matched or 0:,} orders were matched, {done.unreadable or 0:,} more can't be. "
         f"As of {done.as_of:%Y-%m-%d %H:%M:%S} UTC, in {seconds:.1f} s."

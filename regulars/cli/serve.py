@@ -53,7 +53,7 @@ def _reasons_to_leave_out(settings: Settings) -> dict[Removable, str]:
 
 
 def _introduce(settings: Settings, ports: Ports, left_out: dict[Removable, str]) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     every = f" and every {settings.refresh_every} minutes" if settings.refresh_every else ""
     console.print(f"A refresh runs every day at {settings.refresh_at:%H:%M} {settings.time_zone}{every}.")
     addresses = {

@@ -18,7 +18,7 @@ spool = typer.Typer(help="The events that wait on this machine's disk for the da
 @spool.command("list")
 def list_events(limit: Annotated[int, typer.Option(help="How many to list, the oldest first.", min=1)] = 50) -> None:
     """List the events: since when each waits, or why it was set aside. What they say about people is not shown."""
-    opened, console = _open(), Console(highlight=False)
+    opened, console = _open(), Console(highlight=False, markup=False)
     table = Table("number", "kind", "since", "tries", "state", box=None, pad_edge=False)
     for event in opened.everything(limit=limit):
         state = f"set aside: {event.set_aside_because}" if event.set_aside_because else "waits"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from ingest.zones import standard_zones
+from ingest.storage.time_zones import standard_zones
 
 
 @lru_cache(maxsize=1024)

@@ -46,8 +46,6 @@ _STATUSES = {"noted": 201, "spooled": 202, "failed": 202, "refused": 503}
 
 _PEOPLE_AT_ONCE = 2  # connections besides the tracker's, and threads that no checkout waits for
 
-_NOT_STORED = "Neither the database nor this machine's disk took it: it is not stored. Send it again; it counts once."
-
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ingest API as an ASGI application. Raises SettingError if no token is set."""
@@ -192,7 +190,7 @@ async def _process(
         answer = await run_in_threadpool(one, read[0])
         status = _STATUSES.get(answer.outcome, 200)
         if status == 503:
-            raise Problem(503, _NOT_STORED)
+            raise Problem(503, contract.NOT_STORED)
         return JSONResponse(_content(answer), status_code=status)
     answered = iter(await run_in_threadpool(many, read))
     # Valid and invalid events, in the order of the batch.
@@ -201,7 +199,7 @@ async def _process(
         for event in parsed.events
     ]
     if any(answer["outcome"] == "refused" for answer in answers):
-        raise Problem(503, _NOT_STORED, members={"answers": answers})
+        raise Problem(503, contract.NOT_STORED, members={"answers": answers})
     return JSONResponse({"answers": answers}, status_code=200 if len(read) == len(answers) else 207)
 
 

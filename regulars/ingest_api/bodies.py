@@ -91,7 +91,7 @@ class PersonBody(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    shop: Needed = Field(description="The shop's slug, or the slug of one of its links.")
+    shop: Needed = Field(description="The shop's slug, the slug of one of its links, or the shop's id.")
     phone: Needed = Field(description="The person's phone in any spelling; it is read in the shop's country.")
 
 

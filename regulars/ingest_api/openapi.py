@@ -10,6 +10,8 @@ from ingest.answer import Outcome
 from regulars.ingest_api.bodies import CheckoutBody, ErasureBody, PersonBody, VisitBody, schema
 from regulars.web.problems import MEDIA_TYPE
 
+NOT_STORED = "Neither the database nor this machine's disk took it: it is not stored. Send it again; it counts once."
+
 _SHOP = "0b6a8f0e-5f1c-4f6e-9a55-0d2f6f0a9c11"
 _ORDER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 _VISIT = "3f2b1c9a-8d4e-4c1b-b1a6-2e5d7a9c0f42"
@@ -46,6 +48,14 @@ _NOTED = {"outcome": "noted", "customer_id": None, "visit_id": _VISIT, "reason":
 _SPOOLED = {"outcome": "spooled", "customer_id": None, "visit_id": None, "reason": "TookTooLong"}
 _INVALID = {"outcome": "invalid", "errors": [{"pointer": "#/checkouts/1/shop_id", "detail": "is missing"}]}
 
+_REFUSED = {"outcome": "refused", "customer_id": None, "visit_id": None, "reason": None}
+_NOT_STORED = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": NOT_STORED,
+}
+
 _FIELD_ERROR = {
     "type": "object",
     "required": ["pointer", "detail"],
@@ -61,16 +71,18 @@ _INVALID_SCHEMA = {
 
 _ANSWER_SCHEMA = AnswerBody.model_json_schema()
 
-_ANSWERS_SCHEMA = {
-    "type": "object",
+_ANSWERS = {
+    "type": "array",
     "description": "One answer to each event of the batch, in order.",
-    "required": ["answers"],
-    "properties": {"answers": {"type": "array", "items": {"anyOf": [_ANSWER_SCHEMA, _INVALID_SCHEMA]}}},
+    "items": {"anyOf": [_ANSWER_SCHEMA, _INVALID_SCHEMA]},
 }
+
+_ANSWERS_SCHEMA = {"type": "object", "required": ["answers"], "properties": {"answers": _ANSWERS}}
 
 _PROBLEM_SCHEMA = {
     "type": "object",
-    "description": "RFC 9457. `errors` names each invalid field, but never its value.",
+    "description": "RFC 9457. `errors` names each invalid field, but never its value. Only a batch that was not stored "
+    "whole has `answers`.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string"},
@@ -78,7 +90,7 @@ _PROBLEM_SCHEMA = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "errors": {"type": "array", "items": _FIELD_ERROR},
-        "answers": _ANSWERS_SCHEMA["properties"]["answers"],  # type: ignore[index]
+        "answers": _ANSWERS,
     },
 }
 
@@ -114,7 +126,12 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         },
     ),
     500: _problem("An internal error. Send it again."),
-    503: _problem("Neither the database nor the disk took it, so it is not stored. Send it again."),
+    503: _problem(
+        "Neither the database nor the disk took it, so it is not stored. Send it again; it counts once. For a batch: "
+        "at least one event was `refused`, and `answers` has the answer to each, as for 200.",
+        one=_NOT_STORED,
+        batch=_NOT_STORED | {"answers": [_MATCHED, _REFUSED]},
+    ),
 }
 
 _MIXED = _answer(
@@ -163,8 +180,16 @@ class HeldBody(BaseModel):
 
     phone: str
     customer: dict[str, Any] | None
+    storefront_customers: list[dict[str, Any]] = Field(
+        description="Rows of the person in the storefront's own shop_customers, if it has that table."
+    )
     orders: list[dict[str, Any]]
-    visits: list[dict[str, Any]] = Field(description="Visits that the person's orders completed.")
+    visits: list[dict[str, Any]] = Field(
+        description="Visits that the person's orders completed; `order_id` is null where that order has been deleted."
+    )
+    storefront_visits: list[dict[str, Any]] = Field(
+        description="Rows of the person's orders in the storefront's own customer_tracking, if it has that table."
+    )
     conflicts: list[dict[str, Any]] = Field(description="Checkouts that disputed an earlier one of the same order.")
     failures: list[dict[str, Any]] = Field(description="Checkouts that failed and will be tried again.")
     spooled: list[dict[str, Any]] = Field(description="Events that wait in this machine's spool.")
@@ -222,8 +247,10 @@ ACCESS_ANSWERS: dict[int | str, dict[str, Any]] = {
                 "customer_name": "Ama",
                 "first_seen_at": "2026-03-14 12:00:00+00",
             },
+            "storefront_customers": [],
             "orders": [{"order_id": _ORDER, "customer_phone": "024 123 4567", "total_price": "10.00"}],
             "visits": [{"visit_id": _VISIT, "order_id": _ORDER, "accessed_via_slug": "march-promo"}],
+            "storefront_visits": [],
             "conflicts": [],
             "failures": [],
             "spooled": [],

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from ingest.privacy.access import answer_access_request
 from ingest.privacy.erasure import Erased, erase
 from ingest.privacy.erasure_lock import ErasureBusy
-from ingest.privacy.person import UnknownPerson
+from ingest.privacy.person import AmbiguousShop, UnknownPerson
 from ingest.privacy.phone_hash import required_key
 from ingest.spool.file import Spool, SpoolRefused
 from ingest.storage.budget import BudgetedConnection
@@ -85,7 +85,9 @@ class People:
                 require_schema(connection)
                 yield connection
         except UnknownShop:
-            raise _problem(404, "/shop", "is no shop's slug") from None
+            raise _problem(404, "/shop", "is no shop's slug or id") from None
+        except AmbiguousShop as error:
+            raise _problem(422, "/shop", "is the slug of several shops", detail=str(error)) from None
         except UnknownPerson as error:
             raise _problem(404, "/phone", "matches no customer of this shop", detail=str(error)) from None
         except InputError as error:

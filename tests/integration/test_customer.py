@@ -44,9 +44,9 @@ def test_the_commands_report_what_is_held_erase_it_and_never_print_the_phone(
     short = regulars("erase", *person, **(where | {"REGULARS_ERASURE_KEY": "short"}))
     assert (short.returncode, "REGULARS_ERASURE_KEY: is shorter than 32" in short.stderr) == (1, True)
 
-    first = regulars("erase", *person, "--by", "Yaw", **where)
+    first = regulars("erase", *person, "--by", "Yaw [dpo] [/]", **where)
     assert (first.returncode, first.stderr) == (0, "")
-    assert "by Yaw; 5 orders and 5 kept events no longer hold an identity" in first.stdout
+    assert "by Yaw [dpo] [/]; 5 orders and 5 kept events no longer hold an identity" in first.stdout
     second = regulars("erase", *person, **where)
     assert "Already erased: " in second.stdout
     assert not is_personal(first.stdout + second.stdout + keyless.stderr + short.stderr)

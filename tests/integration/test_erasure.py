@@ -9,8 +9,9 @@ from psycopg import sql
 from flows.steps import run_refresh
 from ingest import track
 from ingest.bulk.matching import match_orders
+from ingest.privacy.access import answer_access_request
 from ingest.privacy.erasure_lock import ErasureBusy, no_erasure
-from ingest.privacy.person import UnknownPerson
+from ingest.privacy.person import AmbiguousShop, UnknownPerson
 from ingest.spool.file import SPOOL, Spool
 from ingest.spool.replay import replay
 from ingest.storage.connections import Connection
@@ -131,6 +132,35 @@ def test_another_shops_customer_of_the_same_phone_is_untouched(connection: Conne
     assert track(connection, checkout(theirs, old)).outcome == "returning_customer"
 
 
+@pytest.mark.parametrize(
+    "debris", [f'["{PHONE}"]', f'"{PHONE}"', "233245550123", "245550123", f'[{{"phone": "{PHONE}"}}]']
+)
+def test_debris_that_is_json_but_no_event_is_deleted_with_the_person(
+    connection: Connection, spool: Spool, debris: str
+) -> None:
+    person_order(connection, add_shop(connection))
+    spool.add("checkout", debris)
+    assert erased(connection, spool).events == 1
+    assert traces(connection, spool) == []
+    assert spool.everything() == []
+
+
+def test_a_slug_of_two_shops_erases_nobody_until_the_shops_id_is_given(connection: Connection, spool: Spool) -> None:
+    mine, theirs = add_shop(connection), add_shop(connection, "kofi-data")
+    # The link that one shop handed out once is what another calls itself now.
+    connection.execute("insert into shop_slugs (shop_id, slug) values (%s, 'ama-data')", [theirs])
+    orders = [person_order(connection, shop) for shop in (mine, theirs)]
+    with pytest.raises(AmbiguousShop, match=r"2 shops .* id of the shop"):
+        erased(connection, spool)
+    assert fetch(connection, "select count(*) from shop_orders where customer_email is not null") == [(2,)]
+    assert erased(connection, spool, shop=str(theirs).upper()).orders == 1
+    assert fetch(connection, "select id from shop_orders where customer_email <> ''") == [(orders[0],)]
+    assert erased(connection, spool, shop=str(mine)).orders == 1
+    # A shop's own link makes nothing ambiguous.
+    connection.execute("insert into shop_slugs (shop_id, slug) values (%s, 'kofi-data')", [theirs])
+    assert erased(connection, spool, shop="kofi-data").was_erased
+
+
 def test_a_second_erasure_returns_the_first_and_removes_what_was_left(connection: Connection, spool: Spool) -> None:
     shop = add_shop(connection)
     track(connection, checkout(shop, order := person_order(connection, shop)))
@@ -148,6 +178,8 @@ def test_an_order_that_has_become_another_customers_stays_theirs(connection: Con
     for order in orders:
         track(connection, checkout(shop, order))
     connection.execute("update shop_orders set customer_phone = '0203334444' where id = %s", [orders[1]])
+    held = answer_access_request(connection, shop="ama-data", phone=PHONE, key=None, spool=spool)
+    assert [visit["order_id"] for visit in held["visits"]] == [orders[0]]
     assert erased(connection, spool).orders == 1
     match_orders(connection)
     assert fetch(

@@ -17,6 +17,7 @@ from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from regulars.ingest_api import people
 from regulars.ingest_api.app import create_app
+from regulars.ingest_api.openapi import HeldBody
 from regulars.web.logs import JsonLines
 from tests.conftest import Database
 from tests.person import E164, EMAIL, KEY, NAME, PHONE, SPELLINGS, a_past, checkout, is_personal, person_order, traces
@@ -76,6 +77,7 @@ def test_a_person_receives_a_full_report_and_is_erased_everywhere_and_only_once(
     held = client.post(ACCESS, json=PERSON | {"phone": SPELLINGS[3]})
     assert (held.status_code, held.headers["cache-control"]) == (200, "no-store")
     report = held.json()
+    assert report.keys() == HeldBody.model_fields.keys()
     assert (report["phone"], report["customer"]["email"], report["customer"]["customer_name"]) == (E164, EMAIL, NAME)
     assert {each["order_id"] for each in report["orders"]} == {
         str(orders[name]) for name in ("tracked", "untracked", "failed", "spooled", "moved here")
@@ -132,9 +134,12 @@ def test_a_body_that_cannot_be_read_is_a_problem_that_names_the_field_and_not_th
 def test_an_unknown_shop_or_person_or_an_unreadable_phone_is_named_without_its_value(
     connection: Connection, client: httpx.Client, path: str
 ) -> None:
-    add_shop(connection)
+    for slug, link in (("ama-data", "of-both"), ("of-both", "kofi")):
+        shop = add_shop(connection, slug)
+        connection.execute("insert into shop_slugs (shop_id, slug) values (%s, %s)", [shop, link])
     for body, status, pointer in (
         (PERSON | {"shop": PHONE}, 404, "#/shop"),
+        (PERSON | {"shop": "of-both"}, 422, "#/shop"),
         (PERSON, 404, "#/phone"),
         (PERSON | {"phone": f"{PHONE}{PHONE}"}, 422, "#/phone"),
     ):

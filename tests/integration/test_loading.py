@@ -172,6 +172,21 @@ def test_a_customer_was_first_seen_at_their_earliest_order_whatever_the_order_of
     assert fetch(connection, "select first_seen_at from regulars.customers") == [(datetime(2026, 1, 1, tzinfo=UTC),)]
 
 
+def test_of_orders_of_one_moment_the_one_with_the_lowest_id_names_the_customer(
+    connection: Connection, path: Path
+) -> None:
+    shop_with(connection)
+    low, high = (f"{digit}0000000-0000-4000-8000-000000000000" for digit in "0f")
+    load(
+        connection, path,
+        order(id=low, customer_name="Ama", customer_phone="0241234567"),
+        order(id=high, customer_name="Abena", customer_phone="0241234567"),
+        order(id=high.replace("f", "e"), customer_name="Kofi", customer_phone="0201112222"),
+        order(id=low.replace("0", "1", 1), customer_name="Kojo", customer_phone="0201112222"),
+    )  # fmt: skip
+    assert fetch(connection, "select customer_name from regulars.customers order by 1") == [("Ama",), ("Kojo",)]
+
+
 @pytest.mark.parametrize("chunk", [1, 100])
 def test_the_later_row_of_a_duplicate_order_counts(connection: Connection, path: Path, chunk: int) -> None:
     shop_with(connection)
@@ -239,12 +254,12 @@ def test_a_renamed_shop_is_updated(connection: Connection, tmp_path: Path) -> No
 
 
 def run(
-    database: Database, home: Path, folder: Path, *, orders: str = "orders.csv"
+    database: Database, home: Path, folder: Path, *options: str, orders: str = "orders.csv"
 ) -> "subprocess.CompletedProcess[str]":
     variables = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
     variables |= {"REGULARS_HOME": str(home), "DATABASE_URL": database.conninfo, "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, "-m", "regulars", "load", "--shops", "shops.csv", "--orders", orders],
+        [sys.executable, "-m", "regulars", "load", "--shops", "shops.csv", "--orders", orders, *options],
         env=variables | {"PYTHONPATH": str(Path(__file__).parents[2])}, cwd=folder,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
@@ -281,6 +296,51 @@ def test_the_command_exits_with_3_if_rows_were_rejected_and_names_them_in_a_file
         ("orders.csv", "4"),
     ]
     assert not [secret for secret in SECRETS.values() if secret in text + done.stdout + done.stderr]
+
+
+def test_a_load_that_rejects_nothing_removes_the_list_of_an_earlier_one(
+    migrated: Database, home: Path, folder: Path
+) -> None:
+    write(folder / "orders.csv", order())
+    (folder / "[x] list.csv").write_text("file,line,reason\norders.csv,2,an old reason\n")
+    assert run(migrated, home, folder, "--rejects", "[x] list.csv").returncode == 0
+    assert not (folder / "[x] list.csv").exists()
+    write(folder / "orders.csv", order(total_price="-1"))
+    assert "[x] list.csv has each line" in run(migrated, home, folder, "--rejects", "[x] list.csv").stdout
+    assert "total_price" in (folder / "[x] list.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("rejects", "said"),
+    [
+        ("nowhere/list.csv", "nowhere/list.csv can't be written: No such file or directory."),
+        ("./orders.csv", "is one of the files to load"),
+    ],
+)
+def test_a_list_of_rejects_that_can_not_be_written_is_told_before_anything_is_loaded(
+    migrated: Database, home: Path, folder: Path, rejects: str, said: str
+) -> None:
+    write(folder / "orders.csv", order(), order(total_price="-1"))
+    content = (folder / "orders.csv").read_bytes()
+    done = run(migrated, home, folder, "--rejects", rejects)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert said in done.stderr
+    assert (folder / "orders.csv").read_bytes() == content
+    with migrated.connect() as connection:
+        assert fetch(connection, "select count(*) from user_shops") == [(0,)]
+
+
+def test_a_load_that_the_database_stops_says_that_what_was_committed_stays(
+    migrated: Database, home: Path, folder: Path
+) -> None:
+    write(folder / "orders.csv", order())
+    with migrated.connect() as connection:
+        connection.execute("alter table shop_orders add constraint nothing_now check (false)")
+        done = run(migrated, home, folder)
+        assert done.returncode == 1
+        assert "What was committed stays. Run it again." in done.stderr
+        assert fetch(connection, "select count(*) from user_shops") == [(1,)]
+    assert [path.name for path in folder.iterdir() if "rejects" in path.name] == []
 
 
 def test_the_command_exits_with_1_if_a_file_was_cut_off_and_loads_the_rows_before(

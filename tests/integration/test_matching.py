@@ -65,6 +65,17 @@ def test_the_checkouts_phone_counts_even_if_the_order_has_another(migrated: Data
         ) == [("+233203334444", True)]
 
 
+def test_of_orders_of_one_moment_the_one_with_the_lowest_id_names_the_customer(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        for _ in range(30):
+            add_order(connection, shop)
+        connection.execute("update shop_orders set customer_name = id::text")
+        match_orders(connection)
+        lowest = fetch(connection, "select min(id::text) from shop_orders")
+        assert fetch(connection, "select customer_name from regulars.customers") == lowest
+
+
 def test_an_order_that_comes_after_the_matching_is_in_all_numbers_with_its_customer_or_in_none(built: Database) -> None:
     with built.connect() as connection:
         shop = add_shop(connection)

@@ -42,7 +42,9 @@ def _old_visits(connection: Connection) -> tuple[UUID, UUID]:
     """Two shops whose days begin at other hours, and visits that are alike in some things and differ in others."""
     accra, york = add_shop(connection), add_shop(connection, "york", timezone="America/New_York")
     connection.execute(
-        "insert into shop_slugs (shop_id, slug, label, valid_from) values (%s, 'turns', 'a link', %s)", [accra, _NOON]
+        "insert into shop_slugs (shop_id, slug, label, valid_from) values (%s, 'turns', 'a link', %s), "
+        "(%s, 'turns ', 'the same', 'infinity'), (%s, ' turns', 'earlier', %s)",
+        [accra, _NOON, accra, accra, _NOON - timedelta(days=9)],
     )
     for shop in (accra, york):
         for hours in (0, 1, 2, 16, 17, 24):

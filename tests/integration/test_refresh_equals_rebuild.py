@@ -33,7 +33,15 @@ _KEPT: dict[str, History] = {
             ],
             [],
         ),
-        ([Step("slug's link", 0, 1, 2), Step("visit's campaign", 0, 1, 1)], [Step("slug's link", 0, 2, 2)]),
+        (
+            [
+                Step("slug's link", 0, 1, 2),
+                Step("slug's link", 3, 1, 5),
+                Step("slug's link", 3, 2, 9),
+                Step("visit's campaign", 0, 1, 1),
+            ],
+            [Step("slug's link", 0, 2, 2)],
+        ),
         ([Step("delete slug", 0, 1, 0), Step("order's network", 3, 1, 1)], []),
     ],
     "a shop's time zone moves its sales to other months, and its profits are truncated": [

@@ -5,6 +5,7 @@ What a lost mart, a mart edited by hand, a lock and an unreachable server do is 
 test_refresh_damage.py and test_command.py.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -22,7 +24,7 @@ from psycopg.conninfo import make_conninfo
 from flows import history
 from flows.building.plan import forget_plan
 from flows.lock import BUILDING
-from flows.steps import run_refresh
+from flows.steps import Run, Step, publish, run_refresh
 from ingest.spool.file import SPOOL
 from ingest.storage.connections import Connection
 from ingest.storage.migrations import migrate
@@ -292,3 +294,28 @@ def test_the_history_has_no_value_of_a_row_that_postgresql_refused(shop: Databas
         assert "nobody_new" in str(failed.error)
         assert "209876543" not in str(failed.error)
         run_refresh(shop.settings)
+
+
+def test_what_is_no_error_of_ours_leaves_its_kind_in_the_history_and_a_phone_nowhere(shop: Database) -> None:
+    def break_off(step: Step, run: Run) -> object:
+        if step is publish:
+            raise ValueError("0209876543 can't be read")
+        return step(run)
+
+    with shop.connect() as connection:
+        ((shop_id,),) = fetch(connection, "select id from user_shops")
+        # From a checkout of a newer release.
+        event = {"shop_id": str(shop_id), "order_id": str(uuid4()), "phone": "0209876543", "of_a_newer_release": 1}
+        connection.execute(
+            "insert into regulars.failures (order_id, shop_id, event, reason) values (%s, %s, %s, 'a deadlock')",
+            [event["order_id"], shop_id, json.dumps(event)],
+        )
+        with pytest.raises(ValueError, match="209876543"):
+            run_refresh(shop.settings, perform=break_off)
+        failed = history.last(connection)
+        assert failed
+        assert failed.error == "ValueError."
+        assert run_refresh(shop.settings).status == "succeeded"
+        assert fetch(connection, "select tries, reason from regulars.failures") == [(3, "ValidationError")]
+        assert fetch(connection, "select 1 from regulars.refreshes as r where strpos(r::text, '209876543') > 0") == []
+        connection.execute("truncate regulars.failures")

@@ -358,3 +358,20 @@ def test_an_owner_who_begins_while_a_type_changes_finds_every_number(
         assert sorted(found.result()) == sorted(before)
         assert refresh.result().mode == "partial"
     reader.close()
+
+
+def test_views_on_views_are_found_once_however_many_columns_each_reads(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        connection.execute("create materialized view lowest as select 1 as a, 2 as b, 3 as c, 4 as d")
+        below, chain = "lowest", [f"view_{number:02d}" for number in range(30)]
+        for name in chain:
+            connection.execute(f"create view {name} as select a, b, c, d from {below}")  # type: ignore[arg-type]
+            below = name
+        connection.execute("create view over_two as select view_03.a, lowest.b from view_03 cross join lowest")
+        # Where each column makes a way of its own, there are more ways than can be followed.
+        connection.execute("set statement_timeout = '20s'")
+        found = "select v ->> 'name' from jsonb_array_elements(regulars.views_on(array['lowest'::regclass])) as v"
+        names = [str(name).removeprefix("public.") for (name,) in fetch(connection, found)]
+        assert [name for name in names if name != "over_two"] == chain[::-1]
+        # The outermost first: what reads a view comes before it.
+        assert names.index("over_two") < names.index("view_03")

@@ -22,7 +22,7 @@ from flows.spark.session import MODELS_NEED
 from flows.spark.sources import java_regions, register
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
-from ingest.zones import standard_zones
+from ingest.storage.time_zones import standard_zones
 from tests.conftest import NAME, Database, Server
 from tests.messy_orders import write_messy_orders
 from tests.spark import SMALL, small_spark

@@ -1,28 +1,34 @@
 """A storefront with a customer tracking of its own is migrated while its code runs, and both go on working."""
 
+import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from rich.console import Console
 
 from flows.steps import run_refresh
 from ingest import Checkout, track
 from ingest.bulk.import_file import ImportFile, OrderRow
 from ingest.bulk.loading import load_orders
 from ingest.bulk.matching import match_orders
+from ingest.privacy.access import answer_access_request
 from ingest.spool.file import Spool
 from ingest.storage.connections import Connection
 from ingest.storage.errors import DatabaseError, InputError
 from ingest.storage.migrations import migrate, migrations, pending, require_schema
 from ingest.storage.roles import grant_roles
 from ingest.storage.storefront import survey
+from regulars.cli import customer
 from tests import standing
 from tests.conftest import NAME, Database, Server
 from tests.person import erased
@@ -245,6 +251,68 @@ def test_a_person_is_erased_even_if_phone_and_email_are_not_null(storefront: Dat
         assert _mentions(connection, "241234567") == []
         sales, *rest = numbers[shop]
         assert published(connection)[shop] == (sales + 1, *rest[:2], rest[2] + Decimal(10))  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("erasure_key")
+def test_an_access_request_shows_all_that_an_erasure_removes(server: Server, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite")
+    with standing_storefront(server) as storefront, storefront.connect() as connection:
+        standing.fill(connection, orders=30)
+        ((shop,),) = fetch(connection, "select id from user_shops where shop_slug = 'shop-0'")
+        assert isinstance(shop, UUID)
+        bought = [checkout_as_before(connection, shop, phone, slug="promo") for phone in spellings("241234567")]
+        connection.execute("update customer_tracking set utm_campaign = 'first of ' || shop_order_id")
+        # Only the first visit of an order is taken over.
+        connection.execute(
+            "insert into customer_tracking (shop_order_id, shop_customer_id, shop_id, accessed_at, referrer) "
+            "select shop_order_id, shop_customer_id, shop_id, accessed_at + interval '1 day', 'second of ' || id "
+            "from customer_tracking"
+        )
+        migrate(connection)
+        connection.execute("select regulars.take_over_earlier_visits()")
+        match_orders(connection)
+        late, gone = (checkout_as_before(connection, shop, "0241234567", slug="promo") for _ in range(2))
+        for order in (late, gone):
+            event = Checkout(
+                shop_id=shop, order_id=order.order_id, phone="0241234567", email=f"{order.order_id}@example.com",
+                referrer=f"https://wa.me/{order.order_id}", utm_source="for Ama",
+            )  # fmt: skip
+            track(connection, event)
+            assert track(connection, event.model_copy(update={"slug": "another"})).outcome == "conflict"
+        connection.execute("delete from shop_orders where id = %s", [gone.order_id])
+
+        before = _texts(connection)
+        held = answer_access_request(connection, shop="shop-0", phone="024 123 4567", key=None, spool=spool)
+        printed = StringIO()
+        customer._print(Console(file=printed, highlight=False), held)
+        assert erased(connection, spool, shop="shop-0", phone="024 123 4567").orders == len(bought) + 1
+        removed = {text for _, text in before - _texts(connection)}
+        for told in (json.dumps(held, default=str), printed.getvalue()):
+            assert {text for text in removed if text not in told} == set()
+        assert {"0241234567", "for Ama", f"https://wa.me/{gone.order_id}"} <= removed
+        assert len([text for text in removed if text.startswith("second of ")]) == len(bought)
+
+
+def _texts(connection: Connection) -> Counter[tuple[object, str]]:
+    """How often each table holds each text, also within a document."""
+    found: Counter[tuple[object, str]] = Counter()
+    for (table,) in fetch(
+        connection,
+        "select oid::regclass::text from pg_class where relkind = 'r' "
+        "and relnamespace::regnamespace::text in ('public', 'regulars')",
+    ):
+        for (row,) in fetch(connection, f"select to_jsonb(t) from {table} as t"):
+            facts = dict(row)  # type: ignore[call-overload]
+            facts |= facts.pop("event", {})
+            found.update((table, value) for name, value in facts.items() if isinstance(value, str) and name in _FREE)
+    return found
+
+
+# The columns, and the fields of an event, that may say anything about a person.
+_FREE = {
+    "phone", "phone_number", "email", "customer_name", "customer_phone", "customer_email", "referrer", "utm_source",
+    "utm_medium", "utm_campaign",
+}  # fmt: skip
 
 
 def _mentions(connection: Connection, digits: str) -> list[tuple[object, ...]]:

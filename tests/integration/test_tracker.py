@@ -418,6 +418,25 @@ def test_a_failure_within_the_callers_transaction_does_not_abort_it(migrated: Da
         _assert_each_counts_once(connection, [order])
 
 
+def test_within_the_callers_transaction_it_raises_nothing_even_if_the_database_never_gives_an_answer(
+    migrated: Database, tracker: Tracker
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        # A fault, in place of the database's function: the shop's country is another one each time.
+        connection.execute(
+            "create or replace function regulars.track(in event jsonb, inout country text, in phone text, "
+            "in unreadable_reason text, in phone_hash bytea default null, out outcome text, out customer_id uuid, "
+            "out visit_id uuid, out key_check bytea) language sql as "
+            "$$ select 'X' || $2, 'other_country', null::uuid, null::uuid, null::bytea $$"
+        )
+        with connection.transaction():
+            order = add_order(connection, shop)
+            answer = tracker.track_within(connection, Checkout(shop_id=shop, order_id=order, phone="0241234567"))
+            assert (answer.outcome, answer.reason) == ("spooled", "RegularsError")
+        assert fetch(connection, "select id from shop_orders") == [(order,)]
+
+
 def test_a_match_within_the_callers_transaction_is_committed_or_rolled_back_with_it(
     migrated: Database, tracker: Tracker
 ) -> None:

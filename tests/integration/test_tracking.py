@@ -1,5 +1,6 @@
 """`track` and `visit` are idempotent: an event counts once, and a phone is one customer, concurrently too."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -221,6 +222,19 @@ def test_the_phone_is_read_in_the_shops_country_even_after_it_has_changed(migrat
         assert tracked.outcome == "new_customer"
 
 
+def test_a_shop_of_which_the_country_is_not_known_is_tracked_by_phones_with_a_country_code(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        connection.execute("alter table user_shops alter country drop not null; update user_shops set country = null")
+        for phone, outcome in (
+            ("+233241234567", "new_customer"),
+            ("00233 24 123 4567", "unreadable"),
+            ("+233 24 123 4567", "returning_customer"),
+        ):
+            order = add_order(connection, shop, phone=phone)
+            assert track(connection, Checkout(shop_id=shop, order_id=order, phone=phone)).outcome == outcome
+
+
 @pytest.mark.parametrize("phone", [None, "", "  ", "12", "0" * 300, "call me", "\0", "😀", "0251234567"])
 def test_the_reason_of_an_unreadable_phone_is_recorded(migrated: Database, phone: str | None) -> None:
     with migrated.connect() as connection:
@@ -306,6 +320,24 @@ def test_a_checkout_that_fails_inside_the_database_is_rolled_back_and_stored_the
         assert fetch(connection, "select count(shop_customer_id) from regulars.tracking") == [(1,)]
         assert fetch(connection, "select count(*) from regulars.failures") == [(0,)]
         assert track(connection, checkout).outcome == "replayed"
+
+
+def test_a_failed_checkout_that_can_not_be_read_any_more_holds_up_no_other_and_its_reason_names_nobody(
+    migrated: Database,
+) -> None:
+    with migrated.connect() as connection:
+        shop = add_shop(connection)
+        odd, endless, good = (add_order(connection, shop) for _ in range(3))
+        event = {"shop_id": str(shop), "phone": "0241234567", "email": "ama@example.com"}
+        for order, more in ((odd, {"of_a_newer_release": "0241234567"}), (endless, {"accessed_at": "x"}), (good, {})):
+            connection.execute(
+                "insert into regulars.failures (order_id, shop_id, event, reason) values (%s, %s, %s, 'a deadlock')",
+                [order, shop, json.dumps(event | {"order_id": str(order)} | more)],
+            )
+        assert retry_failures(connection) == 1
+        assert sorted(fetch(connection, "select order_id, tries, reason from regulars.failures")) == sorted(
+            (order, 2, "ValidationError") for order in (odd, endless)
+        )
 
 
 def test_a_customer_who_is_deleted_leaves_order_and_visit_without_one(migrated: Database) -> None:

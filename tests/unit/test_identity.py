@@ -30,6 +30,30 @@ def test_a_readable_phone_decides_and_the_email_only_without_one(event: object, 
 
 
 @pytest.mark.parametrize(
+    ("e164", "text", "is_there"),
+    [
+        ("+233245550123", "half an entry: 024-555 0123", True),
+        ("+233245550123", "０２４５５５０１２３", True),
+        ("+233245550123", "024 555 0124", False),
+        # Eight digits in Togo, ten in the United States; in Italy the 0 belongs to the number.
+        ("+22890123456", "tel 90 12 34 56", True),
+        ("+22890123456", "tel 91 12 34 56", False),
+        ("+12135550123", "(213) 555-0123", True),
+        ("+12135550123", "(313) 555-0123", False),
+        ("+390612345678", "06 1234 5678", True),
+        ("+390612345678", "16 1234 5678", False),
+        # Five digits may be anything.
+        ("+29022158", "order 22158", False),
+        ("+29022158", "+290 22158", True),
+    ],
+)
+def test_a_phone_is_found_in_a_text_by_the_digits_that_are_dialled_in_its_country(
+    e164: str, text: str, is_there: bool
+) -> None:
+    assert Identity(e164).appears_in(text) is is_there
+
+
+@pytest.mark.parametrize(
     ("facts", "is_personal"),
     [
         ({}, False),

@@ -4,7 +4,7 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from ingest.zones import standard_zones
+from ingest.storage.time_zones import standard_zones
 
 
 @pytest.mark.parametrize(
