@@ -59,12 +59,12 @@ def _read(snapshot: Snapshot, table: Table, folder: Path, conditions: Sequence[s
     stop = Event()
     readers = snapshot.readers[: len(conditions)]
     with ThreadPoolExecutor(len(readers)) as pool:
-        running = [
-            pool.submit(_work, reader, table, Folders(folder, table.schema, name=f"{name}-{number}", budget=_HELD),
-                        waiting, stop)
-            for number, reader in enumerate(readers)
-        ]  # fmt: skip
         try:
+            running = [
+                pool.submit(_work, reader, table, Folders(folder, table.schema, name=f"{name}-{number}", budget=_HELD),
+                            waiting, stop)
+                for number, reader in enumerate(readers)
+            ]  # fmt: skip
             for future in as_completed(running):
                 future.result()
         except BaseException:

@@ -16,6 +16,7 @@ from regulars.dashboard.security.tokens import Keys
 from tests.conftest import NAME, Server
 from tests.owners import Shop, copy_of, settings_of, two_owners
 from tests.served import served
+from tests.waiting import wait_until
 
 _API = "/api/admin/customers"
 
@@ -52,6 +53,7 @@ class _Reader:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._others = ["repeat-rates", "export.csv", f"{history}/history"]
         self._stop = threading.Event()
+        self._rounds = 0
         self._thread = threading.Thread(target=self._read)
 
     def __enter__(self) -> "_Reader":
@@ -61,6 +63,11 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def wait_for_a_round(self) -> None:
+        """Until each endpoint has been read from now on."""
+        after = self._rounds + 2
+        wait_until(lambda: self._rounds >= after)
 
     def _ask(self, path: str) -> httpx.Response | None:
         sign = "&" if "?" in path else "?"
@@ -83,6 +90,7 @@ class _Reader:
                         self.wrong.append(f"{path}: its cards don't agree: {told}")
             for path in self._others:
                 self._ask(path)
+            self._rounds += 1
 
 
 def test_no_response_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_run(
@@ -106,6 +114,7 @@ def test_no_response_fails_or_mixes_two_refreshes_while_refreshes_and_a_rebuild_
                         "update shop_orders set total_price = total_price + 1, base_price = base_price + 1"
                     )
                     run_refresh(settings, mode=mode)  # type: ignore[arg-type]
+                    reader.wait_for_a_round()
     assert reader.wrong == []
     for path, seen in reader.seen.items():
         assert len(seen) >= 3, path

@@ -278,16 +278,35 @@ def paused(connection, table):
     return found
 
 reading._ranges = paused
-extract(sys.argv[1], Path(sys.argv[2]))
 """
 
+# The second of two readers of this table is not there yet when the first waits for a lock.
+_PAUSED_BETWEEN_READERS = """
+def twice(connection, table):
+    return paused(connection, table) * (2 if table.name == "public.shop_profits" else 1)
 
-def test_an_extract_that_is_interrupted_waits_for_none_of_its_readers(storefront: Database, tmp_path: Path) -> None:
+folders = reading.Folders
+
+def later(*arguments, name, **named):
+    if name == "part-1":
+        sys.stdin.readline()
+    return folders(*arguments, name=name, **named)
+
+reading._ranges, reading.Folders = twice, later
+"""
+
+_EXTRACT = "extract(sys.argv[1], Path(sys.argv[2]))"
+
+
+@pytest.mark.parametrize("paused", [_PAUSED, _PAUSED + _PAUSED_BETWEEN_READERS], ids=["all", "one"])
+def test_an_extract_that_is_interrupted_waits_for_none_of_its_readers(
+    storefront: Database, tmp_path: Path, paused: str
+) -> None:
     with (
         storefront.connect() as holder,
         storefront.connect() as onlooker,
         subprocess.Popen(
-            [sys.executable, "-c", _PAUSED, storefront.conninfo, str(tmp_path / "extract")],
+            [sys.executable, "-c", paused + _EXTRACT, storefront.conninfo, str(tmp_path / "extract")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as child,
     ):  # fmt: skip
