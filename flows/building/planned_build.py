@@ -68,8 +68,7 @@ def _run_in_order(plan: Plan, threads: int, conninfo: str, *, patience: float, w
                     yield ran
         except BaseException:
             # Else the pool would wait for statements that nobody needs any more.
-            for future in running:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             for connection in connections:
                 with suppress(psycopg.Error):
                     connection.cancel_safe(timeout=5)
