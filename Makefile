@@ -46,7 +46,7 @@ lint: install  ## style and types, SQL and the dbt project too
 
 sql-style: install
 	$(BIN)/regulars dbt -- --quiet --warn-error parse
-	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar models tests/dbt
+	$(BIN)/regulars dbt --run sqlfluff -- lint --disable-progress-bar --processes 2 models tests/dbt
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater jinja macros
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater raw ingest/storage/schema
 

@@ -36,7 +36,7 @@ MORE_THAN_FIT = 60
 
 OWNERS = 8
 CLIENTS = 32
-CLIENTS_SECONDS = 20.0
+CLIENTS_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
