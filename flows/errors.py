@@ -20,11 +20,14 @@ def reason(error: Exception) -> str:
 def description(error: Exception) -> str:
     """What the history keeps of an error: its kind, and the message of one of ours or the first line of PostgreSQL's.
 
-    PostgreSQL's details and the text of any other error may hold values, such as a phone number.
+    PostgreSQL's details and the text of any other error may hold values, such as a phone number; what the system says
+    of a file or a disk doesn't.
     """
     kind = type(error).__name__
     if isinstance(error, psycopg.Error):
         return f"{kind}: {first_line(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{kind}: {error.strerror}"
     return f"{kind}: {error}" if isinstance(error, RegularsError) else f"{kind}."
 
 

@@ -19,7 +19,7 @@ def main() -> None:
         WarmProcess(Settings.from_environment()).run()
     except Exception:
         # By type and place, because its text may hold personal data.
-        log.exception("It broke.")
+        log.exception("The refresh part failed.")
         sys.exit(1)
 
 

@@ -261,9 +261,9 @@ def test_a_batch_whose_connection_is_cut_counts_once(
     with migrated.connect() as connection:
         # So that the fault is there before the last event is.
         connection.execute(
-            "create function pg_temp_sleep() returns trigger language plpgsql "
+            "create function write_slowly() returns trigger language plpgsql "
             "as $$ begin perform pg_sleep(0.01); return new; end $$; "
-            "create trigger slow before insert on regulars.tracking for each row execute function pg_temp_sleep()"
+            "create trigger slow before insert on regulars.tracking for each row execute function write_slowly()"
         )
     with Proxy(migrated.conninfo) as proxy:
         behind = settings.model_copy(update={"database_url": proxy.conninfo})

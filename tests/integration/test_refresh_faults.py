@@ -296,6 +296,16 @@ def test_the_history_has_no_value_of_a_row_that_postgresql_refused(shop: Databas
         run_refresh(shop.settings)
 
 
+def test_a_folder_that_cannot_be_written_is_told(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "dbt").symlink_to(home.resolve() / "dbt")
+    monkeypatch.setenv("REGULARS_HOME", str(folder))
+    command.meets(_mounted(folder, "ro"), "Read-only file system")
+
+
 def test_what_is_no_error_of_ours_leaves_its_kind_in_the_history_and_a_phone_nowhere(shop: Database) -> None:
     def break_off(step: Step, run: Run) -> object:
         if step is publish:

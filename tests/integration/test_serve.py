@@ -272,13 +272,12 @@ def test_a_part_that_was_killed_is_missed_and_started_again(served: Served) -> N
 
     def is_missed() -> bool:
         status, facts = served.ready()
-        if "ingest-api" not in " ".join(facts.get("reasons", [])):
-            return False
-        told.extend(facts["reasons"])
-        return status == 503
+        # Of another part that is busy just now there may be a reason as well.
+        told.extend(reason for reason in facts.get("reasons", []) if "ingest-api" in reason)
+        return status == 503 and bool(told)
 
     served.await_(is_missed)
-    assert not {"ingest-api is down", "ingest-api is not answering"}.isdisjoint(told)
+    assert set(told) <= {"ingest-api is down", "ingest-api is not answering"}
     served.await_(lambda: served.ready()[0] == 200)
     assert served.process_of("ingest-api").pid != killed.pid
     assert f"ingest-api (process {killed.pid}) ended by SIGKILL. It is started again" in served.printed.read_text()
@@ -299,6 +298,4 @@ def test_at_the_request_to_stop_everything_ends_in_order(served: Served) -> None
     assert served.process.wait(30) == 0
     wait_until(lambda: all(map(is_gone, processes)))
     assert not (served.home / "prefect.url").exists()
-    # On a busy machine Prefect's server can need more than its time.
-    ended_late = [line for line in served.printed.read_text().splitlines() if "did not end" in line]
-    assert [line for line in ended_late if "prefect" not in line] == []
+    assert "did not end" not in served.printed.read_text()

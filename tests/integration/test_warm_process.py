@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from ingest.storage.settings import Settings
 from tests.conftest import Database
 from tests.receivers import webhook
 from tests.storefront import fetch
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("takes_long")
 
@@ -94,7 +95,7 @@ def test_a_refresh_that_hangs_keeps_no_alarm_from_being_told_and_ends_after_sigt
             holder.execute("lock table shop_orders in access exclusive mode")
             process = subprocess.Popen([sys.executable, "-c", _WATCHING], env=environment)
             try:
-                _await(lambda: {"The numbers are too old", "The refresh is slow"} <= set(received.titles), process)
+                wait_until(lambda: {"The numbers are too old", "The refresh is slow"} <= set(received.titles))
                 assert fetch(connection, _LATEST) == [("running",)]
                 # During a watch and after it.
                 for _ in range(2):
@@ -105,11 +106,3 @@ def test_a_refresh_that_hangs_keeps_no_alarm_from_being_told_and_ends_after_sigt
                 raise
         assert process.wait(timeout=60) == 0
         assert fetch(connection, _LATEST) == [("succeeded",)]
-
-
-def _await(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 50
-    while not condition():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
