@@ -1,17 +1,22 @@
 """A served API with two owners behind it, and what every answer has at its head."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
+from psycopg import sql
 
 from ingest.storage.settings import Settings
+from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import Database
 from tests.owners import Shop, TwoOwners
+from tests.served import served
 
 API = "/api/admin/customers"
 NUMBERS = [
@@ -43,6 +48,19 @@ class Api:
         answer = self.ask(path, shop, **parameters)
         assert answer.status_code == 200, answer.text
         return json.loads(answer.text, parse_float=Decimal)
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator["Api"]:
+        """The same API while the views take this moment for now."""
+        name = sql.Identifier(self.database.name)
+        with self.database.connect() as connection:
+            connection.execute(sql.SQL("alter database {} set regulars.now = {}").format(name, moment.isoformat()))
+            try:
+                # Sessions that began before keep their clock, so these are new ones.
+                with served(create_app(self.settings), headers={}) as client:
+                    yield replace(self, client=client)
+            finally:
+                connection.execute(sql.SQL("alter database {} reset regulars.now").format(name))
 
 
 def months_of(shop: Shop) -> list[date]:

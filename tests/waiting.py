@@ -1,7 +1,9 @@
 """Waiting for what happens elsewhere: in another process, thread or session."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from ingest.storage.connections import Connection
 
@@ -21,3 +23,9 @@ def wait_until_alone(connection: Connection) -> None:
         where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
     """
     wait_until(lambda: not connection.execute(query).fetchall())
+
+
+def wait_past_midnight(zones: Iterable[ZoneInfo], *, within: timedelta = timedelta(minutes=1)) -> None:
+    """Returns when no zone's day ends within the time: what follows then begins and ends on the same days."""
+    zones = list(zones)
+    wait_until(lambda: all((now := datetime.now(zone)).date() == (now + within).date() for zone in zones))

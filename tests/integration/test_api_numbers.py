@@ -1,19 +1,15 @@
 """What customers do over time, by the owners' API: each number is the one that Python counts from the orders."""
 
-import json
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from psycopg import sql
 
-from regulars.dashboard.app import create_app
-from tests.api import API, Api, assert_head, bearer, month_after, months_of
+from tests.api import Api, assert_head, month_after, months_of
 from tests.owners import Order, Shop, rounded
-from tests.served import served
 
 SHOPS = ["ama-data", "ama-more", "kofi-data"]
 WINDOWS = [30, 60, 90, 180, 365]
@@ -26,6 +22,11 @@ def shop(api: Api, request: pytest.FixtureRequest) -> Shop:
 
 def _today(shop: Shop) -> date:
     return shop.day(datetime.now(UTC))
+
+
+def _last_sale(shop: Shop) -> datetime:
+    """A moment at which the shop's last month and last windows are not over, whichever day it is."""
+    return shop.sales[-1].at
 
 
 def _rate(numerator: int, denominator: int) -> Decimal | None:
@@ -125,7 +126,7 @@ def test_movement_is_what_python_counts_and_adds_up(api: Api, shop: Shop) -> Non
 
 
 def test_lifetime_values_are_what_python_counts_and_averages_wait_for_the_months_end(api: Api, shop: Shop) -> None:
-    months, expected = months_of(shop), []
+    today, months, expected = shop.day(_last_sale(shop)), months_of(shop), []
     for cohort, buyers in _cohorts(shop).items():
         refunds = _refunds(shop, buyers)
         for since, month in enumerate(months[months.index(cohort) :]):
@@ -135,7 +136,7 @@ def test_lifetime_values_are_what_python_counts_and_averages_wait_for_the_months
                 [order for order in sales_to_date if shop.month(order.at) == month],
                 [order for _, day, order in refunds if day.replace(day=1) == month],
             )
-            is_mature, customers = _today(shop) >= month_after(month), len(buyers)
+            is_mature, customers = today >= month_after(month), len(buyers)
             expected.append(
                 {
                     "cohort_month": cohort.isoformat(),
@@ -150,14 +151,15 @@ def test_lifetime_values_are_what_python_counts_and_averages_wait_for_the_months
                     "profit_per_customer": _each(to_date["profit_amount"], customers) if is_mature else None,
                 }
             )
-    answer = api.read("lifetime-values", shop)
+    with api.at(_last_sale(shop)) as then:
+        answer = then.read("lifetime-values", shop)
     assert_head(answer, shop)
     assert answer["cohorts"] == expected
     assert {row["is_mature"] for row in answer["cohorts"]} == {True, False}
 
 
 def test_cohort_windows_are_what_python_counts_and_rates_wait_for_the_last_customer(api: Api, shop: Shop) -> None:
-    expected = []
+    today, expected = shop.day(_last_sale(shop)), []
     for cohort, buyers in _cohorts(shop).items():
         first = {phone: shop.day(sales[0].at) for phone, sales in buyers.items()}
         refunds, customers = _refunds(shop, buyers), len(buyers)
@@ -166,7 +168,7 @@ def test_cohort_windows_are_what_python_counts_and_rates_wait_for_the_last_custo
             refunded = [order for began, day, order in refunds if (day - began).days <= days]
             repeating = sum(count > 1 for count in Counter(order.phone for order in sales).values())
             matures_on = max(first.values()) + timedelta(days=days + 1)
-            is_mature, sums = _today(shop) >= matures_on, _sums(sales, refunded)
+            is_mature, sums = today >= matures_on, _sums(sales, refunded)
             expected.append(
                 {
                     "cohort_month": cohort.isoformat(),
@@ -181,7 +183,8 @@ def test_cohort_windows_are_what_python_counts_and_rates_wait_for_the_last_custo
                     "profit_per_customer": _each(sums["profit_amount"], customers) if is_mature else None,
                 }
             )
-    answer = api.read("cohort-windows", shop)
+    with api.at(_last_sale(shop)) as then:
+        answer = then.read("cohort-windows", shop)
     assert_head(answer, shop)
     assert answer["cohorts"] == expected
     assert {row["is_mature"] for row in answer["cohorts"]} == {True, False}
@@ -190,18 +193,11 @@ def test_cohort_windows_are_what_python_counts_and_rates_wait_for_the_last_custo
 def test_a_window_matures_when_its_day_comes_without_a_refresh(api: Api) -> None:
     shop = api.owners.shops["ama-data"]
     before = api.read("cohort-windows", shop)
-    due = max(row["matures_on"] for row in before["cohorts"])
-    name = sql.Identifier(api.database.name)
-    for moment, is_over in (("00:00", True), (None, False)):
-        with api.database.connect() as connection:
-            if moment is None:
-                connection.execute(sql.SQL("alter database {} reset regulars.now").format(name))
-            else:
-                connection.execute(
-                    sql.SQL("alter database {} set regulars.now = {}").format(name, sql.Literal(f"{due} {moment}+00"))
-                )
-        with served(create_app(api.settings), headers=bearer(api.settings, shop.user_id)) as client:
-            answer = json.loads(client.get(f"{API}/cohort-windows?shop={shop.slug}").text, parse_float=Decimal)
+    due = date.fromisoformat(max(row["matures_on"] for row in before["cohorts"]))
+    midnight = datetime.combine(due, time(), shop.zone)
+    for moment, is_over in ((midnight, True), (midnight - timedelta(seconds=1), False)):
+        with api.at(moment) as then:
+            answer = then.read("cohort-windows", shop)
         assert answer["as_of"] == before["as_of"]
         assert all(row["is_mature"] for row in answer["cohorts"]) == is_over
         assert all(row["repurchase_rate"] is not None for row in answer["cohorts"]) == is_over

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg import sql
 
 from flows.steps import run_refresh
 from ingest.storage.connections import Connection
@@ -78,18 +77,11 @@ def test_customers_at_risk_are_what_python_counts_on_the_day_on_which_most_are(a
     today, late = max(by_day.items(), key=lambda item: len(item[1]))
     assert late, "there must be somebody at risk, or the test could not see them lost"
     noon = datetime.combine(today, time(12), shop.zone)
-    name, moment = sql.Identifier(api.database.name), sql.Literal(noon.isoformat())
-    with api.database.connect() as connection:
-        connection.execute(sql.SQL("alter database {} set regulars.now = {}").format(name, moment))
-        try:
-            with served(create_app(api.settings), headers=bearer(api.settings, shop.user_id)) as client:
-                text = client.get(f"{API}/at-risk", params={"shop": shop.slug, "limit": 200}).text
-                one = client.get(f"{API}/at-risk", params={"shop": shop.slug, "limit": 1}).json()
-                client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
-                page = Seen(client.get("/segments", params={"shop": shop.slug}).text)
-        finally:
-            connection.execute(sql.SQL("alter database {} reset regulars.now").format(name))
-    answer = json.loads(text, parse_float=Decimal)
+    with api.at(noon) as then:
+        answer = then.read("at-risk", shop, limit=200)
+        one = then.read("at-risk", shop, limit=1)
+        then.client.cookies.set(COOKIE, Keys(api.settings).session(str(shop.user_id)))
+        page = Seen(then.client.get("/segments", params={"shop": shop.slug}).text)
     assert_head(answer, shop)
     found = {row["phone_number"]: row for row in answer["customers"]}
     assert found.keys() == late.keys()

@@ -24,6 +24,7 @@ from tests.conftest import NAME, Database, Server
 from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
 from tests.served import served
 from tests.storefront import fetch
+from tests.waiting import wait_past_midnight
 
 PATHS = [*NUMBERS, "list", "export.csv"]
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -92,6 +93,7 @@ def _everything(client: httpx.Client, database: Database, owners: TwoOwners, own
 def test_two_owners_see_disjoint_rows_before_and_after_a_rebuild(
     client: httpx.Client, copied: Database, owners: TwoOwners
 ) -> None:
+    wait_past_midnight(shop.zone for shop in owners.shops.values())
     before = {owner: _everything(client, copied, owners, owner) for owner in (owners.ama, owners.kofi)}
     _assert_disjoint(copied, owners, before)
     run_refresh(copied.settings, mode="rebuild")
