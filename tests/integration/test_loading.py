@@ -330,6 +330,18 @@ def test_a_list_of_rejects_that_can_not_be_written_is_told_before_anything_is_lo
         assert fetch(connection, "select count(*) from user_shops") == [(0,)]
 
 
+def test_a_disk_that_has_no_room_for_the_list_of_rejects_is_told_and_the_other_rows_stay(
+    migrated: Database, home: Path, folder: Path
+) -> None:
+    write(folder / "orders.csv", order(), order(total_price="-1"))
+    done = run(migrated, home, folder, "--rejects", "/dev/full")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "1 rows were rejected, and /dev/full can't list them: No space left on device." in done.stderr
+    assert "1 orders new or changed" in done.stdout
+    assert run(migrated, home, folder).returncode == 3
+    assert "total_price" in (folder / "load.rejects.csv").read_text()
+
+
 def test_a_load_that_the_database_stops_says_that_what_was_committed_stays(
     migrated: Database, home: Path, folder: Path
 ) -> None:
