@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ def in_memory() -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A script that starts the tests in the background leaves SIGINT ignored, for each process that a test starts too.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if (folder := in_memory()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     for marker, fixtures in MARKERS.items():

@@ -68,6 +68,9 @@ def _serving(home: Path) -> "Iterator[subprocess.Popen[bytes]]":
     finally:
         process.kill()
         process.wait()
+        # Only a test that fails shows them.
+        for said in (home / "serve.log", home / "postgres" / "log"):
+            print(said.read_text(errors="replace")[-8_000:])
 
 
 def _processes(parent: int) -> list[psutil.Process]:
