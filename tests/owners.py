@@ -18,7 +18,8 @@ from flows.steps import run_refresh
 from ingest.storage.connections import Connection
 from ingest.storage.settings import Settings
 from tests.conftest import NAME, Database, Server
-from tests.storefront import add_shop
+from tests.storefront import add_shop, fetch
+from tests.waiting import wait_past_midnight
 
 SECRET = "the-secret-that-signs-what-owners-show"
 BEGAN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
@@ -230,6 +231,17 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
             "utm_medium, utm_campaign) values (%s, %s, %s, %s, %s, %s, %s)",
             [shop.shop_id, order.order_id, order.slug, order.at - timedelta(minutes=2), *order.campaign],
         )
+
+
+def count_this_month(database: Database, shops: Iterable[Shop]) -> None:
+    """Refreshes where a month has begun for a shop since the last refresh: it isn't counted yet, and pages say so."""
+    zones = {shop.zone for shop in shops}
+    wait_past_midnight(zones)
+    with database.connect() as connection:
+        ((as_of,),) = fetch(connection, "select max(as_of) from regulars.refreshes where status = 'succeeded'")
+    now = datetime.now(UTC)
+    if any(as_of.astimezone(zone).month != now.astimezone(zone).month for zone in zones):
+        run_refresh(database.settings)
 
 
 @contextmanager

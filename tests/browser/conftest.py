@@ -92,6 +92,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def looks(browser: Browser, dashboard: Dashboard) -> Looks:
     """Opens a page in a context of its own; `shop` signs its owner in by a link."""
+    dashboard.count_this_month()
 
     @contextmanager
     def open_page(*, width: int = 1280, scheme: str = "light", shop: str | None = None, **more: Any) -> Iterator[Visit]:

@@ -67,6 +67,7 @@ def _page(browser: Browser, *, width: int, scheme: str, language: str, hand: str
 def test_an_owner_signs_in_compares_finds_the_silent_reaches_one_takes_the_list_switches_and_signs_out(
     browser: Browser, dashboard: Dashboard, width: int, scheme: str, language: str, kind: str
 ) -> None:
+    dashboard.count_this_month()
     shop = dashboard.owners.shops["ama-data"]
     token = bearer(settings_of(dashboard.database), shop.user_id)
     hand = Hand(kind)

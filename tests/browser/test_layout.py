@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from regulars.dashboard.language.catalogue import LANGUAGES
+from regulars.dashboard.language.catalogue import LANGUAGES, speaking
+from regulars.dashboard.pages.charts import draw
 from regulars.dashboard.pages.drawings import Size
+from regulars.dashboard.pages.figures import Figure
 from regulars.dashboard.security.session import COOKIE
 from tests.conftest import Server
 from tests.hard_shops import SHOPS, HardShops, hard_shops
@@ -86,6 +89,22 @@ def test_no_label_of_a_picture_is_cut_or_overlaps(browser: Browser, shops: HardS
                 if found:
                     faults[f"{name} {size}"] = found
     assert faults == {}
+
+
+@pytest.mark.parametrize("language", list(LANGUAGES))
+def test_a_year_named_at_the_end_of_the_axis_is_not_cut(browser: Browser, tmp_path: Path, language: str) -> None:
+    """Sixty-one months up to a February: only each January is named, and the last is beside the frame."""
+    months = [date(2022 + n // 12, 1 + n % 12, 1).isoformat() for n in range(1, 62)]
+    rows = tuple({"month": month, "kind": "Lifetime", "rate": 0.3, "unfinished": False} for month in months)
+    page = browser.new_page()
+    for size in get_args(Size):
+        picture = tmp_path / f"{size}.svg"
+        with speaking(language):
+            picture.write_text(draw(Figure("repeat-rates", rows, ""), theme="light", size=size, currency="GHS"))
+        page.goto(picture.as_uri())
+        assert "2027" in page.evaluate("document.documentElement.textContent")
+        assert page.evaluate(_LABELS) == [], size
+    page.close()
 
 
 _LABELS = """() => {

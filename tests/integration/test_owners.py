@@ -21,10 +21,9 @@ from regulars.dashboard.app import create_app
 from regulars.dashboard.security.tokens import SESSION, SIGN_IN, Keys
 from tests.api import API, NUMBERS, bearer
 from tests.conftest import NAME, Database, Server
-from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
+from tests.owners import SECRET, TwoOwners, copy_of, count_this_month, settings_of, two_owners
 from tests.served import served
 from tests.storefront import fetch
-from tests.waiting import wait_past_midnight
 
 PATHS = [*NUMBERS, "list", "export.csv"]
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -93,7 +92,7 @@ def _everything(client: httpx.Client, database: Database, owners: TwoOwners, own
 def test_two_owners_see_disjoint_rows_before_and_after_a_rebuild(
     client: httpx.Client, copied: Database, owners: TwoOwners
 ) -> None:
-    wait_past_midnight(shop.zone for shop in owners.shops.values())
+    count_this_month(copied, owners.shops.values())
     before = {owner: _everything(client, copied, owners, owner) for owner in (owners.ama, owners.kofi)}
     _assert_disjoint(copied, owners, before)
     run_refresh(copied.settings, mode="rebuild")

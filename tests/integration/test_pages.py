@@ -32,6 +32,7 @@ from tests.storefront import add_order, add_shop
 
 
 def test_the_cards_are_what_python_counts_of_the_orders(dashboard: Dashboard) -> None:
+    dashboard.count_this_month()
     for shop in dashboard.owners.of(dashboard.owners.ama):
         with dashboard.owner(shop.user_id) as client:
             seen = Seen(client.get("/", params={"shop": shop.slug}).text)

@@ -37,6 +37,7 @@ def _written(day: date) -> str:
 def test_the_table_of_movement_is_what_python_counts_and_who_lapsed_in_this_month_is_unknown(
     dashboard: Dashboard,
 ) -> None:
+    dashboard.count_this_month()
     for shop in dashboard.owners.of(dashboard.owners.ama):
         months, this = months_of(shop), shop.month(datetime.now(UTC))
         expected, before, ever = [], set[str](), set[str]()

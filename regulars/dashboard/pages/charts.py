@@ -88,7 +88,8 @@ def draw(figure: Figure, *, theme: Theme, size: Size, currency: str) -> str:
 
 def _configured(chart: Any, colours: Colours) -> Any:
     return (
-        chart.configure(background="transparent", font=_FONT, padding=2)
+        # A browser's font may be wider than the one of the layout, and the last label of an axis ends at the frame.
+        chart.configure(background="transparent", font=_FONT, padding={"left": 2, "top": 2, "right": 6, "bottom": 2})
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=colours.muted, titleColor=colours.muted, labelFontSize=11, titleFontSize=11,
