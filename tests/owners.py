@@ -233,9 +233,9 @@ def _write(connection: Connection, shop: Shop, order: Order) -> None:
         )
 
 
-def count_this_month(database: Database, shops: Iterable[Shop]) -> None:
+def count_this_month(database: Database, owners: TwoOwners) -> None:
     """Refreshes where a month has begun for a shop since the last refresh: it isn't counted yet, and pages say so."""
-    zones = {shop.zone for shop in shops}
+    zones = {shop.zone for shop in owners.shops.values()}
     wait_past_midnight(zones)
     with database.connect() as connection:
         ((as_of,),) = fetch(connection, "select max(as_of) from regulars.refreshes where status = 'succeeded'")

@@ -14,7 +14,7 @@ from regulars.dashboard.pages.figures import Name
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
 from tests.conftest import Database
-from tests.owners import Shop, TwoOwners, count_this_month
+from tests.owners import Shop, TwoOwners
 
 FIGURES = list(get_args(Name))
 DRAWN = [name for name in FIGURES if name not in ("segments", "forecast")]
@@ -69,9 +69,6 @@ class Dashboard:
 
     def owner(self, sub: object) -> httpx.Client:
         return self.visitor(**{COOKIE: Keys(self.settings).session(str(sub))})
-
-    def count_this_month(self) -> None:
-        count_this_month(self.database, self.owners.shops.values())
 
     def ids(self, shop: Shop) -> list[str]:
         with self.database.connect() as connection:

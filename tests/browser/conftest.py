@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from regulars.cli.app import app as command
 from regulars.dashboard.app import create_app
 from tests.conftest import NAME, Database, Server
-from tests.owners import SECRET, TwoOwners, copy_of, settings_of, two_owners
+from tests.owners import SECRET, TwoOwners, copy_of, count_this_month, settings_of, two_owners
 from tests.programs import find_program
 from tests.served import served
 
@@ -92,7 +92,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def looks(browser: Browser, dashboard: Dashboard) -> Looks:
     """Opens a page in a context of its own; `shop` signs its owner in by a link."""
-    dashboard.count_this_month()
+    count_this_month(dashboard.database, dashboard.owners)
 
     @contextmanager
     def open_page(*, width: int = 1280, scheme: str = "light", shop: str | None = None, **more: Any) -> Iterator[Visit]:

@@ -18,7 +18,7 @@ from regulars.dashboard.security.session import COOKIE
 from tests.api import API, bearer
 from tests.browser.conftest import Dashboard
 from tests.browser.storefront_site import storefront_site
-from tests.owners import settings_of
+from tests.owners import count_this_month, settings_of
 
 # Every width with every language and every scheme, and each of these with a thumb and with a keyboard.
 MORNINGS = [
@@ -67,7 +67,7 @@ def _page(browser: Browser, *, width: int, scheme: str, language: str, hand: str
 def test_an_owner_signs_in_compares_finds_the_silent_reaches_one_takes_the_list_switches_and_signs_out(
     browser: Browser, dashboard: Dashboard, width: int, scheme: str, language: str, kind: str
 ) -> None:
-    dashboard.count_this_month()
+    count_this_month(dashboard.database, dashboard.owners)
     shop = dashboard.owners.shops["ama-data"]
     token = bearer(settings_of(dashboard.database), shop.user_id)
     hand = Hand(kind)

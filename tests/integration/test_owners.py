@@ -92,7 +92,7 @@ def _everything(client: httpx.Client, database: Database, owners: TwoOwners, own
 def test_two_owners_see_disjoint_rows_before_and_after_a_rebuild(
     client: httpx.Client, copied: Database, owners: TwoOwners
 ) -> None:
-    count_this_month(copied, owners.shops.values())
+    count_this_month(copied, owners)
     before = {owner: _everything(client, copied, owners, owner) for owner in (owners.ama, owners.kofi)}
     _assert_disjoint(copied, owners, before)
     run_refresh(copied.settings, mode="rebuild")

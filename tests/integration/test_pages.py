@@ -25,14 +25,14 @@ from regulars.dashboard.pages import charts
 from regulars.dashboard.queries import metrics
 from regulars.dashboard.security.session import COOKIE
 from regulars.dashboard.security.tokens import Keys
-from tests.owners import SECRET
+from tests.owners import SECRET, count_this_month
 from tests.pages import DRAWN, FIGURES, NOBODY, PAGES, Dashboard, Seen
 from tests.served import served
 from tests.storefront import add_order, add_shop
 
 
 def test_the_cards_are_what_python_counts_of_the_orders(dashboard: Dashboard) -> None:
-    dashboard.count_this_month()
+    count_this_month(dashboard.database, dashboard.owners)
     for shop in dashboard.owners.of(dashboard.owners.ama):
         with dashboard.owner(shop.user_id) as client:
             seen = Seen(client.get("/", params={"shop": shop.slug}).text)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from flows.steps import run_refresh
 from tests.api import month_after, months_of
-from tests.owners import Shop
+from tests.owners import Shop, count_this_month
 from tests.pages import Dashboard, Seen
 from tests.storefront import add_order, add_shop
 
@@ -37,7 +37,7 @@ def _written(day: date) -> str:
 def test_the_table_of_movement_is_what_python_counts_and_who_lapsed_in_this_month_is_unknown(
     dashboard: Dashboard,
 ) -> None:
-    dashboard.count_this_month()
+    count_this_month(dashboard.database, dashboard.owners)
     for shop in dashboard.owners.of(dashboard.owners.ama):
         months, this = months_of(shop), shop.month(datetime.now(UTC))
         expected, before, ever = [], set[str](), set[str]()
