@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -227,9 +227,11 @@ def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             deadline = time.monotonic() + 10
             while fetch(connection, _BUILDERS, BUILDING) != [(0,)] and time.monotonic() < deadline:
                 time.sleep(0.01)
-            room = os.statvfs(disk)
             with filler.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize)
+                while (room := os.statvfs(disk)).f_bavail:
+                    # The server may have taken some of it meanwhile.
+                    with suppress(OSError):
+                        os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, room.f_bavail * room.f_bsize)
 
     monkeypatch.setattr(history, "enter", fill)
     try:
