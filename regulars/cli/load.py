@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -32,7 +32,7 @@ def load(
     exit status is 3. If all rows are loaded, there is no such file. Times without an offset are UTC.
     """
     console = Console(highlight=False, markup=False)
-    with _can_list(rejects, files=(shops, orders)):
+    with _list_of_rejects(rejects, files=(shops, orders)) as listed:
         with open_database(Settings.from_environment()) as connection, _progress(console) as progress:
             shops_export = ImportFile(shops, ShopRow)
             loaded_shops = load_shops(connection, shops_export)
@@ -47,7 +47,7 @@ def load(
         )
         refused = loaded_shops.rejects + loaded.rejects
         if refused:
-            _list_rejects(rejects, refused)
+            _write(listed, refused)
     if refused:
         console.print(f"{len(refused):,} rows were rejected: {rejects} has each line and its reason.", style="yellow")
     for file in (shops_export, export):
@@ -61,33 +61,36 @@ def load(
 
 
 @contextmanager
-def _can_list(path: Path, *, files: tuple[Path, ...]) -> Iterator[None]:
-    """Empties the file before anything is loaded, so that no reason is lost afterwards; none is left empty."""
+def _list_of_rejects(path: Path, *, files: tuple[Path, ...]) -> Iterator[TextIO]:
+    """The file is opened before anything is loaded, so that no reason is lost afterwards; none is left empty."""
     if any(path.resolve() == file.resolve() for file in files):
         raise InputError(f"{path} is one of the files to load: name another one with --rejects.")
     try:
-        path.open("w").close()
+        listed = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}. Name another file with --rejects.") from None
     try:
-        yield
+        yield listed
     finally:
+        # What can't be written has been told by then, and would be written again.
+        with suppress(OSError):
+            listed.close()
         # Not a device, such as /dev/null.
         if path.is_file() and path.stat().st_size == 0:
             with suppress(OSError):
                 path.unlink()
 
 
-def _list_rejects(path: Path, refused: list[Reject]) -> None:
+def _write(listed: TextIO, refused: list[Reject]) -> None:
+    writer = csv.writer(listed)
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["file", "line", "reason"])
-            writer.writerows([reject.file, reject.line, reject.reason] for reject in refused)
+        writer.writerow(["file", "line", "reason"])
+        writer.writerows([reject.file, reject.line, reject.reason] for reject in refused)
+        listed.flush()
     except OSError as error:
         raise InputError(
-            f"{len(refused):,} rows were rejected, and {path} can't list them: {error.strerror}. The other rows are "
-            "loaded. Load the same files again, which changes nothing, and name another file with --rejects."
+            f"{len(refused):,} rows were rejected, and {listed.name} can't list them: {error.strerror}. The other "
+            "rows are loaded. Load the same files again, which changes nothing, and name another file with --rejects."
         ) from None
 
 

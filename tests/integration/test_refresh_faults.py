@@ -5,13 +5,14 @@ What a lost mart, a mart edited by hand, a lock and an unreachable server do is 
 test_refresh_damage.py and test_command.py.
 """
 
+import errno
 import json
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -229,9 +230,12 @@ def _filled(disk: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 time.sleep(0.01)
             with filler.open("wb") as file:
                 while (room := os.statvfs(disk)).f_bavail:
-                    # The server may have taken some of it meanwhile.
-                    with suppress(OSError):
+                    try:
                         os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, room.f_bavail * room.f_bsize)
+                    except OSError as error:
+                        # The server may have taken some of it meanwhile.
+                        if error.errno != errno.ENOSPC:
+                            raise
 
     monkeypatch.setattr(history, "enter", fill)
     try:
